@@ -1,0 +1,42 @@
+/**
+ * Every number a deployment may want to know, in one place. Durations carry their unit in the name;
+ * `record` follows the limits of OSCORE and DTLS 1.3 (see libs/record/README.md).
+ */
+export const defaults = {
+  topicRoot: 'fm/1',
+  record: {
+    replayWindow: 64,
+    rekeyAfterMs: 24 * 3_600_000,
+    rekeyAfterRecords: 2 ** 16,
+    refuseAfterMs: 48 * 3_600_000,
+    refuseAfterRecords: 2 ** 20,
+    oldEpochMs: 600_000,
+    alarmAfterFailures: 2 ** 10,
+    dropAfterFailures: 2 ** 16,
+  },
+  handshake: {
+    retransmitMs: 2_000,
+    giveUpMs: 10_000,
+    /** message_1 per responder: bucket size and refill. EDHOC itself has no denial-of-service protection (RFC 9528 §9.7). */
+    burst: 2_000,
+    perSecond: 200,
+  },
+  backoff: { firstMs: 1_000, maxMs: 120_000 },
+  block: { maxReadings: 16, maxSeconds: 60, boundarySeconds: 900, hardMaxReadings: 64 },
+  delivery: { windowItems: 64, resendAfterMs: 30_000 },
+  window: { seconds: 900, graceSeconds: 120, idleSeconds: 180, minMeters: 1, revisionDelayMs: 5_000 },
+  commit: { intervalMs: 50, maxBlocks: 512 },
+  retentionDays: 7,
+  broker: {
+    connectBytes: 1_024,
+    packetBytes: 4_096,
+    connectTimeoutMs: 3_000,
+    admitTimeoutMs: 10_000,
+    keepaliveMaxSeconds: 1_200,
+    drainTimeoutMs: 3_000,
+    connectionsPerAddress: 2_000,
+    packetsPerSecond: 200,
+    bytesPerSecond: 262_144,
+  },
+  revocationPollMs: 10_000,
+} as const
