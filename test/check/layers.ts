@@ -1,0 +1,102 @@
+/**
+ * Checks the dependency order: a library imports only libraries named before it in `layers`,
+ * libraries never import apps, and the portable ones import neither Node nor its packages.
+ * The same order stands in the README for people.
+ */
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+
+/** Low to high. `node: true` marks a library that may use Node and native packages. */
+const layers: readonly { name: string; node?: true }[] = [
+  { name: 'errors' },
+  { name: 'ports' },
+  { name: 'defaults' },
+  { name: 'bytes' },
+  { name: 'cbor' },
+  { name: 'crypto' },
+  { name: 'crypto-node', node: true },
+  { name: 'cose' },
+  { name: 'credential' },
+  { name: 'identity', node: true },
+  { name: 'edhoc' },
+  { name: 'record' },
+  { name: 'reading' },
+  { name: 'messages' },
+  { name: 'household' },
+  { name: 'channel' },
+  { name: 'delivery' },
+  { name: 'window' },
+  { name: 'meter' },
+  { name: 'fog' },
+  { name: 'cloud' },
+  { name: 'sqlite', node: true },
+  { name: 'meter-store', node: true },
+  { name: 'fog-store', node: true },
+  { name: 'cloud-store', node: true },
+  { name: 'broker', node: true },
+  { name: 'mqtt-link', node: true },
+  { name: 'config', node: true },
+  { name: 'service', node: true },
+]
+
+/** Packages that run anywhere; everything else from npm counts as a Node package. */
+const portablePackages = ['cborg', '@noble/']
+
+interface Import {
+  file: string
+  target: string
+}
+
+const order = new Map(layers.map((layer, index) => [layer.name, index]))
+const problems: string[] = []
+let checked = 0
+
+function sources(folder: string): string[] {
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && entry.name.endsWith('.ts'))
+    .map((entry) => join(entry.parentPath, entry.name))
+}
+
+function importsOf(file: string): Import[] {
+  const text = readFileSync(file, 'utf8')
+  const pattern = /(?:^|\n)\s*(?:import|export)\b[^'"\n;]*?(?:\n[^'"]*?)?from\s+['"]([^'"]+)['"]|import\(\s*['"]([^'"]+)['"]\s*\)|(?:^|\n)import\s+['"]([^'"]+)['"]/g
+  return [...text.matchAll(pattern)].map((match) => ({
+    file,
+    target: match[1] ?? match[2] ?? match[3] ?? '',
+  }))
+}
+
+function checkImport(library: { name: string; node?: true }, { file, target }: Import): void {
+  checked += 1
+  if (target.startsWith('.')) {
+    const escapes = !join(file, '..', target).startsWith(join('libs', library.name))
+    if (escapes) problems.push(`${file}: ${target} leaves its library; import it as #name`)
+    return
+  }
+  if (target.startsWith('#')) {
+    const rank = order.get(target.slice(1))
+    if (rank === undefined) problems.push(`${file}: ${target} is not in the list of layers`)
+    else if (rank >= (order.get(library.name) ?? 0))
+      problems.push(`${file}: ${library.name} may not import ${target}, which stands above it`)
+    else if (layers[rank]?.node && !library.node)
+      problems.push(`${file}: ${library.name} is portable and may not import ${target}`)
+    return
+  }
+  const portable = portablePackages.some((name) => target === name || target.startsWith(name))
+  if (!library.node && !portable)
+    problems.push(`${file}: ${library.name} is portable and may not import ${target}`)
+}
+
+for (const folder of readdirSync('libs')) {
+  if (!order.has(folder)) problems.push(`libs/${folder}: not in the list of layers`)
+}
+for (const library of layers) {
+  for (const file of sources(join('libs', library.name))) {
+    for (const found of importsOf(file)) checkImport(library, found)
+  }
+}
+
+if (checked === 0) problems.push('no import was checked: the pattern or the folder is wrong')
+for (const problem of problems) console.error(problem)
+console.log(`layers: ${checked} imports checked, ${problems.length} problems`)
+process.exitCode = problems.length === 0 ? 0 : 1
