@@ -22,7 +22,7 @@ const layers: readonly { name: string; node?: true }[] = [
   { name: 'record' },
   { name: 'reading' },
   { name: 'messages' },
-  { name: 'household' },
+  { name: 'household', node: true },
   { name: 'channel' },
   { name: 'delivery' },
   { name: 'window' },
