@@ -1,0 +1,14 @@
+export type {
+  ChannelDependencies,
+  ChannelLimits,
+  Identity,
+  Initiator,
+  InitiatorCounters,
+  InitiatorOptions,
+  InitiatorState,
+  Output,
+  Responder,
+  ResponderCounters,
+  ResponderOptions,
+  ResponderOutput,
+} from './types.ts'

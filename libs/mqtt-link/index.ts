@@ -1,0 +1,9 @@
+export type {
+  InitiatorLink,
+  InitiatorLinkOptions,
+  LinkLog,
+  LinkOptions,
+  ResponderLink,
+  ResponderLinkOptions,
+  Target,
+} from './types.ts'
