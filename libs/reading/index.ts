@@ -3,9 +3,36 @@ export {
   checkReading,
   decodeReading,
   encodeReading,
+  readingFromValues,
   readingLimits,
+  readingValues,
   type Reading,
 } from './reading.ts'
 export { mergeStatus, status, statusNames, timeQuality, timeQualityOf } from './status.ts'
-export { type SkippedRange, type Statement } from './statement.ts'
-export { type Block } from './block.ts'
+export { fieldOfObis, obis, toObis } from './obis.ts'
+export { chain, chainAll, firstChain } from './chain.ts'
+export { decodeLive, encodeLive } from './live.ts'
+export {
+  decodeStatement,
+  encodeStatement,
+  peekRegister,
+  registerEnvelope,
+  signStatement,
+  skippedFrom,
+  statementToSign,
+  verifyRegister,
+  verifyStatement,
+  type SkippedRange,
+  type Statement,
+} from './statement.ts'
+export {
+  blockNumbers,
+  buildBlock,
+  checkBlockShape,
+  lowestNumber,
+  makeStatement,
+  verifyBlock,
+  type Block,
+  type BlockParts,
+} from './block.ts'
+export { decodeBlock, encodeBlock } from './wire.ts'

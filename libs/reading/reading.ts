@@ -56,7 +56,8 @@ export function checkReading(reading: Reading): Reading {
   return reading
 }
 
-function inRange(field: string, value: number, min: number, max: number): void {
+/** Throws `reading/bad-value` unless `value` is an integer from `min` to `max`. */
+export function inRange(field: string, value: number, min: number, max: number): void {
   // The negated form also refuses NaN, undefined and strings that reached us untyped.
   if (Number.isInteger(value) && value >= min && value <= max) return
   throw new CodedError(

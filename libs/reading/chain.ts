@@ -1,0 +1,34 @@
+import { concat, utf8 } from '#bytes'
+import type { Crypto } from '#crypto'
+import { encodeReading, type Reading } from './reading.ts'
+
+/** The part of #crypto the chain needs. */
+export type Hash = Pick<Crypto, 'sha256'>
+
+/** The chain value before a meter's first reading: SHA-256("fogmeter chain" ‖ device id). */
+export function firstChain(crypto: Hash, deviceId: string): Uint8Array {
+  return crypto.sha256(concat(utf8('fogmeter chain'), utf8(deviceId)))
+}
+
+/**
+ * One link: SHA-256(previous ‖ canonical reading). Neither part is ambiguous: `previous` is always
+ * 32 bytes and the rest is one deterministic CBOR array.
+ */
+export function chain(crypto: Hash, previous: Uint8Array, reading: Reading): Uint8Array {
+  const canonical = encodeReading(reading)
+  const input = new Uint8Array(previous.length + canonical.length)
+  input.set(previous)
+  input.set(canonical, previous.length)
+  return crypto.sha256(input)
+}
+
+/** The chain after all `readings`. */
+export function chainAll(
+  crypto: Hash,
+  previous: Uint8Array,
+  readings: readonly Reading[],
+): Uint8Array {
+  let value = previous
+  for (const reading of readings) value = chain(crypto, value, reading)
+  return value
+}

@@ -1,0 +1,151 @@
+import { decode, decodeInts, encode, encodeInts, type CborValue } from '#cbor'
+import { defaults } from '#defaults'
+import { assembleStatement, blockNumbers, lowestNumber, type Block } from './block.ts'
+import { chainAll, type Hash } from './chain.ts'
+import { difference, sum } from './live.ts'
+import {
+  checkReading,
+  integerAt,
+  malformed,
+  readingFromValues,
+  readingLimits,
+  type Reading,
+} from './reading.ts'
+import { bytesFrom, skippedFrom, type SkippedRange } from './statement.ts'
+
+/** Start registers, then the first reading, then this many differences for each further one. */
+const HEAD = 2 + 8
+const STEP = 7
+
+/**
+ * A block as CBOR: [previousChain, signature, skipped, values], where `values` is a byte string
+ * holding one CBOR array of integers:
+ *
+ *   dStartImportWh, dStartExportWh   registers gained between the previous block and the first reading
+ *   number, timeS, powerW, voltageDv, currentMa, importWh, exportWh, status   of the first reading
+ *   ddtS, dPowerW, dVoltageDv, dCurrentMa, dImportWh, dExportWh, status xor previous   of each next
+ *
+ * `ddtS` is the change of the time step, so an even rhythm costs one byte. Numbers and everything
+ * else in the statement follow from the readings. The integers are a byte string of their own so
+ * that they take the fast integer decoder.
+ */
+export function encodeBlock(block: Block): Uint8Array {
+  const { statement, signature, readings } = block
+  const head = readings[0]
+  if (head === undefined) throw malformed('a block needs a reading')
+  const values: (number | null)[] = [
+    head.importWh - statement.startImportWh,
+    head.exportWh - statement.startExportWh,
+    head.number,
+    head.timeS,
+    head.powerW,
+    head.voltageDv,
+    head.currentMa,
+    head.importWh,
+    head.exportWh,
+    head.status,
+  ]
+  let previous = head
+  let step = 0
+  for (let i = 1; i < readings.length; i++) {
+    const next = readings[i]!
+    pushDifferences(values, previous, next, step)
+    step = next.timeS - previous.timeS
+    previous = next
+  }
+  return encode([statement.previousChain, signature, statement.skipped, encodeInts(values)])
+}
+
+function pushDifferences(
+  values: (number | null)[],
+  previous: Reading,
+  next: Reading,
+  step: number,
+): void {
+  values.push(
+    next.timeS - previous.timeS - step,
+    next.powerW - previous.powerW,
+    difference(previous.voltageDv, next.voltageDv),
+    difference(previous.currentMa, next.currentMa),
+    next.importWh - previous.importWh,
+    next.exportWh - previous.exportWh,
+    next.status ^ previous.status,
+  )
+}
+
+/**
+ * The mirror of `encodeBlock`, from its bytes or from the decoded array. The chain is computed, so
+ * what comes back has the right shape and only its signature is left to check
+ * (`verifyStatement(key, block.statement, block.signature)`).
+ * Throws `reading/…` or `cbor/…`.
+ */
+export function decodeBlock(crypto: Hash, body: Uint8Array | CborValue[], deviceId: string): Block {
+  const array = body instanceof Uint8Array ? decode(body) : body
+  if (!Array.isArray(array) || array.length !== 4) throw malformed('a block body has four parts')
+  const previousChain = bytesFrom(array[0], 32, 'previousChain')
+  const signature = bytesFrom(array[1], 64, 'signature')
+  const skipped = skippedFrom(array[2])
+  const packed = array[3]
+  if (!(packed instanceof Uint8Array)) throw malformed('the values of a block must be bytes')
+  const values = decodeInts(packed)
+  const readings = readingsFrom(values, skipped)
+  const head = readings[0]!
+  const statement = assembleStatement(
+    {
+      deviceId,
+      previousChain,
+      startImportWh: registerFrom(head.importWh - integerAt(values, 0)),
+      startExportWh: registerFrom(head.exportWh - integerAt(values, 1)),
+      readings,
+      skipped,
+    },
+    chainAll(crypto, previousChain, readings),
+  )
+  return { statement, signature, readings }
+}
+
+function registerFrom(valueWh: number): number {
+  if (valueWh >= 0 && valueWh <= readingLimits.registerWh) return valueWh
+  throw malformed(`a start register of ${valueWh} Wh is out of range`)
+}
+
+/** The readings of a `values` array; as many as its length says, checked one by one. */
+function readingsFrom(values: (number | null)[], skipped: SkippedRange[]): Reading[] {
+  const count = 1 + (values.length - HEAD) / STEP
+  if (!Number.isInteger(count) || count < 1 || count > defaults.block.hardMaxReadings) {
+    throw malformed(`${values.length} values do not make a block`)
+  }
+  const head = readingFromValues(values, 2)
+  const numbers = blockNumbers(lowestNumber(head.number, skipped), skipped, count)
+  const readings = [head]
+  let previous = head
+  let step = 0
+  for (let i = 1; i < count; i++) {
+    step += integerAt(values, HEAD + (i - 1) * STEP)
+    previous = nextReading(previous, values, HEAD + (i - 1) * STEP, numbers[i]!, step)
+    readings.push(previous)
+  }
+  return readings
+}
+
+function nextReading(
+  previous: Reading,
+  values: (number | null)[],
+  at: number,
+  number: number,
+  step: number,
+): Reading {
+  const flips = integerAt(values, at + 6)
+  // Beyond 16 bits the xor below would silently cut it to 32 bits: a second spelling.
+  if (flips < 0 || flips > 0xffff) throw malformed('a status change has 16 bits')
+  return checkReading({
+    number,
+    timeS: previous.timeS + step,
+    powerW: previous.powerW + integerAt(values, at + 1),
+    voltageDv: sum(previous.voltageDv, values[at + 2]),
+    currentMa: sum(previous.currentMa, values[at + 3]),
+    importWh: previous.importWh + integerAt(values, at + 4),
+    exportWh: previous.exportWh + integerAt(values, at + 5),
+    status: previous.status ^ flips,
+  })
+}
