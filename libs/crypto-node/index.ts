@@ -1,0 +1,156 @@
+/** The same primitives on node:crypto, for the hot paths of fog nodes and the cloud. */
+import {
+  createCipheriv,
+  createDecipheriv,
+  createHmac,
+  createPrivateKey,
+  createPublicKey,
+  createSecretKey,
+  diffieHellman,
+  hash,
+  sign,
+  verify,
+  type KeyObject,
+} from 'node:crypto'
+import { concat } from '#bytes'
+import {
+  assertLength,
+  isStrictSignature,
+  nobleCrypto,
+  requireStrictKey,
+  type AeadKey,
+  type AgreementKey,
+  type Crypto,
+  type SigningKey,
+  type VerifyKey,
+} from '#crypto'
+import { CodedError } from '#errors'
+
+const AEAD = 'chacha20-poly1305'
+const TAG_LENGTH = 16
+
+// RFC 8410: the fixed DER bytes before a raw key of 32 bytes; they differ only in the algorithm.
+const OID_LAST_BYTE = { ed25519: 0x70, x25519: 0x6e } as const
+type Curve = keyof typeof OID_LAST_BYTE
+
+function privateKey(curve: Curve, secret: Uint8Array): KeyObject {
+  const prefix = [
+    0x30,
+    0x2e,
+    2,
+    1,
+    0,
+    0x30,
+    5,
+    6,
+    3,
+    0x2b,
+    0x65,
+    OID_LAST_BYTE[curve],
+    4,
+    0x22,
+    4,
+    0x20,
+  ]
+  const der = Buffer.concat([Uint8Array.from(prefix), secret])
+  try {
+    return createPrivateKey({ key: der, format: 'der', type: 'pkcs8' })
+  } finally {
+    der.fill(0)
+  }
+}
+
+function publicKeyObject(curve: Curve, raw: Uint8Array): KeyObject {
+  const prefix = [0x30, 0x2a, 0x30, 5, 6, 3, 0x2b, 0x65, OID_LAST_BYTE[curve], 3, 0x21, 0]
+  const der = Buffer.concat([Uint8Array.from(prefix), raw])
+  return createPublicKey({ key: der, format: 'der', type: 'spki' })
+}
+
+function rawPublic(key: KeyObject): Uint8Array {
+  const der = createPublicKey(key).export({ type: 'spki', format: 'der' })
+  return Uint8Array.from(der.subarray(-32))
+}
+
+/** A Buffer seen as what the interface promises: the plain type, so that equal values compare so. */
+function plain(buffer: Buffer): Uint8Array {
+  return new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.length)
+}
+
+function signingKey(secret: Uint8Array): SigningKey {
+  assertLength('signing secret', secret, 32)
+  const key = privateKey('ed25519', secret)
+  return {
+    publicKey: rawPublic(key),
+    sign: (message) => plain(sign(null, message, key)),
+  }
+}
+
+function verifyKey(publicKey: Uint8Array): VerifyKey {
+  requireStrictKey(publicKey)
+  const key = publicKeyObject('ed25519', publicKey)
+  return {
+    publicKey: Uint8Array.from(publicKey),
+    verify: (message, signature) =>
+      isStrictSignature(signature) && verify(null, message, key, signature),
+  }
+}
+
+function agreementKey(secret: Uint8Array): AgreementKey {
+  assertLength('agreement secret', secret, 32)
+  const key = privateKey('x25519', secret)
+  return {
+    publicKey: rawPublic(key),
+    shared(peerPublic) {
+      assertLength('peer public key', peerPublic, 32)
+      const peer = publicKeyObject('x25519', peerPublic)
+      try {
+        return plain(diffieHellman({ privateKey: key, publicKey: peer }))
+      } catch {
+        throw new CodedError('crypto/low-order', 'key agreement gave the all-zero secret')
+      }
+    },
+  }
+}
+
+function aeadKey(key: Uint8Array): AeadKey {
+  assertLength('AEAD key', key, 32)
+  const prepared = createSecretKey(key) // five times faster than passing the bytes every time
+  const options = { authTagLength: TAG_LENGTH }
+  return {
+    seal(nonce, aad, plaintext) {
+      assertLength('nonce', nonce, 12)
+      const cipher = createCipheriv(AEAD, prepared, nonce, options)
+      cipher.setAAD(aad, { plaintextLength: plaintext.length })
+      const body = cipher.update(plaintext)
+      cipher.final()
+      return concat(body, cipher.getAuthTag())
+    },
+    open(nonce, aad, ciphertext) {
+      assertLength('nonce', nonce, 12)
+      const length = ciphertext.length - TAG_LENGTH
+      if (length < 0) return null
+      const decipher = createDecipheriv(AEAD, prepared, nonce, options)
+      decipher.setAAD(aad, { plaintextLength: length })
+      decipher.setAuthTag(ciphertext.subarray(length))
+      const plaintext = decipher.update(ciphertext.subarray(0, length))
+      try {
+        decipher.final()
+      } catch {
+        return null
+      }
+      return plain(plaintext)
+    },
+  }
+}
+
+export const nodeCrypto: Crypto = {
+  sha256: (data) => plain(hash('sha256', data, 'buffer')),
+  hmacSha256: (key, data) => plain(createHmac('sha256', key).update(data).digest()),
+  // Measured faster than hkdfSync for our inputs of a few hundred bytes.
+  hkdfExtract: nobleCrypto.hkdfExtract,
+  hkdfExpand: nobleCrypto.hkdfExpand,
+  signingKey,
+  verifyKey,
+  x25519: agreementKey,
+  aead: aeadKey,
+}

@@ -1,0 +1,65 @@
+/**
+ * Cheap checks that every Ed25519 implementation makes before the curve arithmetic, so that they
+ * all follow one rule: what node:crypto accepts here, strict noble accepts too (README.md).
+ */
+import { toHex } from '#bytes'
+import { CodedError } from '#errors'
+
+/** @throws crypto/bad-length */
+export function assertLength(what: string, bytes: Uint8Array, length: number): void {
+  if (!(bytes instanceof Uint8Array) || bytes.length !== length)
+    throw new CodedError('crypto/bad-length', `${what} must be ${length} bytes`)
+}
+
+// RFC 8032 §5.1, little endian: p = 2^255 − 19, and the group order L.
+const P = littleEndian(2n ** 255n - 19n)
+const L = littleEndian(2n ** 252n + 27742317777372353535851937790883648493n)
+
+/** y of a point of order 8; its negative is another. Solves −y^4·d − 2y^2 + 1 = 0 (mod p). */
+const Y8 = 0x05fc536d880238b13933c6d305acdfd5f098eff289f4c345b027b2c28f95e826n
+
+/** y coordinates of all eight points whose order divides 8, whatever the sign of x. */
+const SMALL_ORDER = new Set(
+  [0n, 1n, 2n ** 255n - 20n, Y8, 2n ** 255n - 19n - Y8].map((y) => toHex(littleEndian(y))),
+)
+
+/**
+ * The encoding of an Ed25519 public key: 32 bytes, y below p, not of small order. A key of small
+ * order verifies signatures nobody made, over every message at once.
+ * @throws crypto/bad-public-key
+ */
+export function requireStrictKey(publicKey: Uint8Array): void {
+  const bad = (why: string) => new CodedError('crypto/bad-public-key', `public key ${why}`)
+  if (!(publicKey instanceof Uint8Array) || publicKey.length !== 32) throw bad('must be 32 bytes')
+  const y = withoutSign(publicKey)
+  if (!isBelow(y, P)) throw bad('is not in canonical form')
+  if (SMALL_ORDER.has(toHex(y))) throw bad('has small order')
+}
+
+/** 64 bytes, the point R in canonical form, the scalar S below the group order. */
+export function isStrictSignature(signature: Uint8Array): boolean {
+  if (!(signature instanceof Uint8Array) || signature.length !== 64) return false
+  return isBelow(withoutSign(signature.subarray(0, 32)), P) && isBelow(signature.subarray(32), L)
+}
+
+function littleEndian(value: bigint): Uint8Array {
+  const out = new Uint8Array(32)
+  for (let i = 0; i < 32; i++) out[i] = Number((value >> BigInt(8 * i)) & 255n)
+  return out
+}
+
+/** The y coordinate: a point's encoding without the sign of x in its top bit (RFC 8032 §5.1.2). */
+function withoutSign(point: Uint8Array): Uint8Array {
+  const y = Uint8Array.from(point)
+  y[31] = (y[31] as number) & 0x7f
+  return y
+}
+
+/** a < b, both 32 bytes little endian. Public values: no need for constant time. */
+function isBelow(a: Uint8Array, b: Uint8Array): boolean {
+  for (let i = 31; i >= 0; i--) {
+    const difference = (a[i] as number) - (b[i] as number)
+    if (difference !== 0) return difference < 0
+  }
+  return false
+}
