@@ -1,3 +1,6 @@
+import { decode, encode, type CborValue } from '#cbor'
+import { bytes, code, fieldsOf, integer, malformed, typed } from './fields.ts'
+
 /** From responder (fog, cloud) to initiator (meter, fog). */
 export type Down =
   /** Answer to `hello`: everything up to `durable` is stored here. */
@@ -9,3 +12,61 @@ export type Down =
   | { type: 'resend'; from: number }
   /** A signed revocation list (#credential). */
   | { type: 'revocations'; list: Uint8Array }
+
+const WELCOME = 0
+const RECEIPT = 1
+const REFUSED = 2
+const RESEND = 3
+const REVOCATIONS = 4
+
+/** A down message as a CBOR array [type, …]; throws `messages/malformed` for impossible values. */
+export function encodeDown(message: Down): Uint8Array {
+  const value = downValue(message)
+  downFrom(value)
+  return encode(value)
+}
+
+function downValue(message: Down): CborValue[] {
+  switch (message.type) {
+    case 'welcome':
+      return [WELCOME, message.durable]
+    case 'receipt':
+      return [RECEIPT, message.durable]
+    case 'refused':
+      return [REFUSED, message.first, message.last, message.code]
+    case 'resend':
+      return [RESEND, message.from]
+    case 'revocations':
+      return [REVOCATIONS, message.list]
+  }
+}
+
+/** The mirror of `encodeDown`; throws `messages/malformed` or `cbor/…`. */
+export function decodeDown(message: Uint8Array): Down {
+  return downFrom(decode(message))
+}
+
+function downFrom(value: CborValue): Down {
+  const [type] = typed(value)
+  switch (type) {
+    case WELCOME:
+      return { type: 'welcome', durable: integer(fieldsOf(value, 'welcome', 2), 1) }
+    case RECEIPT:
+      return { type: 'receipt', durable: integer(fieldsOf(value, 'receipt', 2), 1) }
+    case REFUSED:
+      return refusedFrom(value)
+    case RESEND:
+      return { type: 'resend', from: integer(fieldsOf(value, 'resend', 2), 1, 1) }
+    case REVOCATIONS:
+      return { type: 'revocations', list: bytes(fieldsOf(value, 'revocations', 2), 1) }
+    default:
+      throw malformed(`there is no message type ${type}`)
+  }
+}
+
+function refusedFrom(value: CborValue): Down {
+  const f = fieldsOf(value, 'refused', 4)
+  const [first, last] = [integer(f, 1, 1), integer(f, 2, 1)]
+  if (last < first) throw malformed(`refused: ${first} to ${last} is no range`)
+  return { type: 'refused', first, last, code: code(f, 3) }
+}

@@ -1,5 +1,12 @@
 /** Application messages inside records, as CBOR arrays; fogmeter.cddl is their description. */
 export { type Summary } from './summary.ts'
-export { type FogEvent, type FogStatus, type Item, type ReceivedItem } from './item.ts'
-export { type ReceivedUp, type Up } from './up.ts'
-export { type Down } from './down.ts'
+export {
+  decodeItem,
+  encodeItem,
+  type FogEvent,
+  type FogStatus,
+  type Item,
+  type ReceivedItem,
+} from './item.ts'
+export { decodeUp, encodeItems, encodeUp, MAX_ITEMS, type ReceivedUp, type Up } from './up.ts'
+export { decodeDown, encodeDown, type Down } from './down.ts'

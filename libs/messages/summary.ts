@@ -1,3 +1,6 @@
+import type { CborValue } from '#cbor'
+import { encodeTypedInts, fieldsOf, integer, integerOrNull, malformed } from './fields.ts'
+
 /**
  * One revision of one aggregation window of one fog node. It covers readings stamped in
  * (startS, endS] and holds sums, not means, so everything stays an exact integer and two summaries
@@ -25,4 +28,79 @@ export interface Summary {
   quality: { estimated: number; unknownTime: number; substitute: number }
   /** The fog's wall clock when the first reading of the window became durable. */
   firstReceivedS?: number
+}
+
+/** Type number of a summary among items. */
+export const SUMMARY = 1
+
+/** [1, …the fields of `Summary` in order…, ?firstReceivedS]; throws `messages/malformed`. */
+export function encodeSummary(s: Summary): Uint8Array {
+  const values = [
+    s.startS,
+    s.endS,
+    s.revision,
+    s.meters,
+    s.readings,
+    s.powerSumW,
+    s.powerMinW,
+    s.powerMaxW,
+    s.voltageSumDv,
+    s.voltageCount,
+    s.voltageMinDv,
+    s.voltageMaxDv,
+    s.importWh,
+    s.exportWh,
+    s.quality.estimated,
+    s.quality.unknownTime,
+    s.quality.substitute,
+  ]
+  if (s.firstReceivedS !== undefined) values.push(s.firstReceivedS)
+  summaryFrom([SUMMARY, ...values])
+  return encodeTypedInts(SUMMARY, values)
+}
+
+/** The mirror of `encodeSummary`, from the decoded array. */
+export function summaryFrom(value: CborValue): Summary {
+  const f = fieldsOf(value, 'a summary', 18, 19)
+  const summary: Summary = {
+    startS: integer(f, 1),
+    endS: integer(f, 2),
+    revision: integer(f, 3),
+    meters: integer(f, 4, 1),
+    readings: integer(f, 5, 1),
+    powerSumW: integer(f, 6, Number.MIN_SAFE_INTEGER),
+    powerMinW: integer(f, 7, Number.MIN_SAFE_INTEGER),
+    powerMaxW: integer(f, 8, Number.MIN_SAFE_INTEGER),
+    voltageSumDv: integer(f, 9),
+    voltageCount: integer(f, 10),
+    voltageMinDv: integerOrNull(f, 11),
+    voltageMaxDv: integerOrNull(f, 12),
+    importWh: integer(f, 13),
+    exportWh: integer(f, 14),
+    quality: {
+      estimated: integer(f, 15),
+      unknownTime: integer(f, 16),
+      substitute: integer(f, 17),
+    },
+  }
+  if (f.length === 19) summary.firstReceivedS = integer(f, 18)
+  checkConsistent(summary)
+  return summary
+}
+
+function checkConsistent(s: Summary): void {
+  if (s.endS <= s.startS) throw malformed('a window must end after its start')
+  if (s.meters > s.readings) throw malformed('a summary has more meters than readings')
+  if (s.powerMinW > s.powerMaxW) throw malformed('the minimum power exceeds the maximum')
+  const { voltageCount, voltageMinDv: min, voltageMaxDv: max } = s
+  const quality = Math.max(s.quality.estimated, s.quality.unknownTime, s.quality.substitute)
+  if (Math.max(voltageCount, quality) > s.readings) {
+    throw malformed('a summary counts more than its readings')
+  }
+  if (voltageCount === 0 ? min !== null || max !== null || s.voltageSumDv !== 0 : min === null) {
+    throw malformed('voltage figures need a voltage reading')
+  }
+  if (min !== null && (max === null || min > max)) {
+    throw malformed('the minimum voltage exceeds the maximum')
+  }
 }

@@ -1,5 +1,15 @@
-import type { Reading, SkippedRange } from '#reading'
-import type { Item, ReceivedItem } from './item.ts'
+import { concat } from '#bytes'
+import { decode, decodeInts, encode, type CborValue } from '#cbor'
+import {
+  checkReading,
+  readingFromValues,
+  readingValues,
+  skippedFrom,
+  type Reading,
+  type SkippedRange,
+} from '#reading'
+import { bytes, encodeTypedInts, fieldsOf, integer, malformed, type Fields } from './fields.ts'
+import { encodeItem, receivedItemFrom, type Item, type ReceivedItem } from './item.ts'
 
 /** From initiator (meter, fog) to responder (fog, cloud). */
 export type Up =
@@ -18,5 +28,121 @@ export type Up =
 
 /** `Up` as decoded: single items may be unreadable without spoiling the rest. */
 export type ReceivedUp =
-  | Exclude<Up, { type: 'items' }>
-  | { type: 'items'; first: number; items: ReceivedItem[] }
+  Exclude<Up, { type: 'items' }> | { type: 'items'; first: number; items: ReceivedItem[] }
+
+const HELLO = 0
+const LIVE = 1
+const BLOCK = 2
+const REPORT = 3
+const ITEMS = 4
+const READING = 5
+
+/** Most items in one message. */
+export const MAX_ITEMS = 128
+
+/** The initial byte of a CBOR array of `length` < 24 elements. */
+const arrayHead = (length: number): number => 0x80 | length
+
+/**
+ * An up message as a CBOR array [type, …]. Throws `messages/malformed` or `reading/…` for values
+ * the other side would refuse.
+ */
+export function encodeUp(message: Up): Uint8Array {
+  switch (message.type) {
+    case 'hello':
+      return encodeTypedInts(HELLO, [message.oldestHeld, message.next])
+    case 'live':
+      return encodeTypedInts(LIVE, message.values)
+    case 'block':
+      return encodeBlockMessage(message)
+    case 'report':
+      return encodeReport(message.body)
+    case 'items':
+      return encodeItems(message.first, message.items.map(encodeItem))
+    case 'reading':
+      return encodeTypedInts(READING, readingValues(checkReading(message.reading)))
+  }
+}
+
+/**
+ * The mirror of `encodeUp`. The values of `live` and the body of `report` are left to #reading.
+ * Throws `messages/malformed`, `reading/…` or `cbor/…`.
+ */
+export function decodeUp(message: Uint8Array): ReceivedUp {
+  // Types are small integers, so the second byte tells which decoder to take.
+  switch (message[1]) {
+    case LIVE:
+      return { type: 'live', values: decodeInts(message).slice(1) }
+    case READING:
+      return { type: 'reading', reading: readingFromValues(decodeInts(message).slice(1)) }
+    case REPORT:
+      return decodeReport(message)
+    default:
+      return decodeOther(decode(message))
+  }
+}
+
+function decodeOther(value: CborValue): ReceivedUp {
+  const type = Array.isArray(value) ? value[0] : null
+  switch (type) {
+    case HELLO:
+      return helloFrom(fieldsOf(value, 'hello', 3))
+    case BLOCK:
+      return blockFrom(fieldsOf(value, 'block', 5))
+    case ITEMS:
+      return itemsFrom(fieldsOf(value, 'items', 3))
+    default:
+      throw malformed('not a message to this side')
+  }
+}
+
+function helloFrom(f: Fields): ReceivedUp {
+  const [oldestHeld, next] = [integer(f, 1, 1), integer(f, 2, 1)]
+  if (oldestHeld > next) throw malformed('hello: the oldest held number lies after the next one')
+  return { type: 'hello', oldestHeld, next }
+}
+
+function encodeBlockMessage(message: Up & { type: 'block' }): Uint8Array {
+  const value = [BLOCK, message.first, message.last, message.skipped, message.signature]
+  blockFrom(value)
+  return encode(value)
+}
+
+function blockFrom(f: Fields): ReceivedUp & { type: 'block' } {
+  const [first, last] = [integer(f, 1, 1), integer(f, 2, 1)]
+  const signature = bytes(f, 4)
+  if (last < first) throw malformed(`block: ${first} to ${last} is no range`)
+  if (signature.length !== 64) throw malformed('block: a signature has 64 bytes')
+  return { type: 'block', first, last, skipped: skippedFrom(f[3]), signature }
+}
+
+/** [3, …body]: the body's own array head is replaced by one for an array longer by the type. */
+function encodeReport(body: Uint8Array): Uint8Array {
+  if (body[0] !== arrayHead(4)) throw malformed('report: not a block body')
+  return concat(Uint8Array.of(arrayHead(5), REPORT), body.subarray(1))
+}
+
+function decodeReport(message: Uint8Array): ReceivedUp {
+  if (message[0] !== arrayHead(5)) throw malformed('report: a report has five elements')
+  return { type: 'report', body: concat(Uint8Array.of(arrayHead(4)), message.subarray(2)) }
+}
+
+/** An `items` message from items encoded before, e.g. as an outbox holds them. */
+export function encodeItems(first: number, encodedItems: readonly Uint8Array[]): Uint8Array {
+  const count = encodedItems.length
+  if (count < 1 || count > MAX_ITEMS) throw malformed(`items: 1 to ${MAX_ITEMS}, not ${count}`)
+  // [4, first, []] with the real array head and its elements in place of the empty array.
+  const head = encodeTypedInts(ITEMS, [first, null])
+  const list = count < 24 ? [arrayHead(count)] : [0x98, count]
+  return concat(head.subarray(0, -1), Uint8Array.from(list), ...encodedItems)
+}
+
+function itemsFrom(f: Fields): ReceivedUp {
+  const first = integer(f, 1, 1)
+  const list = f[2]
+  if (!Array.isArray(list) || list.length < 1 || list.length > MAX_ITEMS) {
+    throw malformed(`items: must carry 1 to ${MAX_ITEMS} items`)
+  }
+  if (first > Number.MAX_SAFE_INTEGER - list.length) throw malformed('items: number too large')
+  return { type: 'items', first, items: list.map(receivedItemFrom) }
+}
