@@ -1,0 +1,144 @@
+import { equal } from '#bytes'
+import type { Credential } from '#credential'
+import type { FogStatus, Summary } from '#messages'
+import type {
+  CloudStore,
+  CloudTx,
+  EventEntry,
+  FogRecord,
+  RefusedEntry,
+  RegisterEntry,
+  SummaryEntry,
+} from './store.ts'
+
+/** Everything an in-memory cloud holds, open to the tests and simulations that use it. */
+export interface MemoryContents {
+  fogs: Map<string, FogRecord>
+  statuses: Map<string, FogStatus>
+  summaries: SummaryEntry[]
+  credentials: Credential[]
+  registers: RegisterEntry[]
+  events: EventEntry[]
+  refused: RefusedEntry[]
+}
+
+/** A store that forgets: for runs of the whole system in one process under virtual time. */
+export function createMemoryStore(): CloudStore & { contents: MemoryContents } {
+  const contents: MemoryContents = {
+    fogs: new Map(),
+    statuses: new Map(),
+    summaries: [],
+    credentials: [],
+    registers: [],
+    events: [],
+    refused: [],
+  }
+  return {
+    contents,
+    transact(work) {
+      const before = snapshot(contents)
+      try {
+        return work(createTx(contents))
+      } catch (error) {
+        Object.assign(contents, before)
+        throw error
+      }
+    },
+  }
+}
+
+/** Shallow copies suffice: entries are replaced below, never changed. */
+function snapshot(contents: MemoryContents): MemoryContents {
+  return {
+    fogs: new Map(contents.fogs),
+    statuses: new Map(contents.statuses),
+    summaries: [...contents.summaries],
+    credentials: [...contents.credentials],
+    registers: [...contents.registers],
+    events: [...contents.events],
+    refused: [...contents.refused],
+  }
+}
+
+function createTx(contents: MemoryContents): CloudTx {
+  return {
+    fog: (deviceId) => contents.fogs.get(deviceId) ?? null,
+    saveFog: (deviceId, record) => void contents.fogs.set(deviceId, { ...record }),
+    saveStatus: (deviceId, status) => void contents.statuses.set(deviceId, status),
+    addEvent: (entry) => void contents.events.push(entry),
+    addRefused: (entry) => void contents.refused.push(entry),
+    ...summaryTables(contents),
+    ...credentialTables(contents),
+    ...registerTables(contents),
+  }
+}
+
+function summaryTables(
+  contents: MemoryContents,
+): Pick<CloudTx, 'summary' | 'latestSummary' | 'addSummary'> {
+  const window = (fog: string, startS: number): SummaryEntry[] =>
+    contents.summaries.filter((entry) => entry.fog === fog && entry.summary.startS === startS)
+  const pick = (entry: SummaryEntry | undefined): Summary | null => entry?.summary ?? null
+  return {
+    summary: (fog, startS, revision) =>
+      pick(window(fog, startS).find((entry) => entry.summary.revision === revision)),
+    latestSummary: (fog, startS) => pick(window(fog, startS).find((entry) => entry.latest)),
+    addSummary(added) {
+      const replaces = (entry: SummaryEntry): boolean =>
+        added.latest && entry.fog === added.fog && entry.summary.startS === added.summary.startS
+      contents.summaries = contents.summaries.map((entry) =>
+        replaces(entry) ? { ...entry, latest: false } : entry,
+      )
+      contents.summaries.push(added)
+    },
+  }
+}
+
+function credentialTables(
+  contents: MemoryContents,
+): Pick<CloudTx, 'credentials' | 'addCredential'> {
+  return {
+    credentials: (deviceId, limit) =>
+      contents.credentials
+        .filter((credential) => credential.deviceId === deviceId)
+        .sort((a, b) => b.notBeforeS - a.notBeforeS)
+        .slice(0, limit)
+        .map((credential) => credential.encoded),
+    addCredential({ credential }) {
+      const known = contents.credentials.some((c) => equal(c.encoded, credential.encoded))
+      if (!known) contents.credentials.push(credential)
+    },
+  }
+}
+
+function registerTables(
+  contents: MemoryContents,
+): Pick<
+  CloudTx,
+  'registersAt' | 'registerBefore' | 'registerAfter' | 'addRegister' | 'flagRegister'
+> {
+  const of = (deviceId: string): RegisterEntry[] =>
+    contents.registers
+      .filter(({ statement }) => statement.deviceId === deviceId)
+      .sort((a, b) => a.statement.last - b.statement.last)
+  const facts = ({ statement, flags, digest }: RegisterEntry) => ({ ...statement, flags, digest })
+  const orNull = (entry: RegisterEntry | undefined) => (entry ? facts(entry) : null)
+  return {
+    registersAt: (deviceId, last) =>
+      of(deviceId)
+        .filter(({ statement }) => statement.last === last)
+        .map(facts),
+    registerBefore: (deviceId, last) =>
+      orNull(of(deviceId).findLast(({ statement }) => statement.last < last)),
+    registerAfter: (deviceId, last) =>
+      orNull(of(deviceId).find(({ statement }) => statement.last > last)),
+    addRegister: (entry) => void contents.registers.push(entry),
+    flagRegister(deviceId, { digest }, flags) {
+      contents.registers = contents.registers.map((entry) =>
+        entry.statement.deviceId === deviceId && equal(entry.digest, digest)
+          ? { ...entry, flags }
+          : entry,
+      )
+    },
+  }
+}

@@ -1,0 +1,88 @@
+import { CodedError } from '#errors'
+import type { Summary } from '#messages'
+import { readingLimits } from '#reading'
+import type { Totals } from './store.ts'
+
+/** Far above any fog node; keeps a single hostile summary from exhausting the exact range of sums. */
+const MAX_READINGS = 2 ** 32
+
+/**
+ * Refuses a summary no set of readings could have produced. The sums cannot be checked against
+ * readings the cloud never sees, but a fog that miscounts should not go unnoticed either.
+ * Throws `summary/impossible`, naming the field.
+ */
+export function checkSummary(summary: Summary): void {
+  const { startS, endS, revision, meters, readings, importWh, exportWh, quality } = summary
+  demand('startS', startS >= 0)
+  demand('endS', endS > startS && endS <= readingLimits.timeS)
+  demand('revision', revision >= 0 && revision < MAX_READINGS)
+  demand('readings', readings >= 1 && readings <= MAX_READINGS)
+  demand('meters', meters >= 1 && meters <= readings)
+  checkSpread('power', readings, summary.powerSumW, summary.powerMinW, summary.powerMaxW)
+  demand('powerMinW', summary.powerMinW >= -readingLimits.powerW)
+  demand('powerMaxW', summary.powerMaxW <= readingLimits.powerW)
+  checkVoltage(summary)
+  demand('importWh', importWh >= 0 && importWh <= readingLimits.registerWh * meters)
+  demand('exportWh', exportWh >= 0 && exportWh <= readingLimits.registerWh * meters)
+  for (const [name, count] of Object.entries(quality))
+    demand(`quality ${name}`, count >= 0 && count <= readings)
+}
+
+function checkVoltage(summary: Summary): void {
+  const { voltageSumDv, voltageCount, voltageMinDv, voltageMaxDv, readings } = summary
+  demand('voltageCount', voltageCount >= 0 && voltageCount <= readings)
+  if (voltageCount === 0) {
+    demand('voltage', voltageSumDv === 0 && voltageMinDv === null && voltageMaxDv === null)
+    return
+  }
+  demand('voltage', voltageMinDv !== null && voltageMaxDv !== null)
+  checkSpread('voltage', voltageCount, voltageSumDv, voltageMinDv ?? 0, voltageMaxDv ?? 0)
+  demand('voltageMinDv', (voltageMinDv ?? 0) >= 0)
+  demand('voltageMaxDv', (voltageMaxDv ?? 0) <= readingLimits.voltageDv)
+}
+
+/** min ≤ sum / count ≤ max, in integers. */
+function checkSpread(name: string, count: number, sum: number, min: number, max: number): void {
+  const n = BigInt(count)
+  demand(name, BigInt(min) * n <= BigInt(sum) && BigInt(sum) <= BigInt(max) * n)
+}
+
+function demand(field: string, holds: boolean): void {
+  if (!holds)
+    throw new CodedError('summary/impossible', `${field} contradicts the rest of the summary`)
+}
+
+/** Every field equal: the same summary sent twice. */
+export function sameSummary(a: Summary, b: Summary): boolean {
+  return summaryValues(a).every((value, index) => value === summaryValues(b)[index])
+}
+
+function summaryValues(s: Summary): (number | null | undefined)[] {
+  const power = [s.powerSumW, s.powerMinW, s.powerMaxW]
+  const voltage = [s.voltageSumDv, s.voltageCount, s.voltageMinDv, s.voltageMaxDv]
+  const quality = [s.quality.estimated, s.quality.unknownTime, s.quality.substitute]
+  const window = [s.startS, s.endS, s.revision, s.meters, s.readings, s.firstReceivedS ?? null]
+  return [...window, ...power, ...voltage, s.importWh, s.exportWh, ...quality]
+}
+
+/**
+ * The totals after `summary` took the place of `replaced` (null: a new window).
+ * Throws `summary/out-of-range` when a sum would leave the exact integers: a wrong total must not
+ * be stored, and an overflow inside the database would fail other fogs' items too.
+ */
+export function totalsWith(totals: Totals, summary: Summary, replaced: Summary | null): Totals {
+  const move = (field: Exclude<keyof Totals, 'summaries'>): number => {
+    const next = totals[field] + summary[field] - (replaced?.[field] ?? 0)
+    if (Number.isSafeInteger(next)) return next
+    throw new CodedError('summary/out-of-range', `the sum of ${field} leaves the exact integers`)
+  }
+  return {
+    summaries: totals.summaries + (replaced ? 0 : 1),
+    readings: move('readings'),
+    powerSumW: move('powerSumW'),
+    voltageSumDv: move('voltageSumDv'),
+    voltageCount: move('voltageCount'),
+    importWh: move('importWh'),
+    exportWh: move('exportWh'),
+  }
+}
