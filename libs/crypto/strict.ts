@@ -18,10 +18,13 @@ const L = littleEndian(2n ** 252n + 27742317777372353535851937790883648493n)
 /** y of a point of order 8; its negative is another. Solves −y^4·d − 2y^2 + 1 = 0 (mod p). */
 const Y8 = 0x05fc536d880238b13933c6d305acdfd5f098eff289f4c345b027b2c28f95e826n
 
-/** y coordinates of all eight points whose order divides 8, whatever the sign of x. */
-const SMALL_ORDER = new Set(
-  [0n, 1n, 2n ** 255n - 20n, Y8, 2n ** 255n - 19n - Y8].map((y) => toHex(littleEndian(y))),
-)
+const hexOf = (y: bigint) => toHex(littleEndian(y))
+
+/** y of the two points with x = 0: the neutral element and the point of order 2. */
+const X_ZERO = new Set([1n, 2n ** 255n - 20n].map(hexOf))
+
+/** y of all eight points whose order divides 8, whatever the sign of x. */
+const SMALL_ORDER = new Set([...X_ZERO, ...[0n, Y8, 2n ** 255n - 19n - Y8].map(hexOf)])
 
 /**
  * The encoding of an Ed25519 public key: 32 bytes, y below p, not of small order. A key of small
@@ -29,7 +32,6 @@ const SMALL_ORDER = new Set(
  * @throws crypto/bad-public-key
  */
 export function requireStrictKey(publicKey: Uint8Array): void {
-  const bad = (why: string) => new CodedError('crypto/bad-public-key', `public key ${why}`)
   if (!(publicKey instanceof Uint8Array) || publicKey.length !== 32) throw bad('must be 32 bytes')
   const y = withoutSign(publicKey)
   if (!isBelow(y, P)) throw bad('is not in canonical form')
@@ -39,7 +41,14 @@ export function requireStrictKey(publicKey: Uint8Array): void {
 /** 64 bytes, the point R in canonical form, the scalar S below the group order. */
 export function isStrictSignature(signature: Uint8Array): boolean {
   if (!(signature instanceof Uint8Array) || signature.length !== 64) return false
-  return isBelow(withoutSign(signature.subarray(0, 32)), P) && isBelow(signature.subarray(32), L)
+  const y = withoutSign(signature.subarray(0, 32))
+  if (!isBelow(y, P) || !isBelow(signature.subarray(32), L)) return false
+  // RFC 8032 §5.1.3 step 4: where x is zero its sign bit must be too
+  return signature[31] === y[31] || !X_ZERO.has(toHex(y))
+}
+
+function bad(why: string): CodedError {
+  return new CodedError('crypto/bad-public-key', `public key ${why}`)
 }
 
 function littleEndian(value: bigint): Uint8Array {

@@ -1,0 +1,108 @@
+import { toHex } from '#bytes'
+import { verifySign1 } from '#cose'
+import type { Crypto } from '#crypto'
+import { CodedError } from '#errors'
+import { decodeCredential, type Credential, type Role } from './credential.ts'
+import { isRevoked, type RevocationList } from './revocation.ts'
+
+export interface Trust {
+  /**
+   * A credential as received, believed: signed by the authority, valid now, not revoked.
+   * @throws credential/malformed, untrusted, expired, not-yet-valid, revoked
+   */
+  check(encoded: Uint8Array): Credential
+}
+
+/** About a kilobyte each. */
+const DEFAULT_CACHE_SIZE = 4_096
+
+/**
+ * `now` gives seconds since 1970, or null while the clock is not to be trusted (a Pi boots in
+ * 1970): validity is then not judged, because time is data here and never the only barrier;
+ * signature and revocation always count. Only signatures that verified are remembered, so that
+ * forgeries cannot push good credentials out of the cache.
+ */
+export function createTrust(options: {
+  crypto: Crypto
+  authorityKey: Uint8Array
+  now: () => number | null
+  revocations?: () => RevocationList | null
+  cacheSize?: number
+}): Trust {
+  const authority = options.crypto.verifyKey(options.authorityKey)
+  const cacheSize = options.cacheSize ?? DEFAULT_CACHE_SIZE
+  const verified = new Map<string, Credential>() // least recently used first
+
+  function verify(encoded: Uint8Array): Credential {
+    const credential = decodeCredential(encoded)
+    try {
+      verifySign1(encoded, authority)
+    } catch (error) {
+      const message = `credential of "${credential.deviceId}" is not signed by our authority`
+      throw new CodedError('credential/untrusted', message, { cause: error })
+    }
+    return credential
+  }
+
+  function verifyOnce(encoded: Uint8Array): Credential {
+    const key = toHex(encoded)
+    const credential = verified.get(key) ?? verify(encoded)
+    verified.delete(key)
+    verified.set(key, credential)
+    if (verified.size > cacheSize) verified.delete(verified.keys().next().value as string)
+    return credential
+  }
+
+  return {
+    check(encoded) {
+      const credential = verifyOnce(encoded)
+      const nowS = options.now()
+      if (nowS !== null) requireValidAt(credential, nowS)
+      const list = options.revocations?.() ?? null
+      if (list !== null && isRevoked(list, credential))
+        throw new CodedError(
+          'credential/revoked',
+          `credential of "${credential.deviceId}" is revoked`,
+        )
+      return credential
+    },
+  }
+}
+
+/** RFC 8392 §3.1.4 and §3.1.5: from `nbf` on, and before `exp`. */
+function requireValidAt({ deviceId, notBeforeS, notAfterS }: Credential, nowS: number): void {
+  if (nowS < notBeforeS)
+    throw new CodedError(
+      'credential/not-yet-valid',
+      `credential of "${deviceId}" starts at ${dateOf(notBeforeS)}; check this machine's clock`,
+    )
+  if (nowS >= notAfterS)
+    throw new CodedError(
+      'credential/expired',
+      `credential of "${deviceId}" ended at ${dateOf(notAfterS)}; enrol the device again`,
+    )
+}
+
+function dateOf(timeS: number): string {
+  const date = new Date(timeS * 1000)
+  return Number.isNaN(date.getTime()) ? `second ${timeS}` : date.toISOString()
+}
+
+/** @throws credential/wrong-role, credential/wrong-group */
+export function requireRole(
+  credential: Pick<Credential, 'deviceId' | 'role' | 'group'>,
+  role: Role,
+  group: string,
+): void {
+  const { deviceId } = credential
+  if (credential.role !== role)
+    throw new CodedError(
+      'credential/wrong-role',
+      `"${deviceId}" is enrolled as ${credential.role}, not as ${role}`,
+    )
+  if (credential.group !== group)
+    throw new CodedError(
+      'credential/wrong-group',
+      `"${deviceId}" belongs to group "${credential.group}", not to "${group}"`,
+    )
+}
