@@ -33,7 +33,8 @@ const TAG_LENGTH = 16
 const OID_LAST_BYTE = { ed25519: 0x70, x25519: 0x6e } as const
 type Curve = keyof typeof OID_LAST_BYTE
 
-function privateKey(curve: Curve, secret: Uint8Array): KeyObject {
+/** A raw 32-byte secret as a KeyObject. */
+export function privateKeyObject(curve: Curve, secret: Uint8Array): KeyObject {
   const prefix = [
     0x30,
     0x2e,
@@ -60,14 +61,17 @@ function privateKey(curve: Curve, secret: Uint8Array): KeyObject {
   }
 }
 
-function publicKeyObject(curve: Curve, raw: Uint8Array): KeyObject {
+/** A raw 32-byte public key as a KeyObject. */
+export function publicKeyObject(curve: Curve, raw: Uint8Array): KeyObject {
   const prefix = [0x30, 0x2a, 0x30, 5, 6, 3, 0x2b, 0x65, OID_LAST_BYTE[curve], 3, 0x21, 0]
   const der = Buffer.concat([Uint8Array.from(prefix), raw])
   return createPublicKey({ key: der, format: 'der', type: 'spki' })
 }
 
-function rawPublic(key: KeyObject): Uint8Array {
-  const der = createPublicKey(key).export({ type: 'spki', format: 'der' })
+/** The 32 raw bytes of a public key, or of the public half of a private one. */
+export function rawPublic(key: KeyObject): Uint8Array {
+  const half = key.type === 'private' ? createPublicKey(key) : key
+  const der = half.export({ type: 'spki', format: 'der' })
   return Uint8Array.from(der.subarray(-32))
 }
 
@@ -78,7 +82,7 @@ function plain(buffer: Buffer): Uint8Array {
 
 function signingKey(secret: Uint8Array): SigningKey {
   assertLength('signing secret', secret, 32)
-  const key = privateKey('ed25519', secret)
+  const key = privateKeyObject('ed25519', secret)
   return {
     publicKey: rawPublic(key),
     sign: (message) => plain(sign(null, message, key)),
@@ -97,7 +101,7 @@ function verifyKey(publicKey: Uint8Array): VerifyKey {
 
 function agreementKey(secret: Uint8Array): AgreementKey {
   assertLength('agreement secret', secret, 32)
-  const key = privateKey('x25519', secret)
+  const key = privateKeyObject('x25519', secret)
   return {
     publicKey: rawPublic(key),
     shared(peerPublic) {

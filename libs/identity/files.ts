@@ -1,0 +1,129 @@
+/** Files written so that they survive a power cut, and secrets so that nobody else reads them. */
+import {
+  closeSync,
+  fstatSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from 'node:fs'
+import { dirname, resolve, sep } from 'node:path'
+import { CodedError } from '#errors'
+
+const PRIVATE_FILE = 0o600
+const PRIVATE_FOLDER = 0o700
+const PUBLIC_FILE = 0o644
+
+/** @throws identity/missing, identity/unreadable */
+export function readFile(path: string, fix: string): Uint8Array {
+  try {
+    return Uint8Array.from(readFileSync(path))
+  } catch (error) {
+    throw unreadable(path, fix, error)
+  }
+}
+
+/**
+ * Reads a secret, if nobody but its owner can. Files below `guardedFolder` are taken as they are:
+ * systemd shows its credentials with group bits that stand for an access list, not for a group.
+ * @throws identity/permissions, identity/missing, identity/unreadable
+ */
+export function readSecretFile(path: string, fix: string, guardedFolder?: string): Uint8Array {
+  let file: number
+  try {
+    file = openSync(path, 'r')
+  } catch (error) {
+    throw unreadable(path, fix, error)
+  }
+  try {
+    const shared = (fstatSync(file).mode & 0o077) !== 0
+    if (shared && !isBelow(path, guardedFolder))
+      throw new CodedError(
+        'identity/permissions',
+        `${path} can be read by others than its owner; run: chmod 600 ${path}`,
+      )
+    return Uint8Array.from(readFileSync(file))
+  } finally {
+    closeSync(file)
+  }
+}
+
+/** Writes a file that must not exist yet, to disk before returning. @throws identity/exists */
+export function createFile(path: string, content: string | Uint8Array, secret: boolean): void {
+  let file: number
+  try {
+    file = openSync(path, 'wx', secret ? PRIVATE_FILE : PUBLIC_FILE)
+  } catch (error) {
+    throw exists(path, error)
+  }
+  writeAndClose(file, content)
+  syncFolder(dirname(path))
+}
+
+/** Replaces a public file in one step: a reader sees the old or the new content, never a part. */
+export function replaceFile(path: string, content: Uint8Array): void {
+  const temporary = `${path}.new`
+  rmSync(temporary, { force: true })
+  createFile(temporary, content, false)
+  renameSync(temporary, path)
+  syncFolder(dirname(path))
+}
+
+/** Appends one line, to disk before returning. */
+export function appendLine(path: string, line: string): void {
+  writeAndClose(openSync(path, 'a', PRIVATE_FILE), `${line}\n`)
+}
+
+export function createFolder(path: string): void {
+  mkdirSync(path, { recursive: true, mode: PRIVATE_FOLDER })
+}
+
+function writeAndClose(file: number, content: string | Uint8Array): void {
+  const bytes = Buffer.from(content)
+  try {
+    for (let done = 0; done < bytes.length;) done += writeSync(file, bytes, done)
+    fsyncSync(file)
+  } finally {
+    closeSync(file)
+  }
+}
+
+function syncFolder(path: string): void {
+  const folder = openSync(path, 'r')
+  try {
+    fsyncSync(folder)
+  } finally {
+    closeSync(folder)
+  }
+}
+
+function isBelow(path: string, folder: string | undefined): boolean {
+  return folder !== undefined && resolve(path).startsWith(resolve(folder) + sep)
+}
+
+function unreadable(path: string, fix: string, cause: unknown): CodedError {
+  if (systemCode(cause) === 'ENOENT')
+    return new CodedError('identity/missing', `${path} does not exist; ${fix}`, { cause })
+  return new CodedError('identity/unreadable', `${path} cannot be read (${systemCode(cause)})`, {
+    cause,
+  })
+}
+
+function exists(path: string, cause: unknown): CodedError {
+  if (systemCode(cause) === 'EEXIST')
+    return new CodedError(
+      'identity/exists',
+      `${path} exists already and is never overwritten; move it away first`,
+      { cause },
+    )
+  return new CodedError('identity/unwritable', `${path} cannot be made (${systemCode(cause)})`, {
+    cause,
+  })
+}
+
+function systemCode(error: unknown): string {
+  return (error as NodeJS.ErrnoException).code ?? 'unknown error'
+}

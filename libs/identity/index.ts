@@ -1,0 +1,14 @@
+/** Keys and credentials as files: making them on the operator's machine, loading them everywhere. */
+export {
+  createAuthority,
+  enrol,
+  revoke,
+  type AuthorityPaths,
+  type EnrolmentPaths,
+  type EnrolOptions,
+  type Surroundings,
+} from './authority.ts'
+export { createKeyFile } from './keys.ts'
+export { loadIdentity, type DeviceIdentity, type IdentityPaths } from './load.ts'
+export { readEnrolments, type Enrolment } from './record.ts'
+export { watchRevocations, type RevocationWatch } from './watch.ts'
