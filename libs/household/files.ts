@@ -1,0 +1,54 @@
+/** Reading files, the only part of this library that needs Node. */
+import { createReadStream } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { createInterface } from 'node:readline'
+import { promisify } from 'node:util'
+import { createGunzip, gunzip } from 'node:zlib'
+import { CodedError } from '#errors'
+import { parseCsvHeader, parseCsvLine, type CsvHeader } from './csv.ts'
+import { parseExcerpt, type ExcerptDay } from './excerpt.ts'
+import type { SourceReading } from './sample.ts'
+
+const EXCERPT = new URL('./data/household-days.txt.gz', import.meta.url)
+
+/** The days of real household data that come with the project (CC BY 4.0, data/ATTRIBUTION.md). */
+export async function loadExcerpt(): Promise<ExcerptDay[]> {
+  const packed = await readFile(EXCERPT)
+  return parseExcerpt((await promisify(gunzip)(packed)).toString('utf8'))
+}
+
+/**
+ * The readings of a CSV file (gzipped if its name ends in .gz), one at a time, gaps left out.
+ * Throws `household/no-file`, `household/bad-header` or `household/bad-value`.
+ */
+export async function* readCsv(path: string): AsyncGenerator<SourceReading, void> {
+  let header: CsvHeader | null = null
+  let lineNumber = 0
+  try {
+    for await (const line of linesOf(path)) {
+      lineNumber++
+      if (header === null) header = parseCsvHeader(line)
+      else {
+        const reading = parseCsvLine(header, line, lineNumber)
+        if (reading !== null) yield reading
+      }
+    }
+  } catch (error) {
+    if (error instanceof CodedError) throw error
+    const cause = { cause: error }
+    throw new CodedError('household/no-file', `cannot read ${path}: ${String(error)}`, cause)
+  }
+  if (header === null) throw new CodedError('household/bad-header', `${path} is empty`)
+}
+
+async function* linesOf(path: string): AsyncGenerator<string, void> {
+  const file = createReadStream(path)
+  const input = path.endsWith('.gz') ? file.pipe(createGunzip()) : file
+  // pipe() hands no errors on; without this a missing .gz file would hang the reader.
+  if (input !== file) file.on('error', (error) => input.destroy(error))
+  try {
+    yield* createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY })
+  } finally {
+    file.destroy()
+  }
+}

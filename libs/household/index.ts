@@ -1,0 +1,14 @@
+/** Where a meter's values come from without a meter: real days, a simulation, files, a pipe. */
+export {
+  formatExcerpt,
+  parseExcerpt,
+  replayDay,
+  type ExcerptDay,
+  type MinuteSample,
+} from './excerpt.ts'
+export { loadExcerpt, readCsv } from './files.ts'
+export { integrate, registersAt, type Registers } from './registers.ts'
+export { simulate, type SimulatedSample, type SimulationOptions } from './simulate.ts'
+export { parseCsv, parseCsvHeader, parseCsvLine, type CsvHeader } from './csv.ts'
+export { parseJsonLine } from './json-line.ts'
+export type { SourceReading } from './sample.ts'

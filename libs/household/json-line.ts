@@ -1,0 +1,65 @@
+import { CodedError } from '#errors'
+import {
+  badValue,
+  emptyReading,
+  targetOf,
+  timeFromEpoch,
+  timeFromIso,
+  toInteger,
+  valueNames,
+  type SourceReading,
+} from './sample.ts'
+
+/**
+ * One reading from one JSON object on a line, e.g.
+ * `{"time":"2026-03-01T12:00:00Z","power_w":431,"voltage_v":229.8,"import_kwh":1234.567}`.
+ * Power is required; `time` is ISO with a zone or seconds since 1970. An empty line is null.
+ * Throws `household/bad-json`, `household/unknown-field`, `household/bad-value` or
+ * `household/no-power`, naming line and field. Unknown fields are refused, since a misspelt one
+ * would otherwise silently be lost.
+ */
+export function parseJsonLine(line: string, lineNumber = 1): SourceReading | null {
+  if (line.trim() === '') return null
+  const object = objectFrom(line, lineNumber)
+  const reading = emptyReading()
+  const given = new Map<string, string>()
+  for (const [name, value] of Object.entries(object)) {
+    const where = `line ${lineNumber}, field ${name}`
+    if (name === 'time') {
+      reading.timeS = timeFrom(value, where)
+      continue
+    }
+    const target = targetOf(name)
+    if (target === null) {
+      const known = `known are time, ${valueNames.join(', ')}`
+      throw new CodedError('household/unknown-field', `${where} is unknown; ${known}`)
+    }
+    const earlier = given.get(target.field)
+    if (earlier !== undefined) throw badValue(where, `${earlier} gives the same quantity already`)
+    given.set(target.field, name)
+    if (value === null && target.field !== 'powerW') continue
+    if (typeof value !== 'number') throw badValue(where, `${JSON.stringify(value)} is not a number`)
+    reading[target.field] = toInteger(value, target, where)
+  }
+  if (given.has('powerW')) return reading
+  throw new CodedError('household/no-power', `line ${lineNumber}: power_w or power_kw is missing`)
+}
+
+function objectFrom(line: string, lineNumber: number): Record<string, unknown> {
+  let value: unknown
+  try {
+    value = JSON.parse(line)
+  } catch (error) {
+    throw new CodedError('household/bad-json', `line ${lineNumber}: not JSON`, { cause: error })
+  }
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
+    return value as Record<string, unknown>
+  }
+  throw new CodedError('household/bad-json', `line ${lineNumber}: not a JSON object`)
+}
+
+function timeFrom(value: unknown, where: string): number {
+  if (typeof value === 'number') return timeFromEpoch(value, where)
+  if (typeof value === 'string') return timeFromIso(value, where, 'refuse')
+  throw badValue(where, 'must be an ISO time or seconds since 1970')
+}
