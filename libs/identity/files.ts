@@ -1,6 +1,7 @@
 /** Files written so that they survive a power cut, and secrets so that nobody else reads them. */
 import {
   closeSync,
+  existsSync,
   fstatSync,
   fsyncSync,
   mkdirSync,
@@ -57,10 +58,18 @@ export function createFile(path: string, content: string | Uint8Array, secret: b
   try {
     file = openSync(path, 'wx', secret ? PRIVATE_FILE : PUBLIC_FILE)
   } catch (error) {
-    throw exists(path, error)
+    if (systemCode(error) === 'EEXIST') throw exists(path, error)
+    throw new CodedError('identity/unwritable', `${path} cannot be made (${systemCode(error)})`, {
+      cause: error,
+    })
   }
   writeAndClose(file, content)
   syncFolder(dirname(path))
+}
+
+/** To find out early what `createFile` would refuse later. @throws identity/exists */
+export function requireAbsent(path: string): void {
+  if (existsSync(path)) throw exists(path)
 }
 
 /** Replaces a public file in one step: a reader sees the old or the new content, never a part. */
@@ -112,16 +121,9 @@ function unreadable(path: string, fix: string, cause: unknown): CodedError {
   })
 }
 
-function exists(path: string, cause: unknown): CodedError {
-  if (systemCode(cause) === 'EEXIST')
-    return new CodedError(
-      'identity/exists',
-      `${path} exists already and is never overwritten; move it away first`,
-      { cause },
-    )
-  return new CodedError('identity/unwritable', `${path} cannot be made (${systemCode(cause)})`, {
-    cause,
-  })
+function exists(path: string, cause?: unknown): CodedError {
+  const message = `${path} exists already and is never overwritten; move it away first`
+  return new CodedError('identity/exists', message, { cause })
 }
 
 function systemCode(error: unknown): string {

@@ -1,13 +1,7 @@
 /** Keys and credentials as files: making them on the operator's machine, loading them everywhere. */
-export {
-  createAuthority,
-  enrol,
-  revoke,
-  type AuthorityPaths,
-  type EnrolmentPaths,
-  type EnrolOptions,
-  type Surroundings,
-} from './authority.ts'
+export { createAuthority, type AuthorityPaths, type Surroundings } from './authority.ts'
+export { enrol, type EnrolmentPaths, type EnrolOptions } from './enrol.ts'
+export { revoke } from './revoke.ts'
 export { createKeyFile } from './keys.ts'
 export { loadIdentity, type DeviceIdentity, type IdentityPaths } from './load.ts'
 export { readEnrolments, type Enrolment } from './record.ts'
