@@ -1,3 +1,5 @@
+export { createInitiator } from './initiator.ts'
+export { createResponder } from './responder.ts'
 export type {
   ChannelDependencies,
   ChannelLimits,

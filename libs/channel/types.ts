@@ -34,6 +34,8 @@ export interface ChannelLimits {
   rekeyAfterMs: number
   /** … or after this many records in one direction. */
   rekeyAfterRecords: number
+  /** A session without fresh keys for this long is over. */
+  refuseAfterMs: number
   /** How long records of the epoch before are still opened. */
   oldEpochMs: number
   /** Shortest time between two reactions to "unknown session"; the reaction itself waits up to half of it more. */
@@ -42,6 +44,8 @@ export interface ChannelLimits {
   halfOpen: number
   /** Responder: channels remembered for limiting "unknown session" answers. */
   unknownChannels: number
+  /** Responder: channels one device may hold; the oldest is dropped. Layers above usually keep one. */
+  channelsPerDevice: number
   /** Responder: message_1 token bucket for channels without a session. */
   burst: number
   perSecond: number
@@ -77,9 +81,15 @@ export type Output =
     }
   /**
    * The channel is finished; make a new one. `retry` false means that trying again soon cannot help
-   * (untrusted, revoked, wrong role or name): still retry, but at the longest back-off.
+   * (untrusted, revoked, wrong role or name): still retry, but at the longest back-off. `detail`
+   * is the reason the peer gave, if it gave one; nothing vouches for it.
    */
-  | { readonly type: 'closed'; readonly code: string; readonly retry: boolean }
+  | {
+      readonly type: 'closed'
+      readonly code: string
+      readonly retry: boolean
+      readonly detail: string | null
+    }
 
 /** Initiator of one channel. Sans-IO: feed it frames and time, do what it returns. */
 export interface Initiator {
@@ -154,6 +164,8 @@ export interface Responder {
   drop(cid: string, code: string): ResponderOutput[]
   /** Ends every session of a device (revoked). */
   dropDevice(deviceId: string, code: string): ResponderOutput[]
+  /** Judges every session's credential again, after a new revocation list or as time passes. */
+  recheck(): ResponderOutput[]
   /** The authenticated peer of a channel, or null. */
   peerOf(cid: string): Credential | null
   /** Channels with a session of this device, oldest first. */
