@@ -1,10 +1,10 @@
 import { equal } from '#bytes'
-import { requireRole } from '#credential'
+import { NAME_PATTERN, requireRole } from '#credential'
 import type { Credential, Trust } from '#credential'
 import type { Crypto } from '#crypto'
 import { CodedError } from '#errors'
 import type { Item, ReceivedItem, Summary } from '#messages'
-import { encodeStatement, peekRegister, verifyRegister } from '#reading'
+import { encodeStatement, peekRegister, readingLimits, verifyRegister } from '#reading'
 import type { Statement } from '#reading'
 import {
   ownFlags,
@@ -64,6 +64,7 @@ export function applyItem(
     case 'event':
       return applyEvent(context, item)
     case 'fogStatus':
+      refuseOnError(() => checkTime(item.status.timeS))
       context.tx.saveStatus(context.fog.deviceId, item.status)
       return 'stored'
     case 'unreadable':
@@ -119,8 +120,17 @@ function applyEvent(
   { tx, fog, nowS }: ApplyContext,
   { event }: Extract<Item, { type: 'event' }>,
 ): 'stored' {
+  refuseOnError(() => checkTime(event.timeS))
+  if (event.deviceId !== null && !NAME_PATTERN.test(event.deviceId))
+    throw new Refusal('event/bad-device', 'the device name is malformed')
   tx.addEvent({ ...event, fog: fog.deviceId, source: 'fog', receivedS: nowS })
   return 'stored'
+}
+
+/** Every stored time can be printed as a date. */
+function checkTime(timeS: number): void {
+  if (timeS > readingLimits.timeS)
+    throw new CodedError('item/bad-time', 'the time lies beyond the year 9999')
 }
 
 function applyRegister(
@@ -143,7 +153,7 @@ function applyRegister(
     (same.length > 0 ? registerFlags.conflict : 0)
   const newest = same.length === 0 && after === null
   const entry = { statement, envelope, digest, flags, newest, receivedS: nowS }
-  tx.addRegister({ ...entry, fog: fog.deviceId, number })
+  tx.addRegister({ ...entry, fog: fog.deviceId, number, credential })
   noteFlags(context, entry)
   for (const other of same) flagOther(context, deviceId, other, registerFlags.conflict)
   if (after) flagOther(context, deviceId, after, wentBack(statement, after))

@@ -101,6 +101,7 @@ function credentialTables(
     credentials: (deviceId, limit) =>
       contents.credentials
         .filter((credential) => credential.deviceId === deviceId)
+        .toReversed()
         .sort((a, b) => b.notBeforeS - a.notBeforeS)
         .slice(0, limit)
         .map((credential) => credential.encoded),
@@ -128,8 +129,11 @@ function registerTables(
       of(deviceId)
         .filter(({ statement }) => statement.last === last)
         .map(facts),
-    registerBefore: (deviceId, last) =>
-      orNull(of(deviceId).findLast(({ statement }) => statement.last < last)),
+    registerBefore(deviceId, last) {
+      const earlier = of(deviceId).filter(({ statement }) => statement.last < last)
+      const nearest = earlier.at(-1)?.statement.last
+      return orNull(earlier.find(({ statement }) => statement.last === nearest))
+    },
     registerAfter: (deviceId, last) =>
       orNull(of(deviceId).find(({ statement }) => statement.last > last)),
     addRegister: (entry) => void contents.registers.push(entry),

@@ -62,6 +62,8 @@ export interface RegisterEntry {
   fog: string
   number: number
   statement: Statement
+  /** The one whose key verified the envelope. */
+  credential: Credential
   /** COSE_Sign1 with payload: anyone holding the meter's credential can verify it. */
   envelope: Uint8Array
   digest: Uint8Array

@@ -1,0 +1,87 @@
+import type { CloudTx, FogRecord } from '#cloud'
+import type { Statements } from './statements.ts'
+
+interface FogRow {
+  durable: number
+  next: number
+  summaries: number
+  readings: number
+  power_sum_w: number
+  voltage_sum_dv: number
+  voltage_count: number
+  import_wh: number
+  export_wh: number
+}
+
+/** The key of a fog, added with empty totals when it is new. */
+export function fogKey(db: Statements, name: string, seenS = 0): number {
+  const find = 'SELECT id FROM fog WHERE name = ?'
+  const known = db.get<{ id: number }>(find, name)
+  if (known) return known.id
+  db.run(
+    `INSERT INTO fog (name, first_seen_s, last_seen_s, durable, next, summaries, readings,
+       power_sum_w, voltage_sum_dv, voltage_count, import_wh, export_wh)
+     VALUES (?, ?, ?, 0, 1, 0, 0, 0, 0, 0, 0, 0)`,
+    ...[name, seenS, seenS],
+  )
+  return db.get<{ id: number }>(find, name)?.id ?? 0
+}
+
+/** Inbox state, totals, events and refusals. */
+type FogTables = Pick<CloudTx, 'fog' | 'saveFog' | 'saveStatus' | 'addEvent' | 'addRefused'>
+
+export function fogTables(db: Statements): FogTables {
+  return {
+    fog(name) {
+      const row = db.get<FogRow>('SELECT * FROM fog WHERE name = ?', name)
+      return row ? fogRecord(row) : null
+    },
+    saveFog: (name, record, seenS) => saveFog(db, name, record, seenS),
+    saveStatus(name, status) {
+      const key = fogKey(db, name)
+      db.run('UPDATE fog SET status = ? WHERE id = ?', JSON.stringify(status), key)
+    },
+    addEvent({ source, fog, receivedS, timeS, code, deviceId, detail }) {
+      db.run(
+        `INSERT INTO event (source, fog, received_s, time_s, code, device, detail)
+         VALUES (?, ?, ?, ?, ?, ?, ?)`,
+        ...[source, fogKey(db, fog, receivedS), receivedS, timeS, code, deviceId, detail],
+      )
+    },
+    addRefused({ fog, number, receivedS, kind, code }) {
+      db.run(
+        'INSERT INTO refused (fog, number, received_s, kind, code) VALUES (?, ?, ?, ?, ?)',
+        ...[fogKey(db, fog, receivedS), number, receivedS, kind, code],
+      )
+    },
+  }
+}
+
+function fogRecord(row: FogRow): FogRecord {
+  return {
+    durable: row.durable,
+    next: row.next,
+    totals: {
+      summaries: row.summaries,
+      readings: row.readings,
+      powerSumW: row.power_sum_w,
+      voltageSumDv: row.voltage_sum_dv,
+      voltageCount: row.voltage_count,
+      importWh: row.import_wh,
+      exportWh: row.export_wh,
+    },
+  }
+}
+
+function saveFog(db: Statements, name: string, record: FogRecord, seenS: number): void {
+  const key = fogKey(db, name, seenS)
+  const { durable, next, totals: t } = record
+  const sums = [t.readings, t.powerSumW, t.voltageSumDv, t.voltageCount, t.importWh, t.exportWh]
+  db.run(
+    `UPDATE fog SET durable = ?, next = ?, summaries = ?, readings = ?, power_sum_w = ?,
+       voltage_sum_dv = ?, voltage_count = ?, import_wh = ?, export_wh = ?, last_seen_s = ?,
+       first_seen_s = CASE first_seen_s WHEN 0 THEN ? ELSE first_seen_s END
+     WHERE id = ?`,
+    ...[durable, next, t.summaries, ...sums, seenS, seenS, key],
+  )
+}

@@ -1,0 +1,122 @@
+/**
+ * Tables of the cloud, step by step (see #sqlite: never edit a step that shipped).
+ *
+ * All quantities are integers in the unit their column names; times are seconds since 1970. Devices
+ * have a small key of their own, so that names are stored once. `id` columns only grow, which makes
+ * them the cursors of `watch`.
+ */
+export const migrations: readonly string[] = [
+  `
+  CREATE TABLE fog (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    first_seen_s INTEGER NOT NULL,
+    last_seen_s INTEGER NOT NULL,
+    durable INTEGER NOT NULL,        -- outbox numbers up to this one are dealt with
+    next INTEGER NOT NULL,           -- the fog's own next number, as it last said
+    summaries INTEGER NOT NULL,      -- exact sums over the latest revisions, kept with each change
+    readings INTEGER NOT NULL,
+    power_sum_w INTEGER NOT NULL,
+    voltage_sum_dv INTEGER NOT NULL,
+    voltage_count INTEGER NOT NULL,
+    import_wh INTEGER NOT NULL,
+    export_wh INTEGER NOT NULL,
+    status TEXT                      -- the fog's last own status, JSON
+  ) STRICT;
+
+  CREATE TABLE summary (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    fog INTEGER NOT NULL REFERENCES fog,
+    number INTEGER NOT NULL,
+    received_s INTEGER NOT NULL,
+    latest INTEGER NOT NULL,
+    start_s INTEGER NOT NULL,
+    end_s INTEGER NOT NULL,
+    revision INTEGER NOT NULL,
+    meters INTEGER NOT NULL,
+    readings INTEGER NOT NULL,
+    power_sum_w INTEGER NOT NULL,
+    power_min_w INTEGER NOT NULL,
+    power_max_w INTEGER NOT NULL,
+    voltage_sum_dv INTEGER NOT NULL,
+    voltage_count INTEGER NOT NULL,
+    voltage_min_dv INTEGER,
+    voltage_max_dv INTEGER,
+    import_wh INTEGER NOT NULL,
+    export_wh INTEGER NOT NULL,
+    estimated INTEGER NOT NULL,
+    unknown_time INTEGER NOT NULL,
+    substitute INTEGER NOT NULL,
+    first_received_s INTEGER,
+    UNIQUE (fog, start_s, revision)
+  ) STRICT;
+  CREATE UNIQUE INDEX summary_number ON summary (fog, number);
+  CREATE UNIQUE INDEX summary_of_fog ON summary (fog, start_s) WHERE latest = 1;
+  CREATE INDEX summary_by_time ON summary (start_s, fog) WHERE latest = 1;
+  CREATE VIEW latest_summary AS SELECT * FROM summary WHERE latest = 1;
+
+  CREATE TABLE credential (
+    id INTEGER PRIMARY KEY,
+    device TEXT NOT NULL,
+    not_before_s INTEGER NOT NULL,
+    received_s INTEGER NOT NULL,
+    encoded BLOB NOT NULL UNIQUE
+  ) STRICT;
+  CREATE INDEX credential_of_device ON credential (device, not_before_s, id);
+
+  CREATE TABLE meter (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    fog INTEGER NOT NULL REFERENCES fog,   -- the one that delivered last
+    first_seen_s INTEGER NOT NULL,
+    last_seen_s INTEGER NOT NULL,
+    newest INTEGER REFERENCES register     -- its register with the highest reading number
+  ) STRICT;
+  CREATE INDEX meter_of_fog ON meter (fog, name);
+
+  CREATE TABLE register (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    meter INTEGER NOT NULL REFERENCES meter,
+    fog INTEGER NOT NULL REFERENCES fog,
+    number INTEGER NOT NULL,
+    received_s INTEGER NOT NULL,
+    first INTEGER NOT NULL,
+    last INTEGER NOT NULL,
+    start_s INTEGER NOT NULL,
+    end_s INTEGER NOT NULL,
+    start_import_wh INTEGER NOT NULL,
+    start_export_wh INTEGER NOT NULL,
+    end_import_wh INTEGER NOT NULL,
+    end_export_wh INTEGER NOT NULL,
+    status INTEGER NOT NULL,
+    flags INTEGER NOT NULL,
+    credential INTEGER NOT NULL REFERENCES credential,
+    digest BLOB NOT NULL,
+    envelope BLOB NOT NULL,
+    UNIQUE (meter, last, digest)
+  ) STRICT;
+  CREATE UNIQUE INDEX register_number ON register (fog, number);
+  CREATE INDEX register_flagged ON register (id) WHERE flags <> 0;
+
+  CREATE TABLE event (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    source TEXT NOT NULL,
+    fog INTEGER NOT NULL REFERENCES fog,
+    received_s INTEGER NOT NULL,
+    time_s INTEGER NOT NULL,
+    code TEXT NOT NULL,
+    device TEXT,
+    detail TEXT NOT NULL
+  ) STRICT;
+  CREATE INDEX event_of_fog ON event (fog, id);
+
+  CREATE TABLE refused (
+    fog INTEGER NOT NULL REFERENCES fog,
+    number INTEGER NOT NULL,
+    received_s INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    code TEXT NOT NULL,
+    PRIMARY KEY (fog, number)
+  ) STRICT, WITHOUT ROWID;
+  `,
+]

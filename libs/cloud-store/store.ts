@@ -1,0 +1,18 @@
+import type { CloudStore } from '#cloud'
+import type { Database } from '#sqlite'
+import { fogTables } from './fog-tables.ts'
+import { credentialTables, registerTables } from './register-tables.ts'
+import { createStatements } from './statements.ts'
+import { summaryTables } from './summary-tables.ts'
+
+/** The drain's store on SQLite; see `CloudStore` for what the methods mean. */
+export function createStore(database: Database): CloudStore {
+  const db = createStatements(database)
+  const tx = {
+    ...fogTables(db),
+    ...summaryTables(db),
+    ...credentialTables(db),
+    ...registerTables(db),
+  }
+  return { transact: (work) => database.transaction(() => work(tx)) }
+}

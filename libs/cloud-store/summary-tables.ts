@@ -1,0 +1,86 @@
+import type { CloudTx, SummaryEntry } from '#cloud'
+import type { Summary } from '#messages'
+import { fogKey } from './fog-tables.ts'
+import type { Statements } from './statements.ts'
+
+interface SummaryRow {
+  start_s: number
+  end_s: number
+  revision: number
+  meters: number
+  readings: number
+  power_sum_w: number
+  power_min_w: number
+  power_max_w: number
+  voltage_sum_dv: number
+  voltage_count: number
+  voltage_min_dv: number | null
+  voltage_max_dv: number | null
+  import_wh: number
+  export_wh: number
+  estimated: number
+  unknown_time: number
+  substitute: number
+  first_received_s: number | null
+}
+
+/** All revisions of all windows, the highest of each marked `latest`. */
+export function summaryTables(
+  db: Statements,
+): Pick<CloudTx, 'summary' | 'latestSummary' | 'addSummary'> {
+  const ofWindow = 'SELECT * FROM summary WHERE fog = (SELECT id FROM fog WHERE name = ?)'
+  const orNull = (row: SummaryRow | undefined): Summary | null => (row ? summaryFrom(row) : null)
+  return {
+    summary: (fog, startS, revision) =>
+      orNull(db.get(`${ofWindow} AND start_s = ? AND revision = ?`, fog, startS, revision)),
+    latestSummary: (fog, startS) =>
+      orNull(db.get(`${ofWindow} AND start_s = ? AND latest = 1`, fog, startS)),
+    addSummary: (entry) => addSummary(db, entry),
+  }
+}
+
+function summaryFrom(row: SummaryRow): Summary {
+  const { estimated, unknown_time: unknownTime, substitute, first_received_s: first } = row
+  return {
+    startS: row.start_s,
+    endS: row.end_s,
+    revision: row.revision,
+    meters: row.meters,
+    readings: row.readings,
+    powerSumW: row.power_sum_w,
+    powerMinW: row.power_min_w,
+    powerMaxW: row.power_max_w,
+    voltageSumDv: row.voltage_sum_dv,
+    voltageCount: row.voltage_count,
+    voltageMinDv: row.voltage_min_dv,
+    voltageMaxDv: row.voltage_max_dv,
+    importWh: row.import_wh,
+    exportWh: row.export_wh,
+    quality: { estimated, unknownTime, substitute },
+    ...(first === null ? {} : { firstReceivedS: first }),
+  }
+}
+
+function addSummary(db: Statements, entry: SummaryEntry): void {
+  const { fog, number, receivedS, latest, summary: s } = entry
+  const key = fogKey(db, fog, receivedS)
+  if (latest)
+    db.run(
+      'UPDATE summary SET latest = 0 WHERE fog = ? AND start_s = ? AND latest = 1',
+      key,
+      s.startS,
+    )
+  const window = [s.startS, s.endS, s.revision, s.meters, s.readings]
+  const power = [s.powerSumW, s.powerMinW, s.powerMaxW]
+  const voltage = [s.voltageSumDv, s.voltageCount, s.voltageMinDv, s.voltageMaxDv]
+  const quality = [s.quality.estimated, s.quality.unknownTime, s.quality.substitute]
+  db.run(
+    `INSERT INTO summary (fog, number, received_s, latest, start_s, end_s, revision, meters,
+       readings, power_sum_w, power_min_w, power_max_w, voltage_sum_dv, voltage_count,
+       voltage_min_dv, voltage_max_dv, import_wh, export_wh, estimated, unknown_time, substitute,
+       first_received_s)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    ...[key, number, receivedS, latest ? 1 : 0, ...window, ...power, ...voltage],
+    ...[s.importWh, s.exportWh, ...quality, s.firstReceivedS ?? null],
+  )
+}
