@@ -59,7 +59,8 @@ export function checkReading(reading: Reading): Reading {
 /** Throws `reading/bad-value` unless `value` is an integer from `min` to `max`. */
 export function inRange(field: string, value: number, min: number, max: number): void {
   // The negated form also refuses NaN, undefined and strings that reached us untyped.
-  if (Number.isInteger(value) && value >= min && value <= max) return
+  // Minus zero, which rounding −0.3 gives, has no CBOR encoding.
+  if (Number.isInteger(value) && value >= min && value <= max && !Object.is(value, -0)) return
   throw new CodedError(
     'reading/bad-value',
     `${field} must be an integer from ${min} to ${max}, got ${String(value)}`,
