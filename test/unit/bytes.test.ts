@@ -1,0 +1,83 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import {
+  compare,
+  concat,
+  equal,
+  fromBase64Url,
+  fromHex,
+  fromUtf8,
+  toBase64Url,
+  toHex,
+  utf8,
+} from '#bytes'
+
+const bytes = fc.uint8Array({ maxLength: 70 })
+
+function codeThrown(action: () => unknown): string {
+  try {
+    action()
+  } catch (error) {
+    return (error as { code?: string }).code ?? 'no code'
+  }
+  return 'nothing thrown'
+}
+
+describe('bytes', () => {
+  test('hexadecimal, base64url and UTF-8 come back as they went', () => {
+    fc.assert(
+      fc.property(bytes, fc.string({ unit: 'binary' }), (input, text) => {
+        expect(fromHex(toHex(input))).toEqual(input)
+        expect(fromHex(toHex(input).toUpperCase())).toEqual(input)
+        expect(fromBase64Url(toBase64Url(input))).toEqual(input)
+        expect(fromUtf8(utf8(text))).toBe(text)
+      }),
+    )
+  })
+
+  test('agrees with the runtime', () => {
+    fc.assert(
+      fc.property(bytes, bytes, (a, b) => {
+        expect(toHex(a)).toBe(Buffer.from(a).toString('hex'))
+        expect(toBase64Url(a)).toBe(Buffer.from(a).toString('base64url'))
+        expect(Math.sign(compare(a, b))).toBe(Buffer.compare(a, b))
+        expect(equal(a, b)).toBe(Buffer.from(a).equals(b))
+        expect(concat(a, b, a)).toEqual(Uint8Array.from([...a, ...b, ...a]))
+      }),
+    )
+    expect(equal(utf8('same'), utf8('same'))).toBe(true)
+  })
+
+  test('keeps a byte order mark: equal text means equal bytes', () => {
+    const marked = Uint8Array.of(0xef, 0xbb, 0xbf, 0x61)
+    expect(utf8(fromUtf8(marked))).toEqual(marked)
+  })
+
+  test.each([
+    ['odd hex', () => fromHex('abc'), 'bytes/bad-hex'],
+    ['foreign hex digit', () => fromHex('0g'), 'bytes/bad-hex'],
+    ['hex with spaces', () => fromHex('00 11'), 'bytes/bad-hex'],
+    ['padding', () => fromBase64Url('AA=='), 'bytes/bad-base64url'],
+    ['the other alphabet', () => fromBase64Url('+/8'), 'bytes/bad-base64url'],
+    ['half a byte', () => fromBase64Url('A'), 'bytes/bad-base64url'],
+    ['loose bits', () => fromBase64Url('AB'), 'bytes/bad-base64url'],
+    ['characters beyond the basic plane', () => fromBase64Url('😀'), 'bytes/bad-base64url'],
+    ['a lone continuation byte', () => fromUtf8(Uint8Array.of(0x80)), 'bytes/bad-utf8'],
+    ['an overlong form', () => fromUtf8(Uint8Array.of(0xc0, 0x80)), 'bytes/bad-utf8'],
+    ['an encoded surrogate', () => fromUtf8(Uint8Array.of(0xed, 0xa0, 0x80)), 'bytes/bad-utf8'],
+  ])('refuses %s', (_what, action, code) => {
+    expect(codeThrown(action)).toBe(code)
+  })
+
+  test('one base64url text per byte string', () => {
+    fc.assert(
+      fc.property(fc.string({ maxLength: 12 }), (text) => {
+        try {
+          expect(toBase64Url(fromBase64Url(text))).toBe(text)
+        } catch (error) {
+          expect(error).toMatchObject({ code: 'bytes/bad-base64url' })
+        }
+      }),
+    )
+  })
+})
