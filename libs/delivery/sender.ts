@@ -44,6 +44,8 @@ export interface Sender {
   needsReconnect(): boolean
   /** True between the peer's welcome and the end of the channel. */
   welcomed(): boolean
+  /** Every item below this number has been sent in this session or is durable at the peer. */
+  sentBelow(): number
   /** Items sent in this session and not yet acknowledged. */
   inFlight(): number
   counters(): Readonly<DeliveryCounters>
@@ -122,12 +124,13 @@ export function createSender(options: SenderOptions): Sender {
   }
 
   function settleThrough(durable: number): void {
-    if (durable <= counters.durable && state.phase === 'open') return // a repeated receipt
-    counters.durable = durable
+    const news = state.phase === 'greeting' || durable > counters.durable
+    counters.durable = state.phase === 'greeting' ? durable : Math.max(counters.durable, durable)
     everSent = Math.max(everSent, durable)
     state.highest = Math.max(state.highest, durable)
-    outbox.dropThrough(durable)
     state.inFlight = state.inFlight.filter((item) => item.last > durable)
+    if (!news) return // a repeated receipt is no sign of progress
+    outbox.dropThrough(durable)
     state.cursor = Math.max(state.cursor, durable + 1)
     if (state.rewindTo !== null && state.rewindTo <= durable) state.rewindTo = null
     progress()
@@ -247,6 +250,7 @@ export function createSender(options: SenderOptions): Sender {
     needsReconnect: () =>
       state.stalledSince !== null && clock.monotonic() - state.stalledSince >= reconnectAfterMs,
     welcomed: () => state.phase === 'open',
+    sentBelow: () => state.cursor,
     inFlight: () => state.inFlight.length,
     counters: () => counters,
   }

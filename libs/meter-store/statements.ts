@@ -1,0 +1,52 @@
+import type { OutboxItem } from '#delivery'
+import type { Database } from '#sqlite'
+import type { RefusedBlock } from './store.ts'
+
+/** Every statement of the store; parameters are in the order of the question marks. */
+export function prepareStatements(database: Database) {
+  return {
+    addMeter: database.prepare('INSERT INTO meter (device) VALUES (?) ON CONFLICT DO NOTHING'),
+    meterId: database.prepare<{ id: number }>('SELECT id FROM meter WHERE device = ?'),
+    loadMeter: database.prepare<{ head: Uint8Array | null; accounted: number; next: number }>(
+      'SELECT head, accounted, next FROM meter WHERE id = ?',
+    ),
+    setHead: database.prepare('UPDATE meter SET head = ?, accounted = ?, next = ? WHERE id = ?'),
+    openReadings: database.prepare<{ id: number; record: Uint8Array }>(
+      'SELECT id, record FROM reading WHERE meter = ? AND number > ? ORDER BY id',
+    ),
+    addReading: database.prepare('INSERT INTO reading (meter, number, record) VALUES (?, ?, ?)'),
+    deleteReadings: database.prepare('DELETE FROM reading WHERE id < ?'),
+    addBlock: database.prepare('INSERT INTO block (meter, first, last, body) VALUES (?, ?, ?, ?)'),
+    held: database.prepare<{ count: number; oldest: number | null }>(
+      'SELECT count(*) AS count, min(first) AS oldest FROM block WHERE meter = ? AND last > ?',
+    ),
+    countBetween: database.prepare<{ count: number }>(
+      'SELECT count(*) AS count FROM block WHERE meter = ? AND last > ? AND last <= ?',
+    ),
+    oldestAfter: database.prepare<{ first: number }>(
+      'SELECT first FROM block WHERE meter = ? AND last > ? ORDER BY last LIMIT 1',
+    ),
+    oldestOpenRows: database.prepare<{ meter: number; id: number }>(
+      'SELECT meter, min(reading.id) AS id FROM reading JOIN meter ON meter.id = reading.meter ' +
+        'WHERE number > accounted GROUP BY meter',
+    ),
+    read: database.prepare<OutboxItem>(
+      'SELECT first, last, body FROM block WHERE meter = ? AND last >= ? ORDER BY last LIMIT ?',
+    ),
+    deleteThrough: database.prepare('DELETE FROM block WHERE meter = ? AND last <= ?'),
+    moveRefused: database.prepare(
+      'INSERT INTO refused (meter, first, last, code, body) ' +
+        'SELECT meter, first, last, ?, body FROM block WHERE meter = ? AND last = ? AND first = ?',
+    ),
+    deleteOne: database.prepare('DELETE FROM block WHERE meter = ? AND last = ? AND first = ?'),
+    trimRefused: database.prepare(
+      'DELETE FROM refused WHERE id <= (SELECT max(id) FROM refused) - ?',
+    ),
+    refusedOf: database.prepare<RefusedBlock>(
+      'SELECT first, last, code FROM refused WHERE meter = (SELECT id FROM meter WHERE device = ?) ' +
+        'ORDER BY id DESC LIMIT ?',
+    ),
+  }
+}
+
+export type Statements = ReturnType<typeof prepareStatements>

@@ -1,0 +1,154 @@
+import type { OutboxItem } from '#delivery'
+import type { MeterStore } from '#meter'
+import { openDatabase, type Database } from '#sqlite'
+import { migrations } from './schema.ts'
+import { prepareStatements, type Statements } from './statements.ts'
+
+/** A block the fog will never accept, kept for whoever wants to find out why. */
+export interface RefusedBlock {
+  first: number
+  last: number
+  code: string
+}
+
+export interface MeterStoreFile {
+  /** The memory of one meter, created empty when the file does not know it. */
+  meter(deviceId: string): MeterStore
+  /** Several meters' changes in one commit: when it returns, all of them are on disk. */
+  transaction<T>(work: () => T): T
+  /** Newest first. */
+  refused(deviceId: string, limit: number): RefusedBlock[]
+  /** Writes what may lag behind and closes the file. */
+  close(): void
+}
+
+/** Dead rows of `reading` are removed once this many have been written. */
+const CLEAN_EVERY = 1_024
+/** Refused blocks kept per file; older ones go. */
+const REFUSED_KEPT = 1_000
+
+/** State that the meters of one file share. */
+interface Shared {
+  database: Database
+  sql: Statements
+  /** Acknowledged through, by meter row, not yet deleted from `block`. */
+  lagging: Map<number, number>
+  /** Row of the oldest reading of each open block, by meter row. */
+  oldestRow: Map<number, number>
+  written: number
+}
+
+/**
+ * Opens (or creates) the file. SIGKILL and power loss cost nothing that was committed
+ * (WAL, synchronous=FULL). Throws `sqlite/…`.
+ */
+export function openMeterStore(path: string): MeterStoreFile {
+  const database = openDatabase(path, { migrations })
+  const sql = prepareStatements(database)
+  const shared: Shared = { database, sql, lagging: new Map(), oldestRow: new Map(), written: 0 }
+  // Also of meters this process does not run: their open readings must outlive its cleaning.
+  for (const row of sql.oldestOpenRows.all()) shared.oldestRow.set(row.meter, row.id)
+  const meters = new Map<string, MeterStore>()
+  return {
+    meter(deviceId) {
+      const store = meters.get(deviceId) ?? openMeter(shared, deviceId)
+      meters.set(deviceId, store)
+      return store
+    },
+    transaction: (work) => database.transaction(work),
+    refused: (deviceId, limit) => sql.refusedOf.all(deviceId, limit),
+    close() {
+      database.transaction(() => deleteReceipted(shared))
+      database.close()
+    },
+  }
+}
+
+/** Receipted blocks are deleted with the next commit that is needed anyway. */
+function deleteReceipted({ sql, lagging }: Shared): void {
+  for (const [meter, through] of lagging) sql.deleteThrough.run(meter, through)
+  lagging.clear()
+}
+
+function deleteDeadReadings(shared: Shared): void {
+  if (shared.written < CLEAN_EVERY) return
+  shared.written = 0
+  const oldest = Math.min(...shared.oldestRow.values())
+  shared.sql.deleteReadings.run(Number.isFinite(oldest) ? oldest : Number.MAX_SAFE_INTEGER)
+}
+
+function openMeter(shared: Shared, deviceId: string): MeterStore {
+  const { database, sql, lagging, oldestRow } = shared
+  sql.addMeter.run(deviceId)
+  const { id } = sql.meterId.get(deviceId)!
+  /** Count and oldest number of the blocks held; null until asked. */
+  let held: { count: number; oldest: number | null } | null = null
+
+  const heldNow = () => (held ??= { ...sql.held.get(id, lagging.get(id) ?? 0)! })
+
+  function load(): ReturnType<MeterStore['load']> {
+    held = null
+    const row = sql.loadMeter.get(id)!
+    const open = sql.openReadings.all(id, row.accounted)
+    if (open[0] === undefined) oldestRow.delete(id)
+    else oldestRow.set(id, open[0].id)
+    return {
+      head: row.head && new Uint8Array(row.head),
+      open: open.map((reading) => new Uint8Array(reading.record)),
+      next: row.next,
+    }
+  }
+
+  function append(number: number, record: Uint8Array): void {
+    const { lastInsertRowid } = sql.addReading.run(id, number, record)
+    if (!oldestRow.has(id)) oldestRow.set(id, Number(lastInsertRowid))
+    shared.written += 1
+  }
+
+  function seal(block: OutboxItem, head: Uint8Array): void {
+    database.transaction(() => {
+      sql.addBlock.run(id, block.first, block.last, block.body)
+      sql.setHead.run(head, block.last, block.last + 1, id)
+      oldestRow.delete(id)
+      deleteReceipted(shared)
+      deleteDeadReadings(shared)
+    })
+    if (held !== null) held = { count: held.count + 1, oldest: held.oldest ?? block.first }
+  }
+
+  function dropThrough(number: number): void {
+    const before = lagging.get(id) ?? 0
+    if (number <= before) return
+    const { count } = heldNow()
+    const dropped = sql.countBetween.get(id, before, number)!.count
+    lagging.set(id, number)
+    held = { count: count - dropped, oldest: sql.oldestAfter.get(id, number)?.first ?? null }
+  }
+
+  function restart(head: Uint8Array, next: number): void {
+    database.transaction(() => sql.setHead.run(head, next - 1, next, id))
+    oldestRow.delete(id)
+  }
+
+  function refuse(first: number, last: number, code: string): void {
+    database.transaction(() => {
+      sql.moveRefused.run(code, id, last, first)
+      sql.deleteOne.run(id, last, first)
+      sql.trimRefused.run(REFUSED_KEPT)
+    })
+    held = null
+  }
+
+  return {
+    load,
+    append,
+    seal,
+    restart,
+    transaction: (work) => database.transaction(work),
+    oldest: () => heldNow().oldest,
+    count: () => heldNow().count,
+    read: (from, max) => sql.read.all(id, Math.max(from, (lagging.get(id) ?? 0) + 1), max),
+    dropThrough,
+    refuse,
+  }
+}

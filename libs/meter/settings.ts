@@ -1,0 +1,15 @@
+import { defaults } from '#defaults'
+import type { MeterSettings } from './types.ts'
+
+/** Settings for a meter nobody configured. */
+export const meterDefaults: MeterSettings = {
+  mode: 'live',
+  maxReadings: defaults.block.maxReadings,
+  maxSeconds: defaults.block.maxSeconds,
+  boundarySeconds: defaults.block.boundarySeconds,
+  maxBlocks: 100_000,
+  maxGapSeconds: defaults.block.boundarySeconds,
+  rolloverWh: null,
+  windowItems: defaults.delivery.windowItems,
+  resendAfterMs: defaults.delivery.resendAfterMs,
+}

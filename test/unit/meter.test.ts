@@ -1,0 +1,646 @@
+import { describe, expect, test } from 'vitest'
+import fc from 'fast-check'
+import { nodeCrypto } from '#crypto-node'
+import type { OutboxItem } from '#delivery'
+import { CodedError } from '#errors'
+import { decodeUp, encodeDown, type Down, type ReceivedUp } from '#messages'
+import { createMeter, meterDefaults } from '#meter'
+import type { Measurement, Meter, MeterEvent, MeterSettings, MeterStore } from '#meter'
+import {
+  chain,
+  decodeBlock,
+  decodeLive,
+  firstChain,
+  makeStatement,
+  status,
+  timeQuality,
+  verifyStatement,
+  type Block,
+  type Reading,
+} from '#reading'
+
+const deviceId = 'meter-1'
+const key = nodeCrypto.signingKey(new Uint8Array(32).fill(7))
+const verifyKey = nodeCrypto.verifyKey(key.publicKey)
+/** A time far from any 15-minute boundary: 100 s after one. */
+const START_S = 1_800_000_000 + 100
+
+function handClock() {
+  let ms = 0
+  return { now: () => ms, monotonic: () => ms, advance: (by: number) => void (ms += by) }
+}
+
+interface Disk {
+  head: Uint8Array | null
+  open: { number: number; record: Uint8Array }[]
+  next: number
+  blocks: OutboxItem[]
+  refused: OutboxItem[]
+}
+
+/** A store in memory with real transactions; `failAfter(n)` makes the n-th write from now throw. */
+function memoryStore() {
+  let disk: Disk = { head: null, open: [], next: 1, blocks: [], refused: [] }
+  let depth = 0
+  let writesLeft = Infinity
+  const write = (change: () => void) => {
+    if (--writesLeft < 0) throw new CodedError('sqlite/full', 'the disk is full')
+    change()
+  }
+  const store: MeterStore = {
+    load: () => ({ head: disk.head, open: disk.open.map((r) => r.record), next: disk.next }),
+    append: (number, record) => write(() => void disk.open.push({ number, record })),
+    seal: (block, head) =>
+      write(() => {
+        disk = { ...disk, head, open: [], next: block.last + 1, blocks: [...disk.blocks, block] }
+      }),
+    restart: (head, next) => write(() => (disk = { ...disk, head, open: [], next })),
+    transaction(work) {
+      if (depth > 0) return work()
+      const before = structuredClone(disk)
+      depth += 1
+      try {
+        return work()
+      } catch (error) {
+        disk = before
+        throw error
+      } finally {
+        depth -= 1
+      }
+    },
+    oldest: () => disk.blocks[0]?.first ?? null,
+    count: () => disk.blocks.length,
+    read: (from, max) => disk.blocks.filter((block) => block.last >= from).slice(0, max),
+    dropThrough: (number) => {
+      disk.blocks = disk.blocks.filter((block) => block.last > number)
+    },
+    refuse: (first, last) => {
+      disk.refused.push(...disk.blocks.filter((b) => b.first === first && b.last === last))
+      disk.blocks = disk.blocks.filter((b) => b.first !== first || b.last !== last)
+    },
+  }
+  return {
+    store,
+    disk: () => disk,
+    reserveThrough: (number: number) => (disk.next = number + 1),
+    failAfter: (writes: number) => (writesLeft = writes),
+    repair: () => (writesLeft = Infinity),
+    copy: () => structuredClone(disk),
+    restore: (copy: Disk) => (disk = structuredClone(copy)),
+  }
+}
+
+function setup(settings: Partial<MeterSettings> = {}, box = memoryStore()) {
+  const clock = handClock()
+  const events: MeterEvent[] = []
+  const open = () =>
+    createMeter({
+      crypto: nodeCrypto,
+      key,
+      deviceId,
+      clock,
+      store: box.store,
+      settings: { ...meterDefaults, mode: 'block', ...settings },
+      onEvent: (event) => events.push(event),
+    })
+  return { clock, box, events, open, meter: open() }
+}
+
+const at = (seconds: number, powerW = 600, more: Partial<Measurement> = {}): Measurement => ({
+  timeS: START_S + seconds,
+  powerW,
+  voltageDv: 2301,
+  ...more,
+})
+
+const blocksOf = (items: readonly OutboxItem[]): Block[] =>
+  items.map((item) => decodeBlock(nodeCrypto, item.body, deviceId))
+
+function expectChained(blocks: readonly Block[]): void {
+  let expected = firstChain(nodeCrypto, deviceId)
+  let next = 1
+  for (const { statement, signature } of blocks) {
+    expect(verifyStatement(verifyKey, statement, signature)).toBe(true)
+    expect(statement.previousChain).toEqual(expected)
+    expect(statement.first).toBe(next)
+    expected = statement.chain
+    next = statement.last + 1
+  }
+}
+
+describe('blocks', () => {
+  test('end with maxReadings, and verify', () => {
+    const { meter, box } = setup({ maxReadings: 3 })
+    for (let i = 0; i < 7; i++) meter.measure(at(i * 10))
+    const blocks = blocksOf(box.disk().blocks)
+    expect(blocks.map((block) => block.statement.last)).toEqual([3, 6])
+    expectChained(blocks)
+    expect(meter.status()).toMatchObject({ newestNumber: 7, sealedThrough: 6, openReadings: 1 })
+  })
+
+  test('end by age on the monotonic clock, in tick', () => {
+    const { meter, box, clock } = setup({ maxSeconds: 60 })
+    meter.measure(at(0))
+    clock.advance(59_999)
+    meter.tick()
+    expect(box.disk().blocks).toHaveLength(0)
+    clock.advance(1)
+    meter.tick()
+    expect(box.disk().blocks).toHaveLength(1)
+  })
+
+  test.each([
+    ['a reading on the boundary ends its block', [700, 800, 801], [[1, 2]]],
+    ['a reading after the boundary begins a new one', [700, 801], [[1, 1]]],
+    [
+      'one on the next boundary closes both',
+      [700, 1700],
+      [
+        [1, 1],
+        [2, 2],
+      ],
+    ],
+    ['a clock that steps back over a boundary begins a new one', [801, 700], [[1, 1]]],
+    ['readings between boundaries stay together', [100, 799], []],
+  ])('%s', (_, seconds, ranges) => {
+    const { meter, box } = setup()
+    for (const second of seconds) meter.measure(at(second))
+    expect(box.disk().blocks.map((block) => [block.first, block.last])).toEqual(ranges)
+  })
+
+  test('an open block goes on after a restart, on the same chain', () => {
+    const { meter, box, open } = setup({ maxReadings: 4 })
+    meter.measure(at(0))
+    meter.measure(at(10))
+    const again = open()
+    again.measure(at(20))
+    again.measure(at(30))
+    const blocks = blocksOf(box.disk().blocks)
+    expect(blocks.map((block) => block.readings.map((r) => r.number))).toEqual([[1, 2, 3, 4]])
+    expectChained(blocks)
+  })
+
+  test('numbers a store reserved and lost are declared as skipped', () => {
+    const { meter, box, open } = setup({ maxReadings: 2 })
+    meter.measure(at(0))
+    box.reserveThrough(9)
+    const again = open()
+    again.measure(at(10))
+    again.measure(at(20))
+    again.measure(at(30))
+    const blocks = blocksOf(box.disk().blocks)
+    expect(blocks[0]?.statement).toMatchObject({ first: 1, last: 10, skipped: [[2, 9]] })
+    expectChained(blocks)
+  })
+})
+
+describe('registers', () => {
+  const registersOf = (meter: Meter) => {
+    const { importWh, exportWh } = meter.status()
+    return [importWh, exportWh]
+  }
+
+  test('power is integrated to the watt-second, both ways, across restarts', () => {
+    const { meter, open } = setup()
+    meter.measure(at(0, 999_999)) // nothing before it: no interval to count
+    meter.measure(at(1, 1_800))
+    const again = open()
+    again.measure(at(2, 1_799))
+    expect(registersOf(again)).toEqual([0, 0])
+    again.measure(at(3, 1))
+    again.measure(at(4, -7_200))
+    expect(registersOf(again)).toEqual([1, 2])
+  })
+
+  test('a silence is not filled with energy, and says so', () => {
+    const { meter, events, box } = setup({ maxGapSeconds: 900 })
+    meter.measure(at(0))
+    meter.measure(at(901, 3_600))
+    meter.measure(at(1_801, 3_600))
+    meter.closeBlock()
+    expect(registersOf(meter)).toEqual([900, 0])
+    expect(events).toEqual([{ type: 'register', what: 'gap', number: 2 }])
+    const words = blocksOf(box.disk().blocks).flatMap((b) => b.readings.map((r) => r.status))
+    expect(words.map((word) => (word & status.substitute) !== 0)).toEqual([false, true, false])
+    expect(words.every((word) => (word & status.integratedRegister) !== 0)).toBe(true)
+  })
+
+  test.each([
+    ['plain growth', [100, 150, 175], [100, 150, 175], []],
+    ['a transient zero is no spike', [100, 0, 110], [100, 100, 110], ['held']],
+    [
+      'zeros for long are no reset',
+      [100, 0, 0, 0, 0, 0, 120],
+      [100, 100, 100, 100, 100, 100, 120],
+      ['held', 'held', 'held', 'held', 'held'],
+    ],
+    ['an old value for a moment', [100, 90, 101], [100, 100, 101], ['held']],
+    [
+      'a reset, believed at the third reading',
+      [100, 5, 6, 8, 9],
+      [100, 100, 100, 103, 104],
+      ['held', 'held', 'reset'],
+    ],
+    ['a rollover', [99_990, 5], [99_990, 100_005], ['rollover']],
+  ])('%s', (_, raw, fused, what) => {
+    const { meter, events } = setup({ rolloverWh: raw[0] === 99_990 ? 100_000 : null })
+    const seen = raw.map((importWh, i) => {
+      meter.measure(at(i * 10, 600, { importWh }))
+      return meter.status().importWh
+    })
+    expect(seen).toEqual(fused)
+    expect(events.map((event) => 'what' in event && event.what)).toEqual(what)
+  })
+
+  test('a replaced meter goes on from its own value', () => {
+    const { meter, box } = setup({ maxReadings: 3 })
+    meter.measure(at(0, 600, { importWh: 5_000, exportWh: 10 }))
+    meter.measure(at(10, 600, { importWh: 3, exportWh: 0, replaced: true }))
+    meter.measure(at(20, 600, { importWh: 8, exportWh: 1 }))
+    expect(registersOf(meter)).toEqual([5_005, 11])
+    const words = blocksOf(box.disk().blocks)[0]!.readings.map((r) => r.status)
+    expect(words).toEqual([0, status.meterReplaced, 0])
+  })
+
+  test('registers left out once are waited for, not integrated twice', () => {
+    const { meter } = setup()
+    meter.measure(at(0, 3_600, { importWh: 100 }))
+    meter.measure(at(60, 3_600))
+    meter.measure(at(120, 3_600, { importWh: 220 }))
+    expect(registersOf(meter)).toEqual([220, 0])
+  })
+
+  test('time quality and further flags reach the reading', () => {
+    const { meter, box } = setup({ maxReadings: 1 })
+    meter.measure(
+      at(0, 1, { timeQuality: timeQuality.unknown, status: status.tamper, importWh: 1 }),
+    )
+    expect(blocksOf(box.disk().blocks)[0]?.readings[0]?.status).toBe(2 | status.tamper)
+  })
+
+  test('nonsense is refused and changes nothing', () => {
+    const { meter } = setup()
+    meter.measure(at(0, 1, { importWh: 7 }))
+    expect(() => meter.measure(at(1, 1.5))).toThrow(/powerW/)
+    expect(() => meter.measure(at(1, 1, { importWh: -1 }))).toThrow(/importWh/)
+    expect(meter.status()).toMatchObject({ newestNumber: 1, importWh: 7 })
+  })
+})
+
+describe('limits', () => {
+  test('a full outbox refuses readings, counts energy on, and recovers', () => {
+    const { meter, box } = setup({ maxReadings: 1, maxBlocks: 2 })
+    meter.measure(at(0, 3_600))
+    meter.measure(at(1, 3_600))
+    expect(() => meter.measure(at(2, 3_600))).toThrow(
+      expect.objectContaining({ code: 'meter/outbox-full' }),
+    )
+    expect(meter.status()).toMatchObject({ newestNumber: 2, refusedMeasurements: 1 })
+    box.store.dropThrough(2)
+    meter.measure(at(3, 3_600))
+    expect(meter.status()).toMatchObject({ newestNumber: 3, importWh: 3 })
+  })
+
+  test('a disk that fails leaves the meter as the store has it', () => {
+    const { meter, box } = setup({ maxReadings: 2 })
+    meter.measure(at(0))
+    box.failAfter(1) // the reading goes in, the signed block does not
+    expect(() => meter.measure(at(10))).toThrow(/disk is full/)
+    expect(meter.status()).toMatchObject({ newestNumber: 1, openReadings: 1, sealedThrough: 0 })
+    expect(meter.needsReconnect()).toBe(true)
+    box.repair()
+    meter.measure(at(10))
+    expectChained(blocksOf(box.disk().blocks))
+  })
+
+  test('a damaged store is an error with a code', () => {
+    const { box, open } = setup()
+    box.store.append(1, new Uint8Array([1, 2, 3]))
+    expect(open).toThrow(expect.objectContaining({ code: 'meter/store-damaged' }))
+  })
+})
+
+/** A fog node reduced to its promises towards a meter; everything is verified. */
+function modelFog() {
+  /** Durable blocks, then blocks received but not committed, then live readings after those. */
+  const durable: Block[] = []
+  let staged: Block[] = []
+  let live: Reading[] = []
+  let base: Reading | null = null
+  const kinds: Record<string, number> = {}
+  const newest = () => staged.at(-1) ?? durable.at(-1)
+  const head = () => newest()?.statement.last ?? 0
+
+  function take(block: Block): Down[] {
+    const previous = newest()?.statement
+    if (block.statement.last <= head()) return []
+    const chained = previous?.chain ?? firstChain(nodeCrypto, deviceId)
+    if (block.statement.first !== head() + 1) return [{ type: 'resend', from: head() + 1 }]
+    expect(block.statement.previousChain).toEqual(chained)
+    expect(verifyStatement(verifyKey, block.statement, block.signature)).toBe(true)
+    staged.push(block)
+    live = live.filter((reading) => reading.number > block.statement.last)
+    return []
+  }
+
+  function takeLive(reading: Reading): Down[] {
+    base = reading
+    const expected = (live.at(-1)?.number ?? head()) + 1
+    if (reading.number < expected) return []
+    if (reading.number > expected) return [{ type: 'resend', from: expected }]
+    live.push(reading)
+    return []
+  }
+
+  function takeSignature(up: ReceivedUp & { type: 'block' }): Down[] {
+    if (up.last <= head()) return []
+    const readings = live.filter((reading) => reading.number <= up.last)
+    if (up.first !== head() + 1 || readings.length !== up.last - up.first + 1) {
+      return [{ type: 'resend', from: head() + 1 }]
+    }
+    const previous = newest()?.statement
+    const statement = makeStatement(nodeCrypto, {
+      deviceId,
+      previousChain: previous?.chain ?? firstChain(nodeCrypto, deviceId),
+      startImportWh: previous?.endImportWh ?? null,
+      startExportWh: previous?.endExportWh ?? null,
+      readings,
+      skipped: up.skipped,
+    })
+    return take({ statement, signature: up.signature, readings })
+  }
+
+  function receive(payload: Uint8Array): Down[] {
+    const up = decodeUp(payload)
+    kinds[up.type] = (kinds[up.type] ?? 0) + 1
+    if (up.type === 'hello') {
+      restart()
+      return [{ type: 'welcome', durable: head() }]
+    }
+    if (up.type === 'reading') return takeLive(up.reading)
+    if (up.type === 'live') {
+      return base === null
+        ? [{ type: 'resend', from: head() + 1 }]
+        : takeLive(decodeLive(base, up.values))
+    }
+    if (up.type === 'block') return takeSignature(up)
+    if (up.type === 'report') return take(decodeBlock(nodeCrypto, up.body, deviceId))
+    throw new Error(`a meter does not send ${up.type}`)
+  }
+
+  function commit(): Down[] {
+    if (staged.length === 0) return []
+    durable.push(...staged)
+    staged = []
+    return [{ type: 'receipt', durable: head() }]
+  }
+
+  function restart(): void {
+    staged = []
+    live = []
+    base = null
+  }
+
+  return { receive, commit, restart, durable, kinds }
+}
+
+/** A meter and a fog joined by two queues. */
+function world(settings: Partial<MeterSettings>) {
+  const parts = setup(settings)
+  const fog = modelFog()
+  let meter = parts.meter
+  let up: Uint8Array[] = []
+  let down: Uint8Array[] = []
+  const send = (payloads: Uint8Array[]) => up.push(...payloads)
+  const answer = (replies: Down[]) => down.push(...replies.map(encodeDown))
+  function connect(): void {
+    meter.onClosed()
+    up = []
+    down = []
+    send(meter.onOpen())
+  }
+  return {
+    ...parts,
+    fog,
+    meter: () => meter,
+    send,
+    connect,
+    crash() {
+      meter = parts.open()
+      connect()
+    },
+    moveUp(fate: number) {
+      const payload = up.shift()
+      for (let i = 0; payload !== undefined && i < fate; i++) answer(fog.receive(payload))
+    },
+    moveDown(fate: number) {
+      const payload = down.shift()
+      for (let i = 0; payload !== undefined && i < fate; i++) send(meter.onMessage(payload))
+    },
+    commit: () => answer(fog.commit()),
+    /** Carries everything to and fro until nothing is under way. */
+    settle() {
+      for (let i = 0; i < 10_000 && up.length + down.length > 0; i++) {
+        while (up.length > 0) this.moveUp(1)
+        this.commit()
+        while (down.length > 0) this.moveDown(1)
+      }
+    },
+  }
+}
+
+describe('live mode', () => {
+  test('every reading at once, one signature at the end of the block, no report', () => {
+    const w = world({ mode: 'live', maxReadings: 4 })
+    w.connect()
+    w.settle()
+    for (let i = 0; i < 8; i++) {
+      w.send(w.meter().measure(at(i * 10, 500 + i)))
+      w.settle()
+    }
+    expect(w.fog.kinds).toEqual({ hello: 1, reading: 1, live: 7, block: 2 })
+    expect(w.meter().drained()).toBe(true)
+    expectChained(w.fog.durable)
+  })
+
+  test('a reconnect mid-block: the open readings again, still only a signature', () => {
+    const w = world({ mode: 'live', maxReadings: 4 })
+    w.connect()
+    w.settle()
+    w.send(w.meter().measure(at(0)))
+    w.send(w.meter().measure(at(10)))
+    w.settle()
+    w.connect()
+    w.settle()
+    w.send(w.meter().measure(at(20)))
+    w.send(w.meter().measure(at(30)))
+    w.settle()
+    expect(w.fog.kinds).toEqual({ hello: 2, reading: 2, live: 4, block: 1 })
+    expect(w.meter().drained()).toBe(true)
+  })
+
+  test('blocks made offline go as reports, then live starts', () => {
+    const w = world({ mode: 'live', maxReadings: 2 })
+    for (let i = 0; i < 5; i++) w.meter().measure(at(i * 10))
+    w.connect()
+    w.settle()
+    w.send(w.meter().measure(at(50)))
+    w.settle()
+    expect(w.fog.kinds).toEqual({ hello: 1, report: 2, reading: 1, live: 1, block: 1 })
+    expectChained(w.fog.durable)
+  })
+
+  test('a lost live message costs one report at most', () => {
+    const w = world({ mode: 'live', maxReadings: 4 })
+    w.connect()
+    w.settle()
+    for (let i = 0; i < 8; i++) {
+      w.send(w.meter().measure(at(i * 10)))
+      if (i === 1) w.moveUp(0)
+      w.settle()
+      w.clock.advance(1_000)
+      w.send(w.meter().tick())
+      w.settle()
+    }
+    expect(w.meter().drained()).toBe(true)
+    expect(w.fog.kinds.report ?? 0).toBeLessThanOrEqual(1)
+    expectChained(w.fog.durable)
+  })
+})
+
+test('a welcome above our numbers (store restored from a copy) moves on without reusing one', () => {
+  const w = world({ maxReadings: 2 })
+  for (let i = 0; i < 3; i++) w.meter().measure(at(i * 10))
+  const copy = w.box.copy()
+  for (let i = 3; i < 8; i++) w.meter().measure(at(i * 10))
+  w.connect()
+  w.settle()
+  w.box.restore(copy)
+  w.crash()
+  w.settle()
+  w.send(w.meter().measure(at(100)))
+  expect(w.events).toContainEqual({ type: 'numbers-raised', to: 9, readingsGivenUp: 1 })
+  expect(w.meter().status()).toMatchObject({ newestNumber: 9 })
+})
+
+type Step =
+  | { do: 'measure'; dtS: number; powerW: number }
+  | { do: 'up' | 'down'; fate: number }
+  | { do: 'commit' | 'crash' | 'reconnect' | 'fogRestart' }
+  | { do: 'wait'; ms: number }
+  | { do: 'diskFails'; after: number }
+
+/** 0 is lost; there is no "twice", since records that arrive twice are refused below us (#record). */
+const fate = fc.constantFrom(1, 1, 1, 1, 0)
+const stepArbitrary: fc.Arbitrary<Step> = fc.oneof(
+  {
+    weight: 8,
+    arbitrary: fc.record({
+      do: fc.constant('measure' as const),
+      dtS: fc.integer({ min: 0, max: 120 }),
+      powerW: fc.integer({ min: -5_000, max: 9_000 }),
+    }),
+  },
+  {
+    weight: 12,
+    arbitrary: fc.record({ do: fc.constantFrom('up' as const, 'down' as const), fate }),
+  },
+  { weight: 3, arbitrary: fc.record({ do: fc.constant('commit' as const) }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      do: fc.constantFrom('crash' as const, 'reconnect' as const, 'fogRestart' as const),
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      do: fc.constant('wait' as const),
+      ms: fc.integer({ min: 100, max: 70_000 }),
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      do: fc.constant('diskFails' as const),
+      after: fc.integer({ min: 0, max: 1 }),
+    }),
+  },
+)
+
+test.each(['live', 'block'] as const)(
+  '%s mode, crashes anywhere: numbers, chain, registers and energy hold',
+  (mode) => {
+    fc.assert(
+      fc.property(fc.array(stepArbitrary, { maxLength: 120 }), (steps) => {
+        const w = world({ mode, maxReadings: 5, boundarySeconds: 300, windowItems: 3 })
+        let timeS = START_S
+        let accepted: { timeS: number; powerW: number }[] = []
+        w.connect()
+        for (const step of steps) {
+          if (step.do === 'measure') {
+            const m = { timeS: timeS + step.dtS, powerW: step.powerW }
+            try {
+              w.send(w.meter().measure(m))
+              accepted = [...accepted, m]
+              timeS = m.timeS
+            } catch (error) {
+              expect(error).toMatchObject({ code: 'sqlite/full' })
+              w.box.repair()
+            }
+          } else if (step.do === 'up') w.moveUp(step.fate)
+          else if (step.do === 'down') w.moveDown(step.fate)
+          else if (step.do === 'commit') w.commit()
+          else if (step.do === 'crash') w.crash()
+          else if (step.do === 'wait') w.clock.advance(step.ms)
+          else if (step.do === 'diskFails') w.box.failAfter(step.after)
+          else if (step.do === 'fogRestart') w.fog.restart()
+          if (step.do === 'reconnect' || step.do === 'fogRestart') w.connect()
+          if (step.do !== 'diskFails' && w.meter().needsReconnect()) w.connect()
+        }
+        w.box.repair()
+        w.connect()
+        w.send(w.meter().closeBlock())
+        for (let i = 0; i < 200 && !w.meter().drained(); i++) {
+          w.settle()
+          w.clock.advance(5_000)
+          w.send(w.meter().tick())
+          if (w.meter().needsReconnect()) w.connect()
+        }
+        expect(w.meter().drained()).toBe(true)
+        expectChained(w.fog.durable)
+        checkTruth(w.fog.durable, accepted)
+      }),
+      { numRuns: 150 },
+    )
+  },
+)
+
+/** The fog holds exactly the accepted measurements, and their energy to the last watt-second. */
+function checkTruth(blocks: readonly Block[], accepted: { timeS: number; powerW: number }[]): void {
+  const readings = blocks.flatMap((block) => block.readings)
+  expect(readings.map(({ number, timeS, powerW }) => [number, timeS, powerW])).toEqual(
+    accepted.map(({ timeS, powerW }, index) => [index + 1, timeS, powerW]),
+  )
+  let importWs = 0
+  let exportWs = 0
+  accepted.forEach(({ timeS, powerW }, index) => {
+    const seconds = timeS - (accepted[index - 1]?.timeS ?? timeS)
+    if (powerW > 0) importWs += powerW * seconds
+    else exportWs -= powerW * seconds
+    expect(readings[index]).toMatchObject({
+      importWh: Math.floor(importWs / 3_600),
+      exportWh: Math.floor(exportWs / 3_600),
+    })
+  })
+}
+
+test('the checks catch a chain that was cut', () => {
+  const { meter, box } = setup({ maxReadings: 1 })
+  for (let i = 0; i < 3; i++) meter.measure(at(i * 10))
+  const [first, , third] = blocksOf(box.disk().blocks)
+  expect(() => expectChained([first!, third!])).toThrow()
+  expect(chain(nodeCrypto, third!.statement.previousChain, first!.readings[0]!)).not.toEqual(
+    third!.statement.chain,
+  )
+})
