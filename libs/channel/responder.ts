@@ -116,7 +116,7 @@ class ResponderChannels implements Responder {
 
   recheck(): ResponderOutput[] {
     const outputs: ResponderOutput[] = []
-    for (const session of [...this.#sessions.all()]) {
+    for (const session of this.#sessions.all()) {
       try {
         this.#options.trust.check(session.peer.encoded)
       } catch (error) {

@@ -1,3 +1,5 @@
+export { runInitiator } from './initiator.ts'
+export { runResponder } from './responder.ts'
 export type {
   InitiatorLink,
   InitiatorLinkOptions,

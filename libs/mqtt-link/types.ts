@@ -7,7 +7,7 @@ export interface Target {
   readonly url: string
   /** Name the responder behind that broker must prove. */
   readonly node: string
-  /** PEM certificates to trust instead of the system's, for `mqtts`. */
+  /** For `mqtts`: certificates to trust instead of the system's, as PEM or as the path of a PEM file. */
   readonly ca?: string | Uint8Array
 }
 
@@ -42,7 +42,12 @@ export interface InitiatorLinkOptions extends LinkOptions, Target, ChannelDepend
    */
   readonly onOpen: (peer: Credential, rekey: boolean) => void
   readonly onMessage: (payload: Uint8Array) => void
-  /** The channel is gone and a new one will be tried by itself; `code` says why. */
+  /** The socket has room again after `send` returned false. */
+  readonly onDrain?: () => void
+  /**
+   * The channel is gone, or an attempt to open one has failed; a new one will be tried by itself.
+   * `retry` false: not soon, since the reason (`code`) lies in credentials or configuration.
+   */
   readonly onClosed: (code: string, retry: boolean) => void
 }
 
@@ -52,9 +57,10 @@ export interface InitiatorLink {
   /** The target in use or tried next. */
   readonly target: Target
   readonly channelId: string | null
-  readonly counters: () => InitiatorCounters
+  /** Totals over all channels so far. */
+  counters(): InitiatorCounters
   /** Connections begun so far. */
-  readonly attempts: () => number
+  attempts(): number
   /**
    * Seals and publishes one message. False when it did not leave (not open, or the socket's buffer
    * is above its limit): keep it and try again after the next `onOpen` or `onDrain`.
@@ -91,5 +97,7 @@ export interface ResponderLink {
   /** Ends a session and tells the broker to disconnect its client. */
   drop(cid: string, code: string): void
   dropDevice(deviceId: string, code: string): void
+  /** Judges the credentials of all sessions again; call it after a new revocation list. */
+  recheck(): void
   close(): Promise<void>
 }

@@ -1,0 +1,118 @@
+import type { Socket } from 'node:net'
+import { MqttClient, type IClientOptions } from 'mqtt'
+import { openStream, parseAddress, readCa } from './address.ts'
+import type { LinkOptions } from './types.ts'
+
+const KEEPALIVE_SECONDS = 60
+const CONNECT_TIMEOUT_MS = 10_000
+/** Above this many bytes waiting in the socket, nothing more is accepted from the caller. */
+const WRITE_LIMIT = 1_048_576
+
+export interface ConnectionOptions extends LinkOptions {
+  readonly url: string
+  readonly ca?: string | Uint8Array
+  readonly clientId: string
+  /** The one subscription of this connection. */
+  readonly topicFilter: string
+}
+
+export interface ConnectionEvents {
+  /** Connected and subscribed. Once. */
+  up(): void
+  /** The broker's next packet waits until `done` is called. */
+  message(topic: string, payload: Buffer, done: () => void): void
+  /** The socket has room again after `publish` returned false. */
+  drain(): void
+  /** Over, whatever the reason. Once, and the last event. */
+  down(reason: string): void
+}
+
+/** One MQTT connection, from connecting to closed. It never reconnects; its owner makes another. */
+export interface Connection {
+  /** False when the bytes were not taken: not up, or too much waiting. */
+  publish(topic: string, payload: Uint8Array): boolean
+  close(): Promise<void>
+}
+
+/** Begins connecting. Throws `mqtt-link/bad-url`, `bad-ca`; everything later arrives as `down`. */
+export function openConnection(options: ConnectionOptions, events: ConnectionEvents): Connection {
+  const address = parseAddress(options.url)
+  const ca = readCa(options.ca)
+  const client = new MqttClient(() => openStream(address, ca), clientOptions(options))
+  let state: 'opening' | 'up' | 'down' = 'opening'
+  let reason = 'the broker closed the connection'
+  const timer = setTimeout(
+    () => abort(new Error('no answer from the broker')),
+    options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
+  )
+
+  function abort(error: Error): void {
+    reason = error.message
+    client.stream.destroy()
+  }
+
+  client.handleMessage = (packet, done) => {
+    if (state !== 'up') return done()
+    events.message(packet.topic, packet.payload as Buffer, done)
+  }
+  client.on('error', abort)
+  client.stream.on('error', (error) => (reason = error.message))
+  client.on('connect', () => {
+    client.subscribe(options.topicFilter, { qos: 0 }, (error, granted) => {
+      if (error || granted?.[0]?.qos !== 0) return abort(error ?? new Error('subscription refused'))
+      clearTimeout(timer)
+      state = 'up'
+      client.stream.on('drain', () => events.drain())
+      events.up()
+    })
+  })
+  const closed = new Promise<void>((resolve) => {
+    client.on('close', () => {
+      clearTimeout(timer)
+      if (state !== 'down') {
+        state = 'down'
+        events.down(reason)
+      }
+      resolve()
+    })
+  })
+
+  return {
+    publish(topic, payload) {
+      if (state !== 'up' || !client.connected) return false
+      if ((client.stream as Socket).writableLength > WRITE_LIMIT) return false
+      client.publish(topic, asBuffer(payload))
+      return true
+    },
+    close() {
+      reason = 'closed'
+      if (client.connected) client.end()
+      else client.stream.destroy()
+      return closed
+    },
+  }
+}
+
+/** Everything mqtt.js would do by itself to keep or repeat things is off: the outbox is ours. */
+function clientOptions(options: ConnectionOptions): IClientOptions {
+  const { clientId, username, password } = options
+  return {
+    clientId,
+    protocolVersion: 4,
+    clean: true,
+    reconnectPeriod: 0,
+    resubscribe: false,
+    queueQoSZero: false,
+    keepalive: options.keepaliveSeconds ?? KEEPALIVE_SECONDS,
+    connectTimeout: options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
+    log: () => undefined,
+    ...(username === undefined ? {} : { username }),
+    ...(password === undefined ? {} : { password }),
+  }
+}
+
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.isBuffer(bytes)
+    ? bytes
+    : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+}
