@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { fromUtf8, utf8 } from '#bytes'
 import { createResponder, type Identity, type Responder } from '#channel'
@@ -86,7 +87,12 @@ interface Fog {
 }
 
 /** A fog node that answers every message with the same text in capitals. */
-async function startFog(url: string, responder = newResponder(), node = 'fog-1'): Promise<Fog> {
+async function startFog(
+  url: string,
+  responder = newResponder(),
+  node = 'fog-1',
+  ca?: string,
+): Promise<Fog> {
   const events = new Happenings<string>()
   const up = new Happenings<void>()
   const link: ResponderLink = runResponder({
@@ -94,6 +100,7 @@ async function startFog(url: string, responder = newResponder(), node = 'fog-1')
     node,
     responder,
     backoff,
+    ...(ca === undefined ? {} : { ca }),
     onUp: () => up.add(undefined),
     onOpen: (_cid, peer, rekey) => events.add(`open ${peer.deviceId}${rekey ? ' again' : ''}`),
     onMessage: (cid, peer, payload) => {
@@ -170,4 +177,221 @@ describe('a meter and a fog node over a broker', () => {
     }
     expect(server.aedes.connectedClients).toBe(2)
   })
+
+  test('TLS with our own certificate authority; another one is refused', async () => {
+    const ca = fileURLToPath(new URL('ca.pem', TLS))
+    const tls = await broker({ tls: { key: pem('server.key'), cert: pem('server.pem') } })
+    const url = `mqtts://localhost:${tls.port}`
+    const { events: atFog } = await startFog(url, newResponder(), 'fog-1', ca)
+    const good = startMeter(authority.enrol('meter-1', 'meter'), url, { ca })
+    expect(await good.events.next()).toBe('open fog-1')
+    expect(await atFog.next()).toBe('open meter-1')
+    const bad = startMeter(authority.enrol('meter-2', 'meter'), url, {
+      ca: pem('other.pem'),
+    })
+    expect(await bad.events.next()).toBe('closed mqtt-link/disconnected true')
+  })
+
+  test('a configuration that cannot work is refused at once, with the reason', () => {
+    const own = authority.enrol('meter-1', 'meter')
+    for (const url of [
+      'http://x',
+      'mqtt://',
+      '127.0.0.1:1883',
+      'mqtt://u:p@host',
+      'unix://host/x',
+    ]) {
+      expect(() => startMeter(own, url)).toThrow(
+        expect.objectContaining({ code: 'mqtt-link/bad-url' }),
+      )
+    }
+    expect(() => startMeter(own, 'mqtts://127.0.0.1', { ca: join(folder, 'none.pem') })).toThrow(
+      expect.objectContaining({ code: 'mqtt-link/bad-ca' }),
+    )
+  })
 })
+
+describe('what goes wrong and heals', () => {
+  test('the broker restarts: both sides come back by themselves, the meter on a new channel', async () => {
+    const first = await broker()
+    const url = `mqtt://127.0.0.1:${first.port}`
+    const { events: atFog } = await startFog(url)
+    const { link, events } = startMeter(authority.enrol('meter-1', 'meter'), url)
+    await events.find((event) => event === 'open fog-1')
+    const before = link.channelId
+    await first.kill()
+    expect(await events.next()).toBe('closed mqtt-link/disconnected true')
+    expect(link.send(utf8('into the void'))).toBe(false)
+    await broker({ port: first.port })
+    await events.find((event) => event === 'open fog-1')
+    expect(link.channelId).not.toBe(before)
+    expect(link.send(utf8('back'))).toBe(true)
+    await atFog.find((event) => event === 'message meter-1 back')
+    await events.find((event) => event === 'message BACK')
+  })
+
+  test('the fog node restarts: "unknown session" brings a new handshake on the same connection', async () => {
+    const { port, published } = await broker()
+    const url = `mqtt://127.0.0.1:${port}`
+    const old = await startFog(url)
+    const { link, events } = startMeter(authority.enrol('meter-1', 'meter'), url, {
+      limits: { unknownSessionMs: 100 },
+    })
+    await events.find((event) => event === 'open fog-1')
+    const cid = link.channelId
+    await old.link.close()
+    const fresh = await startFog(url)
+    expect(link.send(utf8('for the one before'))).toBe(true)
+    // rekey false: the layer above greets again and resends what had no receipt.
+    expect(await events.next()).toBe('open fog-1')
+    expect(await fresh.events.next()).toBe('open meter-1')
+    expect(link.send(utf8('again'))).toBe(true)
+    expect(await fresh.events.next()).toBe('message meter-1 again')
+    expect(await events.next()).toBe('message AGAIN')
+    expect(link.channelId).toBe(cid)
+    expect(link.attempts()).toBe(1)
+    expect(published.some(({ payload }) => payload.length === 1 && payload[0] === 0xf6)).toBe(true)
+  })
+
+  test('a revoked meter is cut off, told why, and asks again only after the longest wait', async () => {
+    const { port, published } = await broker()
+    const url = `mqtt://127.0.0.1:${port}`
+    const thief = new TestAuthority(9)
+    const stolen = thief.enrol('meter-9', 'meter')
+    const thiefFog = thief.enrol('fog-1', 'fog')
+    const trust = thief.trust(clock)
+    const responder = createResponder({
+      ...common,
+      ...{ own: thiefFog, trust, peerRole: 'meter', group: 'default' },
+    })
+    const { link, events: atFog } = await startFog(url, responder)
+    const meter = startMeter(stolen, url, { trust: new TestAuthority(9).trust(clock) })
+    await atFog.find((event) => event === 'open meter-9')
+    await meter.events.find((event) => event === 'open fog-1')
+    thief.revoke(stolen)
+    const cid = meter.link.channelId as string
+    link.recheck()
+    await atFog.find((event) => event === 'closed meter-9 credential/revoked')
+    meter.link.reconnect('test/again')
+    await meter.events.find((event) => event === 'closed channel/credential-refused false')
+    expect(meter.link.state).toBe('waiting')
+    const control = published.filter(({ topic }) => topic === `fm/1/fog-1/ctl/${cid}`)
+    expect(control.map(({ payload }) => payload.toString())).toEqual(['admit', 'drop'])
+  })
+
+  test('a wrong node name: the meter refuses, and moves to the next place it knows', async () => {
+    const { port } = await broker()
+    const url = `mqtt://127.0.0.1:${port}`
+    // fog-1 serves the topics of fog-2: a rogue operator, or a wrong configuration.
+    await startFog(url, newResponder(), 'fog-2')
+    await startFog(url)
+    const { link, events } = startMeter(authority.enrol('meter-1', 'meter'), url, {
+      node: 'fog-2',
+      alternatives: [{ url, node: 'fog-1' }],
+    })
+    expect(await events.next()).toBe('closed channel/wrong-node false')
+    expect(await events.next()).toBe('open fog-1')
+    expect(link.target.node).toBe('fog-1')
+  })
+
+  test('nobody behind the broker: gives up, and moves on', async () => {
+    const { port } = await broker()
+    const url = `mqtt://127.0.0.1:${port}`
+    await startFog(url)
+    const { events } = startMeter(authority.enrol('meter-1', 'meter'), url, {
+      node: 'fog-9',
+      alternatives: [{ url, node: 'fog-1' }],
+      limits: { retransmitMs: 50, giveUpMs: 200 },
+    })
+    expect(await events.next()).toBe('closed channel/timeout true')
+    expect(await events.next()).toBe('open fog-1')
+  })
+
+  test('junk on the topics changes nothing', async () => {
+    const { port, aedes } = await broker()
+    const url = `mqtt://127.0.0.1:${port}`
+    const { events: atFog, responder } = await startFog(url)
+    const { link, events } = startMeter(authority.enrol('meter-1', 'meter'), url)
+    await events.find((event) => event === 'open fog-1')
+    const cid = link.channelId as string
+    for (const topic of ['', '/x', '/short', '/not-8-characters', '/a/b', `/${cid}`, '/........']) {
+      for (let size = 0; size < 40; size++) {
+        const payload = randomBytes(size)
+        for (const way of ['up', 'dn', 'ctl']) publish(aedes, `fm/1/fog-1/${way}${topic}`, payload)
+      }
+    }
+    publish(aedes, `fm/1/fog-1/up/${cid}`, Buffer.of())
+    expect(link.send(utf8('still here'))).toBe(true)
+    await atFog.find((event) => event === 'message meter-1 still here')
+    await events.find((event) => event === 'message STILL HERE')
+    expect(responder.counters().sessions).toBe(1)
+  })
+})
+
+describe('the responder side under load', () => {
+  test('a slow receiver holds the broker back, in order; onIdle groups what came together', async () => {
+    const { port, published } = await broker()
+    const url = `mqtt://127.0.0.1:${port}`
+    const responder = newResponder()
+    const up = new Happenings<void>()
+    const idle = new Happenings<number>()
+    const got: string[] = []
+    let release: (() => void) | null = null
+    const link = runResponder({
+      ...{ url, node: 'fog-1', responder, backoff },
+      onUp: () => up.add(undefined),
+      onMessage: (_cid, _peer, payload) => {
+        got.push(fromUtf8(payload))
+        if (got.length === 10) return new Promise<void>((resolve) => (release = resolve))
+        return undefined
+      },
+      onIdle: () => idle.add(got.length),
+    })
+    open.push(link)
+    await up.next()
+    const { link: meter, events } = startMeter(authority.enrol('meter-1', 'meter'), url)
+    await events.next()
+    for (let i = 0; i < 1000; i++) meter.send(utf8(`${i}`))
+    await idle.find((count) => count === 10)
+    meter.send(utf8('last'))
+    const uploaded = (): number => published.filter(({ topic }) => topic.includes('/up/')).length
+    await settled(() => uploaded() >= 2 + 1001) // message_1, message_3, and everything sent
+    expect(got.length).toBe(10)
+    ;(release as unknown as () => void)()
+    await idle.find((count) => count === 1001)
+    expect(got).toEqual([...Array.from({ length: 1000 }, (_, i) => `${i}`), 'last'])
+  })
+
+  test('a thousand messages of fifty meters arrive, each once, with their sender', async () => {
+    const { port } = await broker()
+    const url = `mqtt://127.0.0.1:${port}`
+    const { events: atFog } = await startFog(url)
+    const meters = Array.from({ length: 50 }, (_, i) =>
+      startMeter(authority.enrol(`meter-${i}`, 'meter'), url),
+    )
+    for (const { events } of meters) await events.find((event) => event === 'open fog-1')
+    for (let n = 0; n < 20; n++) for (const { link } of meters) link.send(utf8(`n${n}`))
+    const seen = new Map<string, number>()
+    while ([...seen.values()].reduce((a, b) => a + b, 0) < 1000) {
+      const message = await atFog.find((event) => event.startsWith('message'))
+      seen.set(message, (seen.get(message) ?? 0) + 1)
+    }
+    expect(seen.size).toBe(1000)
+  })
+})
+
+function publish(aedes: TestBroker['aedes'], topic: string, payload: Buffer): void {
+  const packet = { cmd: 'publish', topic, payload, qos: 0, retain: false, dup: false } as const
+  aedes.publish({ ...packet }, () => undefined)
+}
+
+/** Turns of the event loop until something holds. */
+async function settled(holds: () => boolean): Promise<void> {
+  while (!holds()) await new Promise((resolve) => setImmediate(resolve))
+}
+
+const TLS = new URL('../support/channel-tls/', import.meta.url)
+
+function pem(name: string): string {
+  return readFileSync(new URL(name, TLS), 'utf8')
+}
