@@ -33,5 +33,9 @@ export const migrations: readonly string[] = [
     code TEXT NOT NULL,
     body BLOB NOT NULL
   ) STRICT;
+  CREATE TABLE note (
+    name TEXT PRIMARY KEY,
+    value BLOB NOT NULL
+  ) STRICT, WITHOUT ROWID;
   `,
 ]

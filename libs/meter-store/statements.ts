@@ -42,6 +42,11 @@ export function prepareStatements(database: Database) {
     trimRefused: database.prepare(
       'DELETE FROM refused WHERE id <= (SELECT max(id) FROM refused) - ?',
     ),
+    noteOf: database.prepare<{ value: Uint8Array }>('SELECT value FROM note WHERE name = ?'),
+    setNote: database.prepare(
+      'INSERT INTO note (name, value) VALUES (?, ?) ' +
+        'ON CONFLICT (name) DO UPDATE SET value = excluded.value',
+    ),
     refusedOf: database.prepare<RefusedBlock>(
       'SELECT first, last, code FROM refused WHERE meter = (SELECT id FROM meter WHERE device = ?) ' +
         'ORDER BY id DESC LIMIT ?',

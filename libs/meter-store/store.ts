@@ -18,6 +18,9 @@ export interface MeterStoreFile {
   transaction<T>(work: () => T): T
   /** Newest first. */
   refused(deviceId: string, limit: number): RefusedBlock[]
+  /** Small things the program must find again after a restart; null when never written. */
+  note(name: string): Uint8Array | null
+  setNote(name: string, value: Uint8Array): void
   /** Writes what may lag behind and closes the file. */
   close(): void
 }
@@ -57,6 +60,11 @@ export function openMeterStore(path: string): MeterStoreFile {
     },
     transaction: (work) => database.transaction(work),
     refused: (deviceId, limit) => sql.refusedOf.all(deviceId, limit),
+    note(name) {
+      const row = sql.noteOf.get(name)
+      return row === undefined ? null : new Uint8Array(row.value)
+    },
+    setNote: (name, value) => void sql.setNote.run(name, value),
     close() {
       database.transaction(() => deleteReceipted(shared))
       database.close()
