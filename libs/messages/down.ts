@@ -1,5 +1,5 @@
 import { decode, encode, type CborValue } from '#cbor'
-import { bytes, code, fieldsOf, integer, malformed, typed } from './fields.ts'
+import { bytes, code, fieldsOf, integer, malformed, typeOf } from './fields.ts'
 
 /** From responder (fog, cloud) to initiator (meter, fog). */
 export type Down =
@@ -36,7 +36,7 @@ function downValue(message: Down): CborValue[] {
       return [REFUSED, message.first, message.last, message.code]
     case 'resend':
       return [RESEND, message.from]
-    case 'revocations':
+    default:
       return [REVOCATIONS, message.list]
   }
 }
@@ -47,7 +47,7 @@ export function decodeDown(message: Uint8Array): Down {
 }
 
 function downFrom(value: CborValue): Down {
-  const [type] = typed(value)
+  const type = typeOf(value)
   switch (type) {
     case WELCOME:
       return { type: 'welcome', durable: integer(fieldsOf(value, 'welcome', 2), 1) }

@@ -60,10 +60,10 @@ export function code(fields: Fields, index: number): string {
   throw malformed(`element ${index} must be a code of lower-case letters, digits, - and /`)
 }
 
-/** The type number of an array whose first element says what it is, and the whole array. */
-export function typed(value: CborValue): [type: number, fields: Fields] {
+/** The type number an array starts with. */
+export function typeOf(value: CborValue): number {
   if (!Array.isArray(value)) throw malformed('a message is an array')
-  return [integer(value, 0), value]
+  return integer(value, 0)
 }
 
 /** `[type, …values]`, all integers or null. */

@@ -1,6 +1,6 @@
 import { decode, encode, type CborValue } from '#cbor'
 import { codeOf } from '#errors'
-import { bytes, code, fieldsOf, integer, malformed, text, typed } from './fields.ts'
+import { bytes, code, fieldsOf, integer, malformed, text, typeOf } from './fields.ts'
 import { encodeSummary, summaryFrom, SUMMARY, type Summary } from './summary.ts'
 
 /** A fog's numbered outbox entries, on their way to the cloud. */
@@ -71,7 +71,7 @@ function itemValue(item: Exclude<Item, { type: 'summary' }>): CborValue[] {
       const { code: name, timeS, deviceId, detail } = item.event
       return [EVENT, name, timeS, deviceId, detail]
     }
-    case 'fogStatus':
+    default:
       return [FOG_STATUS, ...fogStatusValues(item.status)]
   }
 }
@@ -83,7 +83,7 @@ export function decodeItem(item: Uint8Array): Item {
 
 /** The mirror of `encodeItem`, from a decoded value. */
 export function itemFrom(value: CborValue): Item {
-  const [type, fields] = typed(value)
+  const type = typeOf(value)
   switch (type) {
     case CREDENTIAL:
       return { type: 'credential', cwt: bytes(fieldsOf(value, 'a credential', 2), 1) }
@@ -96,7 +96,7 @@ export function itemFrom(value: CborValue): Item {
     case FOG_STATUS:
       return { type: 'fogStatus', status: fogStatusFrom(fieldsOf(value, 'a status', 11)) }
     default:
-      throw malformed(`there is no item type ${String(fields[0])}`)
+      throw malformed(`there is no item type ${type}`)
   }
 }
 

@@ -59,7 +59,7 @@ export function encodeUp(message: Up): Uint8Array {
       return encodeReport(message.body)
     case 'items':
       return encodeItems(message.first, message.items.map(encodeItem))
-    case 'reading':
+    default:
       return encodeTypedInts(READING, readingValues(checkReading(message.reading)))
   }
 }

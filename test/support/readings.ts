@@ -1,4 +1,4 @@
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { readingLimits, type Reading, type SkippedRange } from '#reading'
 
 /** Any reading that may exist, from a small house to the edges of every range. */
