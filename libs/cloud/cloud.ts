@@ -100,6 +100,8 @@ export function createCloud(options: CloudOptions): Cloud {
 }
 
 function open(state: State, cid: string, peer: Credential): CloudOutput[] {
+  const holder = state.sessions.get(cid)
+  if (holder && holder.peer.deviceId !== peer.deviceId) close(state, cid)
   const before = state.current.get(peer.deviceId)
   state.sessions.set(cid, { peer, asked: null })
   state.current.set(peer.deviceId, cid)
@@ -117,7 +119,7 @@ function close(state: State, cid: string): void {
 
 function receive(state: State, cid: string, peer: Credential, payload: Uint8Array): CloudOutput[] {
   const { messages } = state.counters
-  if (!state.sessions.has(cid)) {
+  if (state.sessions.get(cid)?.peer.deviceId !== peer.deviceId) {
     bump(messages, 'superseded')
     return []
   }

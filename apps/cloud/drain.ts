@@ -1,0 +1,150 @@
+import { EventEmitter } from 'node:events'
+import { createResponder } from '#channel'
+import type { Responder } from '#channel'
+import { createCloud } from '#cloud'
+import type { Cloud, CloudOutput, CloudStore } from '#cloud'
+import { createTrust } from '#credential'
+import type { RevocationList } from '#credential'
+import { nodeCrypto } from '#crypto-node'
+import { codeOf } from '#errors'
+import type { DeviceIdentity } from '#identity'
+import { runResponder } from '#mqtt-link'
+import type { LinkLog, ResponderLink } from '#mqtt-link'
+import type { Clock, Random } from '#ports'
+
+/** 2025-01-01: a machine that says it is earlier does not know. */
+const NEVER_SET_S = 1_735_689_600
+
+export interface DrainOptions {
+  identity: DeviceIdentity
+  store: CloudStore
+  /** In force from the first handshake on. */
+  revocations: RevocationList | null
+  broker: { url: string; ca?: string; username?: string; password?: string }
+  clock: Clock
+  random: Random
+  log: LinkLog & { error(data: object, message: string): void }
+}
+
+/** The running drain: fogs' sessions on one side, the store on the other. */
+export interface Drain {
+  readonly cloud: Cloud
+  readonly responder: Responder
+  /** Emits `stored` after each commit that changed something. */
+  readonly changes: EventEmitter
+  health(): { ok: boolean; detail: string }
+  /** A list from the operator: honoured at once, passed on to every fog. */
+  setRevocations(list: RevocationList): void
+  /** Commits what waits, answers it, and leaves the broker. */
+  close(): Promise<void>
+}
+
+/** Whatever goes wrong with one commit shows on /healthz until another works. */
+interface State {
+  link: ResponderLink | null
+  timer: NodeJS.Timeout | undefined
+  failure: string | null
+  revocations: RevocationList | null
+}
+
+export function startDrain(options: DrainOptions): Drain {
+  const { identity, store, clock, log } = options
+  const { revocations } = options
+  const state: State = { link: null, timer: undefined, failure: null, revocations }
+  const changes = new EventEmitter().setMaxListeners(0)
+  const trustAt = (now: () => number | null) =>
+    createTrust({
+      crypto: nodeCrypto,
+      authorityKey: identity.authorityKey,
+      now,
+      revocations: () => state.revocations,
+    })
+  // Evidence is judged without a clock, see `CloudOptions.trust`; devices that connect, with it.
+  const cloud = createCloud({ crypto: nodeCrypto, clock, store, trust: trustAt(() => null) })
+  if (revocations) cloud.setRevocations(revocations.encoded)
+  const responder = createResponder({
+    crypto: nodeCrypto,
+    random: options.random,
+    clock,
+    own: {
+      credential: identity.credential,
+      key: nodeCrypto.signingKey(identity.signingSecret),
+    },
+    trust: trustAt(() => trustedSeconds(clock)),
+    peerRole: 'fog',
+    group: identity.credential.group,
+  })
+
+  function perform(outputs: readonly CloudOutput[]): void {
+    for (const output of outputs) {
+      if (output.type === 'send') state.link?.send(output.cid, output.payload)
+      else if (output.type === 'drop') state.link?.drop(output.cid, output.code)
+      else if (output.type === 'stored') {
+        state.failure = null
+        changes.emit('stored')
+      } else {
+        state.failure = codeOf(output.error)
+        log.error({ err: output.error }, 'could not store; the fog will send it again')
+      }
+    }
+    schedule()
+  }
+
+  function schedule(): void {
+    const at = cloud.nextTickAt()
+    if (at === null || state.timer !== undefined) return
+    state.timer = setTimeout(
+      () => {
+        state.timer = undefined
+        perform(cloud.tick())
+      },
+      Math.max(0, at - clock.monotonic()),
+    )
+  }
+
+  state.link = runResponder({
+    ...options.broker,
+    node: identity.deviceId,
+    responder,
+    log,
+    onOpen(cid, peer, rekey) {
+      if (!rekey) log.info({ fog: peer.deviceId }, 'fog connected')
+      perform(cloud.opened(cid, peer))
+    },
+    onMessage: (cid, peer, payload) => perform(cloud.received(cid, peer, payload)),
+    onClosed(cid, peer, code) {
+      if (peer) log.info({ fog: peer.deviceId, code }, 'fog disconnected')
+      cloud.closed(cid)
+    },
+  })
+
+  return {
+    cloud,
+    responder,
+    changes,
+    health: () => health(state),
+    setRevocations(list) {
+      state.revocations = list
+      // First the sessions it ends, then the news to those that stay.
+      state.link?.recheck()
+      perform(cloud.setRevocations(list.encoded))
+    },
+    async close() {
+      perform(cloud.flush())
+      clearTimeout(state.timer)
+      await state.link?.close()
+    },
+  }
+}
+
+/** A clock that was never set judges nobody; signatures and revocation still count. */
+function trustedSeconds(clock: Clock): number | null {
+  const nowS = Math.floor(clock.now() / 1000)
+  return nowS < NEVER_SET_S ? null : nowS
+}
+
+function health({ link, failure }: State): { ok: boolean; detail: string } {
+  if (failure !== null) return { ok: false, detail: `the last commit failed: ${failure}` }
+  if (!link?.up) return { ok: false, detail: 'no connection to the broker' }
+  return { ok: true, detail: 'connected and storing' }
+}

@@ -1,0 +1,61 @@
+import { STATUS_CODES } from 'node:http'
+import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
+import { CodedError } from '#errors'
+
+/** An answer other than 200, on purpose. */
+export class HttpError extends CodedError {
+  readonly statusCode: number
+
+  constructor(statusCode: number, code: string, message: string) {
+    super(code, message)
+    this.statusCode = statusCode
+  }
+}
+
+/** Every error leaves as `{code, message}`; what went wrong inside goes to the log only. */
+export function answerError(
+  error: FastifyError | CodedError,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): void {
+  const { status, code, message } = describe(error, reply.statusCode)
+  if (status >= 500 && !(error instanceof HttpError))
+    request.log.error({ err: error }, 'request failed')
+  void reply.code(status).send({ code, message })
+}
+
+interface Described {
+  status: number
+  code: string
+  message: string
+}
+
+function describe(error: FastifyError | CodedError, replyStatus: number): Described {
+  const { code, message } = error
+  if (error instanceof HttpError) return { status: error.statusCode, code, message }
+  if (error instanceof CodedError && code.startsWith('query/'))
+    return { status: 400, code, message }
+  if ('validation' in error && error.validation)
+    return { status: 400, code: 'http/bad-request', message }
+  const status = ('statusCode' in error ? error.statusCode : undefined) ?? replyStatus
+  if (status === 401) return unauthorized
+  if (status >= 400 && status < 500)
+    return { status, code: `http/${slug(STATUS_CODES[status] ?? 'refused')}`, message }
+  return { status: 500, code: 'http/internal', message: 'internal error; see the log' }
+}
+
+const unauthorized: Described = {
+  status: 401,
+  code: 'http/unauthorized',
+  message: 'send "Authorization: Bearer <token>" with the token from http.token_file',
+}
+
+function slug(text: string): string {
+  return text.toLowerCase().replaceAll(/[^a-z]+/g, '-')
+}
+
+export function answerNotFound(_request: FastifyRequest, reply: FastifyReply): void {
+  void reply
+    .code(404)
+    .send({ code: 'http/not-found', message: 'no such resource; see /api/v1/openapi.json' })
+}

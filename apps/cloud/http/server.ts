@@ -1,0 +1,161 @@
+import type { EventEmitter } from 'node:events'
+import helmet from '@fastify/helmet'
+import rateLimit from '@fastify/rate-limit'
+import swagger from '@fastify/swagger'
+import Fastify from 'fastify'
+import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
+import type { Queries } from '#cloud-store'
+import { CodedError } from '#errors'
+import type { Clock } from '#ports'
+import {
+  isLoopbackName,
+  loadToken,
+  requireLocalHostName,
+  requireToken,
+} from './auth.ts'
+import { answerError, answerNotFound, HttpError } from './errors.ts'
+import { addQueryRoutes } from './routes.ts'
+import { components } from './schemas.ts'
+import { addStreamRoute } from './stream.ts'
+
+export interface HttpOptions {
+  /** Port 0 takes any free one. */
+  listen: { host: string; port: number }
+  tokenFile?: string | undefined
+  queries: Queries
+  clock: Clock
+  /** Emits `stored` after each commit that changed something. */
+  changes: EventEmitter
+  /** A failing service answers 503 on /healthz. */
+  health: () => { ok: boolean; detail: string }
+  metrics: { contentType: string; metrics(): Promise<string> }
+  version: string
+  log?: FastifyBaseLogger
+  /** Per client address. */
+  requestsPerMinute?: number
+}
+
+export interface HttpServer {
+  /** `http://host:port` as bound. */
+  url: string
+  close(): Promise<void>
+}
+
+const REQUESTS_PER_MINUTE = 600
+const MAX_STREAMS = 100
+const HEARTBEAT_MS = 15_000
+
+/**
+ * Starts the HTTP side of the cloud. Throws `http/token-missing` when the address can be reached
+ * from other machines and no token is configured, before anything listens.
+ */
+export async function startHttp(options: HttpOptions): Promise<HttpServer> {
+  const app = await createApp(options)
+  try {
+    await app.listen(options.listen)
+  } catch (error) {
+    await app.close()
+    throw listenError(options.listen, error)
+  }
+  return { url: boundUrl(app), close: () => app.close() }
+}
+
+function boundUrl(app: FastifyInstance): string {
+  const address = app.server.address()
+  if (address === null || typeof address === 'string') return String(address)
+  const host = address.family === 'IPv6' ? `[${address.address}]` : address.address
+  return `http://${host}:${address.port}`
+}
+
+function listenError(listen: HttpOptions['listen'], error: unknown): unknown {
+  if (!(error instanceof Error) || !('code' in error)) return error
+  const busy = error.code === 'EADDRINUSE'
+  const hint = busy ? 'another program listens there; choose another port' : error.message
+  const message = `http.listen = "${addressText(listen)}": ${hint}`
+  return new CodedError('http/cannot-listen', message, { cause: error })
+}
+
+function addressText({ host, port }: HttpOptions['listen']): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+}
+
+/** The application without its socket. */
+async function createApp(options: HttpOptions): Promise<FastifyInstance> {
+  const token = tokenOf(options)
+  const app = Fastify({
+    ...(options.log ? { loggerInstance: options.log } : {}),
+    disableRequestLogging: true,
+    forceCloseConnections: true,
+    bodyLimit: 1_024,
+    ajv: { customOptions: { removeAdditional: false } },
+  })
+  app.setErrorHandler(answerError)
+  app.setNotFoundHandler(answerNotFound)
+  await app.register(helmet)
+  await app.register(rateLimit, {
+    max: options.requestsPerMinute ?? REQUESTS_PER_MINUTE,
+    timeWindow: 60_000,
+    // Wrong tokens count as well: the limit stands before the check.
+    errorResponseBuilder: (_request, { after }) =>
+      new HttpError(429, 'http/rate-limited', `too many requests; try again in ${after}`),
+  })
+  if (token) await requireToken(app, token)
+  else requireLocalHostName(app)
+  await app.register(swagger, openApi(options.version, token !== null))
+  for (const component of components) app.addSchema(component)
+  app.after(() => {
+    addQueryRoutes(app, options)
+    addStreamRoute(app, { ...options, maxStreams: MAX_STREAMS, heartbeatMs: HEARTBEAT_MS })
+    addServiceRoutes(app, options)
+  })
+  await app.ready()
+  return app
+}
+
+function tokenOf({ listen, tokenFile }: HttpOptions): ReturnType<typeof loadToken> | null {
+  if (tokenFile !== undefined) return loadToken(tokenFile)
+  if (isLoopbackName(listen.host)) return null
+  throw new CodedError(
+    'http/token-missing',
+    `http.listen = "${addressText(listen)}" can be reached from other machines: set http.token_file ` +
+      'to a file holding a secret token (mode 600), or listen on 127.0.0.1',
+  )
+}
+
+function openApi(version: string, withToken: boolean) {
+  const bearer = { type: 'http', scheme: 'bearer' } as const
+  return {
+    openapi: {
+      openapi: '3.1.0',
+      info: {
+        title: 'Fogmeter cloud',
+        version,
+        description: 'Summaries, signed registers and the state of fog nodes. Read only.',
+      },
+      ...(withToken
+        ? { components: { securitySchemes: { bearer } }, security: [{ bearer: [] }] }
+        : {}),
+    },
+    refResolver: {
+      buildLocalReference: (json: { $id?: unknown }, _base: unknown, _part: unknown, i: number) =>
+        typeof json.$id === 'string' ? json.$id : `schema-${i}`,
+    },
+  }
+}
+
+/** For machines that look after this one. */
+function addServiceRoutes(app: FastifyInstance, { health, metrics }: HttpOptions): void {
+  const answers = { 200: { $ref: 'Health#' }, 503: { $ref: 'Health#' } }
+  app.get(
+    '/healthz',
+    { config: { rateLimit: false }, schema: { summary: 'Health.', response: answers } },
+    async (_request, reply) => {
+      const { ok, detail } = health()
+      return reply.code(ok ? 200 : 503).send({ status: ok ? 'ok' : 'failing', detail })
+    },
+  )
+  app.get('/metrics', { schema: { hide: true } }, async (_request, reply) =>
+    reply.header('content-type', metrics.contentType).send(await metrics.metrics()),
+  )
+  app.get('/api/v1/openapi.json', { schema: { hide: true } }, () => app.swagger())
+}
