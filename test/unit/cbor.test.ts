@@ -1,5 +1,5 @@
 import { cdeDecodeOptions, cdeEncodeOptions, decode as decode2, encode as encode2 } from 'cbor2'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { concat, equal, fromHex, toHex } from '#bytes'
 import {
@@ -73,6 +73,8 @@ function mutate(bytes: Uint8Array, at: number, byte: number): Uint8Array {
   return changed
 }
 
+const nested = (depth: number) => `${'81'.repeat(depth)}00`
+
 describe('RFC 8949 appendix A, the rows without floats, tags and indefinite lengths', () => {
   const long = Array.from({ length: 25 }, (_, index) => index + 1)
   const rows: [string, CborValue][] = [
@@ -126,7 +128,6 @@ describe('RFC 8949 appendix A, the rows without floats, tags and indefinite leng
 describe('what is refused', () => {
   const malformed = 'cbor/malformed'
   const loose = 'cbor/not-deterministic'
-  const nested = (depth: number) => `${'81'.repeat(depth)}00`
   const rows: [string, string, string][] = [
     ['nothing', '', malformed],
     ['two items', '0000', malformed],
@@ -168,7 +169,7 @@ describe('what is refused', () => {
     ['the same key twice', 'a201010102', malformed],
     ['the same text key twice', 'a2616101616102', malformed],
     ['unsorted keys', 'a203040102', loose],
-    ['keys in length-first order', 'a2612002190100' + '03', loose],
+    ['keys in length-first order', 'a261200219010003', loose],
     ['negative key before positive', 'a220000100', loose],
     ['byte string as key', 'a1410100', malformed],
     ['array as key', 'a18000', malformed],
@@ -256,7 +257,7 @@ describe('properties', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 64 }), (bytes) => {
         const read = outcome(() => decode(bytes))
-        if ('value' in read) expect(encode(read.value)).toEqual(bytes)
+        expect('value' in read ? encode(read.value) : bytes).toEqual(bytes)
         outcome(() => decodeSequence(bytes))
         outcome(() => decodeInts(bytes))
       }),
@@ -309,6 +310,18 @@ function ourTypes(read: unknown, depth = 0): boolean {
   )
 }
 
+/** Whether the fast reader should take it, by what the general one makes of it; both must agree. */
+function agrees(bytes: Uint8Array): boolean {
+  const general = outcome(() => decode(bytes))
+  const fast = outcome(() => decodeInts(bytes))
+  const fits =
+    'value' in general &&
+    Array.isArray(general.value) &&
+    general.value.every((item) => item === null || typeof item === 'number')
+  expect('value' in fast ? fast : null).toEqual(fits ? general : null)
+  return fits
+}
+
 describe('the hot path: integers and null', () => {
   const entry = fc.oneof(integer, fc.constant(null)).map((input) => (input === 0 ? 0 : input))
   const entries = fc.array(entry, { maxLength: 40 })
@@ -341,18 +354,6 @@ describe('the hot path: integers and null', () => {
     encodeInts([9, 9, 9])
     expect(decodeInts(first)).toEqual([1, 2, 3])
   })
-
-  function agrees(bytes: Uint8Array): boolean {
-    const general = outcome(() => decode(bytes))
-    const fits =
-      'value' in general &&
-      Array.isArray(general.value) &&
-      general.value.every((item) => item === null || typeof item === 'number')
-    const fast = outcome(() => decodeInts(bytes))
-    expect('value' in fast).toBe(fits)
-    if ('value' in fast && 'value' in general) expect(fast.value).toEqual(general.value)
-    return fits
-  }
 
   test('reads what decode reads, and refuses everything else', () => {
     let accepted = 0
