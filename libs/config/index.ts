@@ -1,0 +1,15 @@
+/** Configuration files: TOML, checked completely before a program starts. */
+export { configProblem, loadConfig, parseConfig } from './load.ts'
+export {
+  agentConfig,
+  brokerConfig,
+  cloudConfig,
+  meterConfig,
+  type AgentConfig,
+  type BrokerConfig,
+  type CloudConfig,
+  type MeterConfig,
+} from './schemas.ts'
+export { expandMeters, type MeterInstance } from './fleet.ts'
+export { allKeys, type TableSchema } from './schema-tree.ts'
+export type { Address, Listener } from './leaf.ts'

@@ -1,0 +1,169 @@
+import * as v from 'valibot'
+
+/**
+ * The kinds of value a configuration file may hold. Each carries what is expected in words and an
+ * example, so that every complaint can say how to write it right.
+ */
+
+/** A path as written in the file; `loadConfig` resolves it against the file's folder. */
+export class PathText {
+  readonly text: string
+  readonly prefix: string
+
+  constructor(text: string, prefix = '') {
+    this.text = text
+    this.prefix = prefix
+  }
+}
+
+/** Where a program listens for TCP. Port 0 lets the system choose. */
+export interface Address {
+  host: string
+  port: number
+}
+
+/** One network listener of a broker. */
+export interface Listener extends Address {
+  tls: boolean
+}
+
+/** What `v.getMetadata` yields for every leaf. */
+export type LeafNotes = {
+  expected: string
+  /** As it would stand in the file. */
+  example: string
+}
+
+function notes<T>(expected: string, example: string): v.MetadataAction<T, LeafNotes> {
+  return v.metadata<T, LeafNotes>({ expected, example })
+}
+
+export function integer(min: number, max: number, example: number) {
+  return v.pipe(
+    v.number(),
+    v.integer(),
+    v.minValue(min),
+    v.maxValue(max),
+    notes(`an integer from ${min} to ${max}`, String(example)),
+  )
+}
+
+export function flag(example: boolean) {
+  return v.pipe(v.boolean(), notes('true or false', String(example)))
+}
+
+export function text(expected: string, example: string) {
+  return v.pipe(v.string(), v.minLength(1), notes(expected, quoted(example)))
+}
+
+export function oneOf<const T extends readonly [string, ...string[]]>(...options: T) {
+  const listed = options.map(quoted).join(' or ')
+  return v.pipe(v.picklist(options), notes(listed, quoted(options[0])))
+}
+
+/** A device or node name, as in credentials and topics. */
+export function deviceName(example: string) {
+  const expected = 'a name of 1 to 32 letters, digits, dots, dashes or underscores'
+  const pattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,31}$/
+  return v.pipe(v.string(), v.regex(pattern), notes(expected, quoted(example)))
+}
+
+/** A file or folder; `{name}` inside stands for the meter's name where a fleet is allowed. */
+export function path(example: string) {
+  return v.pipe(
+    v.string(),
+    v.minLength(1),
+    v.transform((value) => new PathText(value)),
+    notes('a path (relative ones start at this file’s folder)', quoted(example)),
+  )
+}
+
+/** Where a broker is: `mqtt://`, `mqtts://`, or `unix:` with the path of a socket. */
+export function brokerUrl(example: string) {
+  return v.pipe(
+    v.string(),
+    v.rawTransform(({ dataset, addIssue, NEVER }): string | PathText => {
+      const socket = /^unix:(?:\/\/)?(.+)$/.exec(dataset.value)?.[1]
+      if (socket !== undefined) return new PathText(socket, 'unix://')
+      if (parseAddress(dataset.value, /^mqtts?:\/\//, 1)) return dataset.value
+      addIssue()
+      return NEVER
+    }),
+    notes('mqtt://host:port, mqtts://host:port or unix:///path/of/socket', quoted(example)),
+  )
+}
+
+/** `host:port`. */
+export function address(example: string) {
+  return v.pipe(
+    v.string(),
+    v.rawTransform(({ dataset, addIssue, NEVER }): Address => {
+      const found = parseAddress(dataset.value, /^/)
+      if (found) return found
+      addIssue()
+      return NEVER
+    }),
+    notes('host:port', quoted(example)),
+  )
+}
+
+/** `host:port`, or null for `off`. */
+export function addressOrOff(example: string) {
+  return v.pipe(
+    v.string(),
+    v.rawTransform(({ dataset, addIssue, NEVER }): Address | null => {
+      if (dataset.value === 'off') return null
+      const found = parseAddress(dataset.value, /^/)
+      if (found) return found
+      addIssue()
+      return NEVER
+    }),
+    notes('host:port or "off"', quoted(example)),
+  )
+}
+
+/** `mqtt://host:port` or `mqtts://host:port`; the ports default to 1883 and 8883. */
+export function listener(example: string) {
+  return v.pipe(
+    v.string(),
+    v.rawTransform(({ dataset, addIssue, NEVER }): Listener => {
+      const tls = dataset.value.startsWith('mqtts:')
+      const found = parseAddress(dataset.value, /^mqtts?:\/\//, tls ? 8883 : 1883)
+      if (found) return { tls, ...found }
+      addIssue()
+      return NEVER
+    }),
+    notes('mqtt://host:port or mqtts://host:port', quoted(example)),
+  )
+}
+
+/** `now` as null, or an ISO 8601 time with zone as seconds since 1970. */
+export function startTime(example: string) {
+  const pattern = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:\d\d)$/
+  return v.pipe(
+    v.string(),
+    v.rawTransform(({ dataset, addIssue, NEVER }): number | null => {
+      if (dataset.value === 'now') return null
+      const time = pattern.test(dataset.value) ? Date.parse(dataset.value) : Number.NaN
+      if (Number.isFinite(time)) return Math.floor(time / 1000)
+      addIssue()
+      return NEVER
+    }),
+    notes('"now" or a quoted time with zone such as "2026-03-01T00:00:00Z"', quoted(example)),
+  )
+}
+
+/** Splits `host:port` after a prefix; IPv6 addresses stand in brackets. Null when it is neither. */
+function parseAddress(value: string, prefix: RegExp, defaultPort?: number): Address | null {
+  if (!prefix.test(value)) return null
+  const match = /^(\[[0-9a-fA-F:.]+\]|[^\s:/[\]]+)(?::(\d{1,5}))?\/?$/.exec(
+    value.replace(prefix, ''),
+  )
+  const port = match?.[2] === undefined ? defaultPort : Number(match[2])
+  if (match?.[1] === undefined || port === undefined || port > 65_535) return null
+  return { host: match[1].replace(/^\[|\]$/g, ''), port }
+}
+
+function quoted(value: string): string {
+  return JSON.stringify(value)
+}

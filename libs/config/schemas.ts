@@ -1,0 +1,245 @@
+import * as v from 'valibot'
+import { defaults } from '#defaults'
+import type { Settled } from './camel.ts'
+import {
+  address,
+  addressOrOff,
+  brokerUrl,
+  deviceName,
+  flag,
+  integer,
+  listener,
+  oneOf,
+  path,
+  startTime,
+  text,
+} from './leaf.ts'
+
+/** What each program can be told. deploy/examples/ explains every key to the person who sets it. */
+
+const DAY_S = 86_400
+const HOUR_MS = 3_600_000
+
+const log = v.optional(
+  v.strictObject({ level: v.optional(oneOf('info', 'debug', 'warn', 'error'), 'info') }),
+  {},
+)
+
+function metrics(example: string) {
+  const listen = v.optional(addressOrOff(example), 'off')
+  return v.optional(v.strictObject({ listen }), {})
+}
+
+function identityKeys(key: string, credential: string) {
+  return { key: path(key), credential: path(credential), authority: path('authority.pub') }
+}
+
+const password = {
+  username: v.optional(text('the user name the broker asks for', 'fogmeter')),
+  password_file: v.optional(path('broker.password')),
+}
+
+const remoteBroker = {
+  url: brokerUrl('mqtts://fog-1.local:8883'),
+  ca: v.optional(path('ca.pem')),
+  ...password,
+}
+
+const sourceTime = {
+  interval_seconds: v.optional(integer(1, 3_600, 60), 60),
+  time_scale: v.optional(integer(1, 100_000, 1), 1),
+}
+
+const source = v.variant('kind', [
+  v.strictObject({
+    kind: v.literal('sim'),
+    seed: v.optional(integer(0, 2 ** 31 - 1, 1), 1),
+    solar_peak_w: v.optional(integer(0, 100_000, 0), 0),
+    start: v.optional(startTime('now'), 'now'),
+    ...sourceTime,
+  }),
+  v.strictObject({
+    kind: v.literal('replay'),
+    house: v.optional(integer(0, 2 ** 31 - 1, 0), 0),
+    start: v.optional(startTime('now'), 'now'),
+    ...sourceTime,
+  }),
+  v.strictObject({
+    kind: v.literal('csv'),
+    file: path('readings.csv'),
+    loop: v.optional(flag(false), false),
+    ...sourceTime,
+  }),
+  v.strictObject({ kind: v.literal('stdin') }),
+])
+
+/** apps/meter: one meter, or a fleet of alike ones in one process. */
+export const meterConfig = v.strictObject({
+  node: deviceName('fog-1'),
+  name: v.optional(deviceName('meter')),
+  broker: v.strictObject({
+    ...remoteBroker,
+    keepalive_seconds: v.optional(integer(5, defaults.broker.keepaliveMaxSeconds, 60), 60),
+  }),
+  identity: v.strictObject(identityKeys('{name}.key', '{name}.cwt')),
+  store: v.strictObject({
+    path: path('{name}.db'),
+    max_blocks: v.optional(integer(1, 10_000_000, 200_000), 200_000),
+  }),
+  source,
+  report: v.optional(v.strictObject({ mode: v.optional(oneOf('live', 'block'), 'live') }), {}),
+  block: v.optional(
+    v.strictObject({
+      readings: v.optional(
+        integer(1, defaults.block.hardMaxReadings, defaults.block.maxReadings),
+        defaults.block.maxReadings,
+      ),
+      seconds: v.optional(integer(1, DAY_S, defaults.block.maxSeconds), defaults.block.maxSeconds),
+      boundary_seconds: v.optional(
+        integer(1, DAY_S, defaults.block.boundarySeconds),
+        defaults.block.boundarySeconds,
+      ),
+      max_gap_seconds: v.optional(integer(1, DAY_S, 900), 900),
+      rollover_wh: v.optional(integer(0, Number.MAX_SAFE_INTEGER, 0), 0),
+    }),
+    {},
+  ),
+  fleet: v.optional(
+    v.strictObject({
+      count: v.optional(integer(1, 100_000, 10), 1),
+      name_prefix: v.optional(deviceName('meter-'), 'meter-'),
+      first: v.optional(integer(0, 99_999_999, 1), 1),
+      digits: v.optional(integer(1, 8, 4), 4),
+    }),
+  ),
+  metrics: metrics('127.0.0.1:9104'),
+  log,
+})
+
+/** apps/broker, on the fog node and in the cloud. */
+export const brokerConfig = v.strictObject({
+  node: deviceName('fog-1'),
+  listen: v.pipe(v.array(listener('mqtt://0.0.0.0:1883')), v.minLength(1)),
+  tls: v.optional(v.strictObject({ key: path('broker.key'), cert: path('broker.crt') })),
+  local: v.strictObject({ socket: path('/run/fogmeter/broker.sock') }),
+  limits: v.optional(
+    v.strictObject({
+      connections: v.optional(integer(1, 1_000_000, 10_000), 10_000),
+      connections_per_address: v.optional(
+        integer(1, 1_000_000, defaults.broker.connectionsPerAddress),
+        defaults.broker.connectionsPerAddress,
+      ),
+      connect_bytes: v.optional(
+        integer(32, 65_536, defaults.broker.connectBytes),
+        defaults.broker.connectBytes,
+      ),
+      packet_bytes: v.optional(
+        integer(512, 1_048_576, defaults.broker.packetBytes),
+        defaults.broker.packetBytes,
+      ),
+      connect_timeout_ms: v.optional(
+        integer(100, 60_000, defaults.broker.connectTimeoutMs),
+        defaults.broker.connectTimeoutMs,
+      ),
+      admit_timeout_ms: v.optional(
+        integer(100, 600_000, defaults.broker.admitTimeoutMs),
+        defaults.broker.admitTimeoutMs,
+      ),
+      keepalive_max_seconds: v.optional(
+        integer(5, 65_535, defaults.broker.keepaliveMaxSeconds),
+        defaults.broker.keepaliveMaxSeconds,
+      ),
+      drain_timeout_ms: v.optional(
+        integer(100, 60_000, defaults.broker.drainTimeoutMs),
+        defaults.broker.drainTimeoutMs,
+      ),
+      packets_per_second: v.optional(
+        integer(1, 1_000_000, defaults.broker.packetsPerSecond),
+        defaults.broker.packetsPerSecond,
+      ),
+      bytes_per_second: v.optional(
+        integer(1_024, 1_000_000_000, defaults.broker.bytesPerSecond),
+        defaults.broker.bytesPerSecond,
+      ),
+    }),
+    {},
+  ),
+  metrics: metrics('127.0.0.1:9101'),
+  log,
+})
+
+/** apps/agent: the fog node's keeper of keys and readings. */
+export const agentConfig = v.strictObject({
+  broker: v.strictObject({ url: brokerUrl('unix:///run/fogmeter/broker.sock') }),
+  identity: v.strictObject({
+    ...identityKeys('fog-1.key', 'fog-1.cwt'),
+    revocations: v.optional(path('revoked.cose')),
+  }),
+  store: v.strictObject({
+    path: path('fog.db'),
+    retention_days: v.optional(integer(1, 3_650, defaults.retentionDays), defaults.retentionDays),
+  }),
+  window: v.optional(
+    v.strictObject({
+      seconds: v.optional(integer(1, DAY_S, defaults.window.seconds), defaults.window.seconds),
+      grace_seconds: v.optional(
+        integer(0, DAY_S, defaults.window.graceSeconds),
+        defaults.window.graceSeconds,
+      ),
+      idle_seconds: v.optional(
+        integer(1, DAY_S, defaults.window.idleSeconds),
+        defaults.window.idleSeconds,
+      ),
+      min_meters: v.optional(
+        integer(1, 100_000, defaults.window.minMeters),
+        defaults.window.minMeters,
+      ),
+      revision_delay_ms: v.optional(
+        integer(0, HOUR_MS, defaults.window.revisionDelayMs),
+        defaults.window.revisionDelayMs,
+      ),
+    }),
+    {},
+  ),
+  commit: v.optional(
+    v.strictObject({
+      interval_ms: v.optional(
+        integer(1, 10_000, defaults.commit.intervalMs),
+        defaults.commit.intervalMs,
+      ),
+      max_blocks: v.optional(
+        integer(1, 65_536, defaults.commit.maxBlocks),
+        defaults.commit.maxBlocks,
+      ),
+    }),
+    {},
+  ),
+  verify: v.optional(v.strictObject({ workers: v.optional(integer(0, 64, 1), 1) }), {}),
+  cloud: v.optional(v.array(v.strictObject({ node: deviceName('cloud-a'), ...remoteBroker })), []),
+  metrics: metrics('127.0.0.1:9102'),
+  log,
+})
+
+/** apps/cloud: the cloud service. */
+export const cloudConfig = v.strictObject({
+  broker: v.strictObject({
+    ...remoteBroker,
+    url: brokerUrl('unix:///run/fogmeter/cloud-broker.sock'),
+  }),
+  identity: v.strictObject({
+    ...identityKeys('cloud-a.key', 'cloud-a.cwt'),
+    revocations: v.optional(path('revoked.cose')),
+  }),
+  store: v.strictObject({ path: path('cloud.db') }),
+  http: v.strictObject({
+    listen: v.optional(address('127.0.0.1:8080'), '127.0.0.1:8080'),
+    token_file: path('api.token'),
+  }),
+  metrics: metrics('127.0.0.1:9103'),
+  log,
+})
+
+export type MeterConfig = Settled<v.InferOutput<typeof meterConfig>>
+export type BrokerConfig = Settled<v.InferOutput<typeof brokerConfig>>
+export type AgentConfig = Settled<v.InferOutput<typeof agentConfig>>
+export type CloudConfig = Settled<v.InferOutput<typeof cloudConfig>>

@@ -1,0 +1,237 @@
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { parse } from 'smol-toml'
+import { describe, expect, test } from 'vitest'
+import {
+  agentConfig,
+  allKeys,
+  brokerConfig,
+  cloudConfig,
+  expandMeters,
+  loadConfig,
+  meterConfig,
+  parseConfig,
+  type TableSchema,
+} from '#config'
+import { defaults } from '#defaults'
+import { codeOf } from '#errors'
+
+const schemas: Record<string, TableSchema> = {
+  meter: meterConfig,
+  broker: brokerConfig,
+  agent: agentConfig,
+  cloud: cloudConfig,
+}
+
+const minimalMeter = `
+node = "fog-1"
+broker.url = "mqtt://127.0.0.1"
+identity = { key = "{name}.key", credential = "{name}.cwt", authority = "authority.pub" }
+store.path = "{name}.db"
+source.kind = "sim"
+`
+
+const minimalBroker = `
+node = "fog-1"
+listen = ["mqtt://0.0.0.0", "mqtts://[::1]:0"]
+local.socket = "broker.sock"
+`
+
+function examplePath(name: string): string {
+  return fileURLToPath(new URL(`../../deploy/examples/${name}.toml`, import.meta.url))
+}
+
+/** The lines of the message of a refused configuration, without the file name. */
+function problems(schema: TableSchema, text: string): string[] {
+  try {
+    parseConfig(schema, text, 'x.toml')
+  } catch (error) {
+    expect(codeOf(error)).toBe('config/invalid')
+    const lines = (error as Error).message.split('\n')
+    expect(lines.every((line) => line.startsWith('x.toml: '))).toBe(true)
+    return lines.map((line) => line.slice('x.toml: '.length))
+  }
+  throw new Error('the configuration was accepted')
+}
+
+describe.each(Object.entries(schemas))('deploy/examples/%s.toml', (name, schema) => {
+  const text = readFileSync(examplePath(name), 'utf8')
+
+  test('loads', () => {
+    expect(() => loadConfig(schema, examplePath(name))).not.toThrow()
+  })
+
+  test('shows every key, each below a comment of its own or shared with its neighbours', () => {
+    // Optional keys stand there commented out: "# ca = …", under "# [table]".
+    const uncommented = text.replace(/^# (\[+[a-z.]+\]+|[a-z_]+ = .*)$/gm, '$1')
+    const shown = new Set(leafKeys(parse(uncommented)))
+    expect(allKeys(schema).filter((key) => !shown.has(key))).toEqual([])
+    for (const paragraph of text.split('\n\n')) expect(paragraph).toContain('#')
+  })
+})
+
+test('the examples state the defaults as they are', () => {
+  const example = loadConfig(brokerConfig, examplePath('broker'))
+  expect(example.limits).toEqual(parseConfig(brokerConfig, minimalBroker, '/x').limits)
+  const agent = loadConfig(agentConfig, examplePath('agent'))
+  const plain = parseConfig(agentConfig, agentText(), '/x')
+  for (const table of ['window', 'commit', 'verify', 'log'] as const)
+    expect(agent[table]).toEqual(plain[table])
+  const { block } = loadConfig(meterConfig, examplePath('meter'))
+  expect(block).toEqual(parseConfig(meterConfig, minimalMeter, '/x').block)
+})
+
+function leafKeys(value: unknown): string[] {
+  if (Array.isArray(value)) return typeof value[0] === 'object' ? value.flatMap(leafKeys) : []
+  return Object.entries(value as object).flatMap(([key, child]) => {
+    if (typeof child !== 'object' || (Array.isArray(child) && typeof child[0] !== 'object'))
+      return [key]
+    return leafKeys(child).map((rest) => `${key}.${rest}`)
+  })
+}
+
+describe('values', () => {
+  test('defaults come from #defaults, keys come out in camelCase', () => {
+    const config = parseConfig(meterConfig, minimalMeter, '/etc/fogmeter/meter.toml')
+    expect(config.block.readings).toBe(defaults.block.maxReadings)
+    expect(config.block.boundarySeconds).toBe(defaults.block.boundarySeconds)
+    expect(config.broker.keepaliveSeconds).toBe(60)
+    expect(config.report.mode).toBe('live')
+    expect(config.metrics.listen).toBeNull()
+    const broker = parseConfig(brokerConfig, minimalBroker, '/etc/x.toml')
+    expect(broker.limits.packetBytes).toBe(defaults.broker.packetBytes)
+    const window = parseConfig(agentConfig, agentText(), '/etc/x.toml').window
+    expect(window.seconds).toBe(defaults.window.seconds)
+  })
+
+  test('relative paths start at the file, absolute ones stay', () => {
+    const config = parseConfig(meterConfig, minimalMeter, '/etc/fogmeter/meter.toml')
+    expect(config.identity.key).toBe('/etc/fogmeter/{name}.key')
+    const absolute = minimalBroker.replace('broker.sock', '/run/b.sock')
+    expect(parseConfig(brokerConfig, absolute, '/etc/x.toml').local.socket).toBe('/run/b.sock')
+  })
+
+  test.each([
+    ['unix:run/b.sock', 'unix:///etc/run/b.sock'],
+    ['unix:///run/b.sock', 'unix:///run/b.sock'],
+    ['mqtts://fog.local:8883', 'mqtts://fog.local:8883'],
+  ])('broker.url %s', (written, seen) => {
+    expect(parseConfig(agentConfig, agentText(written), '/etc/agent.toml').broker.url).toBe(seen)
+  })
+
+  test('listeners carry host, port and whether they speak TLS', () => {
+    expect(parseConfig(brokerConfig, minimalBroker, '/x.toml').listen).toEqual([
+      { tls: false, host: '0.0.0.0', port: 1883 },
+      { tls: true, host: '::1', port: 0 },
+    ])
+  })
+
+  test('a start time is seconds, now is null', () => {
+    const at = (start: string) => {
+      const config = parseConfig(meterConfig, `${minimalMeter}source.start = "${start}"`, '/x.toml')
+      return config.source.kind === 'sim' ? config.source.start : undefined
+    }
+    expect(at('now')).toBeNull()
+    expect(at('2026-03-01T00:00:00Z')).toBe(Date.UTC(2026, 2, 1) / 1000)
+  })
+})
+
+function agentText(url = 'unix:///run/b.sock'): string {
+  return `broker.url = "${url}"
+identity = { key = "f.key", credential = "f.cwt", authority = "authority.pub" }
+store.path = "fog.db"`
+}
+
+describe('problems', () => {
+  test('all at once, one line each, with what was found and how to write it', () => {
+    const text = minimalMeter.replace('node = "fog-1"', 'node = "fog 1"')
+    const lines = problems(
+      meterConfig,
+      `${text}block.readings = 99\nreport.mod = "live"\n[metrics]\nlisten = "9101"`,
+    )
+    expect(lines).toHaveLength(4)
+    expect(lines.find((line) => line.startsWith('block.readings'))).toBe(
+      'block.readings: found 99, expected an integer from 1 to 64; write readings = 16',
+    )
+    expect(lines.find((line) => line.startsWith('report.mod'))).toContain('write mode')
+    expect(lines.find((line) => line.startsWith('metrics.listen'))).toContain('host:port or "off"')
+    expect(lines.find((line) => line.startsWith('node'))).toContain('found "fog 1"')
+  })
+
+  test.each<[string, TableSchema, string, string]>([
+    [
+      'missing key',
+      brokerConfig,
+      'local.socket = "x"\nlisten = ["mqtt://h"]',
+      'node: found nothing',
+    ],
+    ['missing table', brokerConfig, 'node = "a"\nlisten = ["mqtt://h"]', 'add a section [local]'],
+    ['table for a value', brokerConfig, `${minimalBroker}[log.level]\nx = 1`, 'found a table'],
+    ['value for a table', brokerConfig, `log = 3\n${minimalBroker}`, 'expected a table'],
+    ['value for a list', brokerConfig, 'node="a"\nlocal.socket="b"\nlisten="mqtt://h"', 'a list'],
+    ['wrong scheme', brokerConfig, minimalBroker.replace('mqtts', 'http'), 'listen.1: found "http'],
+    ['port too big', brokerConfig, minimalBroker.replace(':0"', ':70000"'), 'expected mqtt://'],
+    ['unknown kind', meterConfig, minimalMeter.replace('"sim"', '"usb"'), '"sim", "replay", "csv"'],
+    [
+      'key of another kind',
+      meterConfig,
+      `${minimalMeter}source.file = "x"`,
+      'source.file: found a',
+    ],
+    ['in a list of tables', agentConfig, `${agentText()}\n[[cloud]]\nnode = "c"`, 'cloud.0.url'],
+    [
+      'fraction',
+      meterConfig,
+      `${minimalMeter}block.seconds = 1.5`,
+      'found 1.5, expected an integer',
+    ],
+    ['not TOML', meterConfig, 'node = fog', 'line 1, column'],
+    [
+      'prototype name',
+      meterConfig,
+      `${minimalMeter}\n[constructor]\nx = 1`,
+      'constructor: found a',
+    ],
+  ])('%s', (_, schema, text, expected) => {
+    expect(problems(schema, text).join('\n')).toContain(expected)
+  })
+
+  test('a file that is not there', () => {
+    try {
+      loadConfig(meterConfig, '/nonexistent/meter.toml')
+      expect.unreachable()
+    } catch (error) {
+      expect(codeOf(error)).toBe('config/unreadable')
+    }
+  })
+})
+
+describe('fleet', () => {
+  const at = (text: string) => expandMeters(parseConfig(meterConfig, text, '/m.toml'), '/m.toml')
+
+  test('one meter without it', () => {
+    expect(at(minimalMeter)).toEqual([
+      {
+        name: 'meter',
+        index: 0,
+        identity: { key: '/meter.key', credential: '/meter.cwt', authority: '/authority.pub' },
+        store: { path: '/meter.db' },
+      },
+    ])
+  })
+
+  test('each with its own name and files', () => {
+    const meters = at(
+      `${minimalMeter}[fleet]\ncount = 3\nname_prefix = "m-"\nfirst = 9\ndigits = 2`,
+    )
+    expect(meters.map((meter) => meter.name)).toEqual(['m-09', 'm-10', 'm-11'])
+    expect(new Set(meters.map((meter) => meter.store.path)).size).toBe(3)
+    expect(meters.map((meter) => meter.index)).toEqual([0, 1, 2])
+  })
+
+  test('refuses several meters on one file', () => {
+    const text = minimalMeter.replace('store.path = "{name}.db"', 'store.path = "meters.db"')
+    expect(() => at(`${text}[fleet]\ncount = 2`)).toThrow(/put \{name\} into the path/)
+    expect(() => at(`${text}[fleet]\ncount = 1`)).not.toThrow()
+  })
+})
