@@ -1,5 +1,5 @@
 import { aadOf, ivOf, limitsOf, type RecordContext } from './context.ts'
-import { counterOf, epochBits } from './frame.ts'
+import { counterOf, epochBits, headLength, setNonce } from './frame.ts'
 import { checkWindow, createWindow, markWindow } from './window.ts'
 
 export interface Opened {
@@ -51,13 +51,6 @@ export function createOpener(context: RecordContext): Opener {
   const nonce = new Uint8Array(iv.length)
   let failures = 0
 
-  /** nonce = IV xor counter; the Partial IV already is the counter in big endian. */
-  function setNonce(frame: Uint8Array, pivEnd: number): void {
-    nonce.set(iv)
-    for (let from = pivEnd - 1, to = iv.length - 1; from >= 1; from--, to--)
-      nonce[to] = (nonce[to] as number) ^ (frame[from] as number)
-  }
-
   return {
     epoch,
     get failures() {
@@ -79,9 +72,9 @@ export function createOpener(context: RecordContext): Opener {
       if (counter < 0 || epochBits(frame) !== (epoch & 3)) return MALFORMED
       const verdict = checkWindow(window, counter)
       if (verdict !== 'new') return verdict === 'replay' ? REPLAY : STALE
-      const pivEnd = 2 + ((frame[0] as number) & 7)
-      setNonce(frame, pivEnd)
-      const plaintext = key.open(nonce, aad, frame.subarray(pivEnd))
+      const end = headLength(frame)
+      setNonce(nonce, iv, frame, end)
+      const plaintext = key.open(nonce, aad, frame.subarray(end))
       if (plaintext === null) {
         failures++
         return FORGED
