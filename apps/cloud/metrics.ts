@@ -60,7 +60,12 @@ function addCounter(
   })
 }
 
-function addGauges(registry: Registry, cloud: Drain['cloud'], queries: Queries, clock: Clock): void {
+function addGauges(
+  registry: Registry,
+  cloud: Drain['cloud'],
+  queries: Queries,
+  clock: Clock,
+): void {
   const gauge = (name: string, help: string, read: () => number | null): void => {
     new Gauge({
       name: `fogmeter_cloud_${name}`,

@@ -7,12 +7,7 @@ import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import type { Queries } from '#cloud-store'
 import { CodedError } from '#errors'
 import type { Clock } from '#ports'
-import {
-  isLoopbackName,
-  loadToken,
-  requireLocalHostName,
-  requireToken,
-} from './auth.ts'
+import { isLoopbackName, loadToken, requireLocalHostName, requireToken } from './auth.ts'
 import { answerError, answerNotFound, HttpError } from './errors.ts'
 import { addQueryRoutes } from './routes.ts'
 import { components } from './schemas.ts'

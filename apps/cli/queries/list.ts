@@ -1,0 +1,76 @@
+import type { Page } from '#cloud-store'
+import { notFound } from './failure.ts'
+import { parseFog, parseLimit } from './options.ts'
+import type { ListOptions } from './options.ts'
+import { print, printJson, say } from './output.ts'
+import { openSource } from './source.ts'
+import type { Filters, QuerySource } from './source.ts'
+import { renderTable } from './table.ts'
+import type { Column } from './table.ts'
+
+const PAGE = 1_000
+
+export interface Listing<Row> {
+  fetch: (source: QuerySource, filters: Filters) => Promise<Page<Row>>
+  columns: readonly Column<Row>[]
+  /** What to do when there is nothing to show. */
+  whenEmpty: string
+}
+
+/** Fetches, pages included, and prints in the form asked for. */
+export async function runList<Row>(listing: Listing<Row>, options: ListOptions): Promise<void> {
+  const limit = parseLimit(options.limit)
+  const filters = filtersOf(options)
+  const source = await openSource(options)
+  try {
+    const page = await fetchAll(listing, source, filters, limit)
+    if (page.items.length === 0 && filters.fog !== undefined) await requireFog(source, filters.fog)
+    if (options.json) printJson(page)
+    else if (options.jsonl) for (const item of page.items) printJson(item)
+    else if (page.items.length > 0) print(renderTable(listing.columns, page.items))
+    tellWhatIsMissing(page, listing.whenEmpty)
+  } finally {
+    source.close()
+  }
+}
+
+function filtersOf({ fog, since, until }: ListOptions): Filters {
+  const name = parseFog(fog)
+  return {
+    ...(name === undefined ? {} : { fog: name }),
+    ...(since === undefined ? {} : { since }),
+    ...(until === undefined ? {} : { until }),
+  }
+}
+
+async function fetchAll<Row>(
+  { fetch }: Listing<Row>,
+  source: QuerySource,
+  filters: Filters,
+  limit: number,
+): Promise<Page<Row>> {
+  const items: Row[] = []
+  let next: string | null = null
+  do {
+    const wanted: Filters = { ...filters, limit: Math.min(PAGE, limit - items.length) }
+    const page: Page<Row> = await fetch(
+      source,
+      next === null ? wanted : { ...wanted, cursor: next },
+    )
+    items.push(...page.items)
+    next = page.next
+  } while (next !== null && items.length < limit)
+  return { items, next }
+}
+
+/** An empty answer about a fog nobody knows is a mistyped name. */
+async function requireFog(source: QuerySource, fog: string): Promise<void> {
+  const { items } = await source.fogs({ fog })
+  if (items.length === 0)
+    throw notFound(`no fog node "${fog}" has reported; "fogmeter fog list" shows those that have`)
+}
+
+function tellWhatIsMissing(page: Page<unknown>, whenEmpty: string): void {
+  if (page.items.length === 0) say(whenEmpty)
+  else if (page.next !== null) say(`${page.items.length} rows shown, there are more: raise --limit`)
+}

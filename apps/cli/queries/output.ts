@@ -1,0 +1,32 @@
+import { codeOf } from '#errors'
+import { exitCodeOf } from './failure.ts'
+import { jsonLine, printable } from './text.ts'
+
+/** Data goes to stdout … */
+export function print(text: string): void {
+  process.stdout.write(`${text}\n`)
+}
+
+/** … and everything else to stderr, so that a pipe carries data only. */
+export function say(text: string): void {
+  process.stderr.write(`${printable(text)}\n`)
+}
+
+export function printJson(value: unknown): void {
+  print(jsonLine(value))
+}
+
+/** Runs one command; its failure becomes a sentence and an exit code, never a stack trace. */
+export async function run(command: () => Promise<void>): Promise<void> {
+  // `fogmeter … | head` closes the pipe early, which is no failure.
+  process.stdout.once('error', (error: NodeJS.ErrnoException) => {
+    process.exit(error.code === 'EPIPE' ? 0 : 1)
+  })
+  try {
+    await command()
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error)
+    say(`fogmeter: ${message} (${codeOf(error)})`)
+    process.exitCode = exitCodeOf(error)
+  }
+}

@@ -1,0 +1,55 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { openCloudQueries, parseWhen } from '#cloud-store'
+import type { Queries, SummaryView } from '#cloud-store'
+import { codeOf } from '#errors'
+import { exitCodes, QueryFailure } from './failure.ts'
+import type { Filters, QuerySource, WatchFilters } from './source.ts'
+
+const POLL_MS = 500
+
+/** Reads the cloud's file beside the running service, without ever writing to it. */
+export function openStoreSource(path: string): QuerySource {
+  const { queries, close } = open(path)
+  const nowS = (): number => Math.floor(Date.now() / 1000)
+  const times = ({ since, until }: Filters) => ({
+    since: since === undefined ? undefined : parseWhen(since, nowS()),
+    until: until === undefined ? undefined : parseWhen(until, nowS()),
+  })
+  return {
+    summaries: async (filters) => queries.listSummaries({ ...filters, ...times(filters) }),
+    fogs: async (filters) => queries.listFogs({ ...filters, nowS: nowS() }),
+    meters: async (filters) => queries.listMeters({ ...filters, ...times(filters) }),
+    status: async () => queries.status(nowS()),
+    watch: (filters, signal) => watch(queries, filters, signal),
+    close,
+  }
+}
+
+function open(path: string): ReturnType<typeof openCloudQueries> {
+  try {
+    return openCloudQueries(path)
+  } catch (error) {
+    if (codeOf(error) !== 'sqlite/cannot-open') throw error
+    throw new QueryFailure(
+      exitCodes.notFound,
+      'cli/no-store',
+      `cannot open ${path}; give store.path of the cloud's configuration, or leave out --store to ask over HTTP`,
+      { cause: error },
+    )
+  }
+}
+
+/** Another process writes the file and cannot call us, so this looks twice a second. */
+async function* watch(
+  queries: Queries,
+  { fog, after }: WatchFilters,
+  signal: AbortSignal,
+): AsyncGenerator<SummaryView> {
+  let last = after ?? queries.newestId()
+  while (!signal.aborted) {
+    const views = queries.watchSummaries({ fog, after: last })
+    yield* views
+    last = views.at(-1)?.id ?? last
+    if (views.length === 0) await sleep(POLL_MS, undefined, { signal }).catch(() => undefined)
+  }
+}

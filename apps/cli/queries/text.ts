@@ -1,0 +1,60 @@
+/**
+ * Text from elsewhere made harmless for a terminal: control characters (C0, DEL, C1) and the marks
+ * that reorder or break lines appear as escapes. Names cannot hold any, but a terminal obeys the
+ * bytes it gets, not our rules.
+ */
+export function printable(text: string): string {
+  let result = ''
+  for (const character of text) {
+    const point = character.codePointAt(0) ?? 0
+    result += isHarmless(point) ? character : escapeOf(point)
+  }
+  return result
+}
+
+function isHarmless(point: number): boolean {
+  const isControl = point < 0x20 || (point >= 0x7f && point < 0xa0)
+  const isMark = point === 0x061c || point === 0x200e || point === 0x200f
+  const isLineOrBidi = (point >= 0x2028 && point <= 0x202e) || (point >= 0x2066 && point <= 0x2069)
+  return !isControl && !isMark && !isLineOrBidi
+}
+
+function escapeOf(point: number): string {
+  return `\\u${point.toString(16).padStart(4, '0')}`
+}
+
+/** One line of JSON that is still JSON and also harmless to print. */
+export function jsonLine(value: unknown): string {
+  // JSON.stringify escapes C0 itself; the rest only occurs inside strings, where \u escapes are the same.
+  return printable(JSON.stringify(value))
+}
+
+/** 1234 → `1.234`: W as kW, Wh as kWh. */
+export function kilo(value: number | null, digits = 3): string {
+  return value === null ? '–' : (value / 1000).toFixed(digits)
+}
+
+export function volts(value: number | null): string {
+  return value === null ? '–' : value.toFixed(1)
+}
+
+/** `2026-01-31T12:00:00Z` → `2026-01-31 12:00:00`; headings say UTC. */
+export function moment(iso: string | null): string {
+  return iso === null ? '–' : iso.slice(0, 19).replace('T', ' ')
+}
+
+/** Seconds as people say them: `45s`, `15m`, `3h20m`, `2d4h`. */
+export function duration(seconds: number | null): string {
+  if (seconds === null) return '–'
+  const sign = seconds < 0 ? '-' : ''
+  const s = Math.abs(Math.round(seconds))
+  if (s < 60) return `${sign}${s}s`
+  if (s < 3_600) return sign + pair(s, 60, 'm', 1, 's')
+  if (s < 86_400) return sign + pair(s, 3_600, 'h', 60, 'm')
+  return sign + pair(s, 86_400, 'd', 3_600, 'h')
+}
+
+function pair(s: number, big: number, bigUnit: string, small: number, smallUnit: string): string {
+  const rest = Math.floor((s % big) / small)
+  return `${Math.floor(s / big)}${bigUnit}${rest === 0 ? '' : `${rest}${smallUnit}`}`
+}
