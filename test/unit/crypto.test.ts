@@ -129,7 +129,7 @@ describe('both implementations', () => {
           const code = codeThrown(() => (accepted = crypto.verifyKey(key).verify(seed, signature)))
           expect(['nothing thrown', 'crypto/bad-public-key']).toContain(code)
           expect(accepted).toBe(false)
-),
+        }),
         { numRuns: 60 },
       )
     },
