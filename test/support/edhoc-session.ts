@@ -10,8 +10,10 @@ import {
   suite4,
   type EadItem,
   type Exporter,
+  type InitiatorStartOptions,
   type OwnCredential,
   type ResolvePeer,
+  type ResponderStartOptions,
   type Suite,
 } from '#edhoc'
 import { suite0 } from './edhoc-suite0.ts'
@@ -68,23 +70,25 @@ export function sessionParties(vector: SessionVector, crypto: Crypto = nobleCryp
   const traces = { initiator: new Map<string, string>(), responder: new Map<string, string>() }
   const tracer = (side: keyof typeof traces) => (name: string, bytes: Uint8Array) =>
     void traces[side].set(name, toHex(bytes))
+  const start: InitiatorStartOptions = {
+    crypto,
+    suite,
+    own: initiator,
+    cI: identifier(vector.cI),
+    ephemeralSecret: fromHex(vector.x),
+    trace: tracer('initiator'),
+  }
+  const answer: ResponderStartOptions = {
+    crypto,
+    suite,
+    own: responder,
+    cR: identifier(vector.cR),
+    ephemeralSecret: fromHex(vector.y),
+    trace: tracer('responder'),
+  }
   return {
-    initiator: {
-      crypto,
-      suite,
-      own: initiator,
-      cI: identifier(vector.cI),
-      ephemeralSecret: fromHex(vector.x),
-      trace: tracer('initiator'),
-    },
-    responder: {
-      crypto,
-      suite,
-      own: responder,
-      cR: identifier(vector.cR),
-      ephemeralSecret: fromHex(vector.y),
-      trace: tracer('responder'),
-    },
+    initiator: start,
+    responder: answer,
     /** The initiator knows the responder, and the other way round. */
     knowsResponder: knows(crypto, responder),
     knowsInitiator: knows(crypto, initiator),
