@@ -51,6 +51,9 @@ export class Epochs {
       confirmed: false,
       retireAtMs: Infinity,
     }
+    // Whoever makes the next epoch has finished the one before.
+    const before = this.#epochs[0]
+    if (before !== undefined && before.number !== number) this.#confirm(before, nowMs)
     this.#epochs = [epoch, ...this.#epochs.filter((e) => e.number !== number)].slice(0, MAX_EPOCHS)
     if (confirmed) this.#confirm(epoch, nowMs)
   }
