@@ -1,0 +1,154 @@
+import type { Summary } from '#messages'
+import { status, timeQuality, timeQualityOf } from '#reading'
+import { addMeter, countMeters, mergeMeters, type MeterSet } from './meter-set.ts'
+
+/** A reading with the energy of the interval that ends at it (see `energyOf`). */
+export interface EnergyReading {
+  timeS: number
+  powerW: number
+  voltageDv: number | null
+  /** Energy of the interval, not the register. */
+  importWh: number
+  exportWh: number
+  status: number
+}
+
+/** The totals of one window, all exact integers. */
+export interface Totals {
+  meters: MeterSet
+  readings: number
+  powerSumW: number
+  powerMinW: number
+  powerMaxW: number
+  voltageSumDv: number
+  voltageCount: number
+  voltageMinDv: number | null
+  voltageMaxDv: number | null
+  importWh: number
+  exportWh: number
+  estimated: number
+  unknownTime: number
+  substitute: number
+  firstReceivedS: number
+}
+
+/**
+ * Bounds that keep every sum below 2^53: 2^22 readings of at most 10^9 W and 10^9 Wh each are
+ * 4.2 · 10^15. Readings beyond them are refused, never rounded.
+ */
+export const totalsLimits = { readings: 2 ** 22, energyWh: 1_000_000_000 } as const
+
+export function emptyTotals(): Totals {
+  return {
+    meters: new Uint8Array(0),
+    readings: 0,
+    powerSumW: 0,
+    powerMinW: Number.POSITIVE_INFINITY,
+    powerMaxW: Number.NEGATIVE_INFINITY,
+    voltageSumDv: 0,
+    voltageCount: 0,
+    voltageMinDv: null,
+    voltageMaxDv: null,
+    importWh: 0,
+    exportWh: 0,
+    estimated: 0,
+    unknownTime: 0,
+    substitute: 0,
+    firstReceivedS: Number.POSITIVE_INFINITY,
+  }
+}
+
+/** Whether `reading` can be added without endangering exactness. */
+export function fits(totals: Totals, reading: EnergyReading): boolean {
+  return (
+    totals.readings < totalsLimits.readings &&
+    reading.importWh <= totalsLimits.energyWh &&
+    reading.exportWh <= totalsLimits.energyWh
+  )
+}
+
+/** Adds one reading of the meter with index `meter`, in place: this runs once per reading. */
+export function addReading(
+  totals: Totals,
+  meter: number,
+  reading: EnergyReading,
+  receivedS: number,
+): void {
+  const { powerW, voltageDv } = reading
+  totals.meters = addMeter(totals.meters, meter)
+  totals.readings += 1
+  totals.powerSumW += powerW
+  if (powerW < totals.powerMinW) totals.powerMinW = powerW
+  if (powerW > totals.powerMaxW) totals.powerMaxW = powerW
+  if (voltageDv !== null) addVoltage(totals, voltageDv)
+  totals.importWh += reading.importWh
+  totals.exportWh += reading.exportWh
+  const quality = timeQualityOf(reading.status)
+  if (quality === timeQuality.estimated) totals.estimated += 1
+  if (quality === timeQuality.unknown) totals.unknownTime += 1
+  if ((reading.status & status.substitute) !== 0) totals.substitute += 1
+  if (receivedS < totals.firstReceivedS) totals.firstReceivedS = receivedS
+}
+
+function addVoltage(totals: Totals, voltageDv: number): void {
+  totals.voltageSumDv += voltageDv
+  totals.voltageCount += 1
+  totals.voltageMinDv = Math.min(totals.voltageMinDv ?? voltageDv, voltageDv)
+  totals.voltageMaxDv = Math.max(totals.voltageMaxDv ?? voltageDv, voltageDv)
+}
+
+/** The totals of both windows together; a meter in both counts once. */
+export function mergeTotals(a: Totals, b: Totals): Totals {
+  return {
+    meters: mergeMeters(a.meters, b.meters),
+    readings: a.readings + b.readings,
+    powerSumW: a.powerSumW + b.powerSumW,
+    powerMinW: Math.min(a.powerMinW, b.powerMinW),
+    powerMaxW: Math.max(a.powerMaxW, b.powerMaxW),
+    voltageSumDv: a.voltageSumDv + b.voltageSumDv,
+    voltageCount: a.voltageCount + b.voltageCount,
+    voltageMinDv: pick(Math.min, a.voltageMinDv, b.voltageMinDv),
+    voltageMaxDv: pick(Math.max, a.voltageMaxDv, b.voltageMaxDv),
+    importWh: a.importWh + b.importWh,
+    exportWh: a.exportWh + b.exportWh,
+    estimated: a.estimated + b.estimated,
+    unknownTime: a.unknownTime + b.unknownTime,
+    substitute: a.substitute + b.substitute,
+    firstReceivedS: Math.min(a.firstReceivedS, b.firstReceivedS),
+  }
+}
+
+function pick(
+  choose: (a: number, b: number) => number,
+  a: number | null,
+  b: number | null,
+): number | null {
+  if (a === null) return b
+  return b === null ? a : choose(a, b)
+}
+
+/** The summary of totals with at least one reading. */
+export function summaryOf(totals: Totals, startS: number, endS: number, revision: number): Summary {
+  return {
+    startS,
+    endS,
+    revision,
+    meters: countMeters(totals.meters),
+    readings: totals.readings,
+    powerSumW: totals.powerSumW,
+    powerMinW: totals.powerMinW,
+    powerMaxW: totals.powerMaxW,
+    voltageSumDv: totals.voltageSumDv,
+    voltageCount: totals.voltageCount,
+    voltageMinDv: totals.voltageMinDv,
+    voltageMaxDv: totals.voltageMaxDv,
+    importWh: totals.importWh,
+    exportWh: totals.exportWh,
+    quality: {
+      estimated: totals.estimated,
+      unknownTime: totals.unknownTime,
+      substitute: totals.substitute,
+    },
+    firstReceivedS: totals.firstReceivedS,
+  }
+}

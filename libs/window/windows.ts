@@ -1,0 +1,227 @@
+import { encode, decode } from '#cbor'
+import type { Summary } from '#messages'
+import { timeQuality, timeQualityOf } from '#reading'
+import { addReading, fits, mergeTotals, summaryOf, type EnergyReading } from './accumulator.ts'
+import { windowEnd } from './boundaries.ts'
+import { countMeters } from './meter-set.ts'
+import { isDue, type WindowSettings } from './due.ts'
+import { damaged, decodeWindow, encodeWindow, newWindow } from './state.ts'
+import type { Window, WindowRow } from './state.ts'
+import { watermarkS, type MeterProgress } from './watermark.ts'
+
+/** Readings of one meter that became durable together. */
+export interface Addition {
+  /** A small integer of this fog's own for the meter, from 0. */
+  meter: number
+  readings: readonly EnergyReading[]
+  /** Wall clock of the commit, s: a label only. */
+  receivedS: number
+  /** Monotonic ms of now. */
+  nowMs: number
+}
+
+export interface WindowStats {
+  /** Windows in memory, those with something not issued yet, and of these the withheld ones. */
+  held: number
+  pending: number
+  withheld: number
+  /** As of the last `close`; null without an active meter. */
+  watermarkS: number | null
+}
+
+/** Row key of the horizon, which no window can have. */
+const HORIZON_KEY = -1
+
+export type Windows = ReturnType<typeof createWindows>
+
+/**
+ * The windows of one fog node, guarding the totals. Time comes with each call, so the same calls
+ * always give the same summaries.
+ */
+export function createWindows(settings: WindowSettings) {
+  const lengthS = settings.seconds
+  /** By the end of every window length a window covers; merged ones appear several times. */
+  const byEnd = new Map<number, Window>()
+  const progress = new Map<number, MeterProgress>()
+  const removed = new Set<number>()
+  let horizonS = 0
+  let horizonDirty = false
+  let reachedS: number | null = null
+  let lastAddedMs = Number.NEGATIVE_INFINITY
+
+  /**
+   * Adds readings; returns those that were not taken, for an event: their window was forgotten,
+   * there are too many windows, or one would grow beyond exact sums.
+   */
+  function add({ meter, readings, receivedS, nowMs }: Addition): EnergyReading[] {
+    const refused = readings.filter((reading) => !addOne(meter, reading, receivedS, nowMs))
+    const newest = readings.at(-1)
+    if (newest === undefined) return refused
+    // A clock the meter itself calls unknown has no say in how far time has come.
+    if (timeQualityOf(newest.status) !== timeQuality.unknown) {
+      progress.set(meter, { timeS: newest.timeS, seenMs: nowMs })
+    }
+    if (refused.length < readings.length) lastAddedMs = nowMs
+    return refused
+  }
+
+  function addOne(meter: number, reading: EnergyReading, receivedS: number, nowMs: number) {
+    const endS = windowEnd(reading.timeS, lengthS)
+    const window = byEnd.get(endS) ?? openWindow(endS, nowMs)
+    if (window === null || !fits(window.totals, reading)) return false
+    if (window.totals.readings === 0) byEnd.set(endS, window)
+    addReading(window.totals, meter, reading, receivedS)
+    if (!window.pending) window.pendingSinceMs = nowMs
+    window.pending = true
+    window.addedMs = nowMs
+    window.dirty = true
+    return true
+  }
+
+  function openWindow(endS: number, nowMs: number): Window | null {
+    if (endS <= horizonS || byEnd.size >= settings.maxWindows) return null
+    return newWindow(endS - lengthS, endS, nowMs, reachedS !== null && endS <= reachedS)
+  }
+
+  /** The summaries that are due by now, in order of time; each counts as issued. */
+  function close(nowMs: number): Summary[] {
+    forgetSilentMeters(nowMs)
+    const { activeSeconds, graceSeconds } = settings
+    reachedS = watermarkS(progress.values(), nowMs, activeSeconds * 1000, graceSeconds)
+    const idle = nowMs - lastAddedMs >= settings.idleSeconds * 1000
+    return issue((window) => idle || isDue(window, settings, reachedS, nowMs))
+  }
+
+  /** Issues everything that is not withheld, due or not: for an orderly end. */
+  function closeAll(): Summary[] {
+    return issue(() => true)
+  }
+
+  function forgetSilentMeters(nowMs: number): void {
+    for (const [meter, { seenMs }] of progress) {
+      if (nowMs - seenMs > settings.activeSeconds * 1000) progress.delete(meter)
+    }
+  }
+
+  function issue(due: (window: Window) => boolean): Summary[] {
+    const summaries: Summary[] = []
+    for (const window of sorted()) {
+      if (!window.pending || !due(window)) continue
+      if (isSmall(window)) {
+        mergeIntoNext(window)
+        continue
+      }
+      summaries.push(summaryOf(window.totals, window.startS, window.endS, window.issued))
+      window.issued += 1
+      window.pending = false
+      window.dirty = true
+    }
+    return summaries
+  }
+
+  /** Too few meters to be shown without showing one household; once issued it stays issued. */
+  function isSmall({ issued, totals }: Window): boolean {
+    return issued === 0 && countMeters(totals.meters) < settings.minMeters
+  }
+
+  /**
+   * Gives a small window to the next one that is not issued yet. It is withheld while there is
+   * none, or when an issued one follows: summaries must never overlap.
+   */
+  function mergeIntoNext(small: Window): void {
+    const next = following(small)
+    if (next === null || next.issued > 0) return
+    next.totals = mergeTotals(small.totals, next.totals)
+    removed.add(next.startS)
+    next.startS = small.startS
+    removed.delete(next.startS)
+    next.late ||= small.late
+    next.pendingSinceMs = Math.min(next.pendingSinceMs, small.pendingSinceMs)
+    next.dirty = true
+    // Merged away: the loop of `issue` must pass over it.
+    small.pending = false
+    index(next)
+  }
+
+  function following({ endS }: Window): Window | null {
+    const lastS = endS + settings.maxMergeSeconds
+    for (let end = endS + lengthS; end <= lastS; end += lengthS) {
+      const window = byEnd.get(end)
+      if (window !== undefined) return window
+    }
+    return null
+  }
+
+  function index(window: Window): void {
+    for (let end = window.startS + lengthS; end <= window.endS; end += lengthS) {
+      byEnd.set(end, window)
+    }
+  }
+
+  function sorted(): Window[] {
+    return [...new Set(byEnd.values())].sort((a, b) => a.endS - b.endS)
+  }
+
+  /**
+   * Drops issued and withheld windows that end at or before `timeS`. Readings for them are refused
+   * from now on: a revision without the earlier readings would replace full totals by partial ones.
+   */
+  function forgetThrough(timeS: number): void {
+    for (const window of sorted()) {
+      if (window.endS > timeS || (window.pending && !isSmall(window))) continue
+      for (let end = window.startS + lengthS; end <= window.endS; end += lengthS) byEnd.delete(end)
+      removed.add(window.startS)
+      if (window.endS > horizonS) horizonS = window.endS
+    }
+    horizonS = Math.max(horizonS, Math.floor(timeS / lengthS) * lengthS)
+    horizonDirty = true
+  }
+
+  /** All rows of a checkpoint. */
+  function snapshot(): WindowRow[] {
+    const rows = sorted().map((window) => ({ startS: window.startS, state: encodeWindow(window) }))
+    return horizonS > 0 ? [horizonRow(), ...rows] : rows
+  }
+
+  /** Rows to write and row keys to delete since the last `saved()`. */
+  function changes(): { rows: WindowRow[]; removed: number[] } {
+    const rows = sorted()
+      .filter((window) => window.dirty)
+      .map((window) => ({ startS: window.startS, state: encodeWindow(window) }))
+    return { rows: horizonDirty ? [horizonRow(), ...rows] : rows, removed: [...removed] }
+  }
+
+  /** What `snapshot` or `changes` returned is durable. */
+  function saved(): void {
+    for (const window of byEnd.values()) window.dirty = false
+    removed.clear()
+    horizonDirty = false
+  }
+
+  function horizonRow(): WindowRow {
+    return { startS: HORIZON_KEY, state: encode(horizonS) }
+  }
+
+  /** Takes over the rows of a checkpoint into empty windows. Throws `window/damaged`. */
+  function restore(rows: readonly WindowRow[], nowMs: number): void {
+    for (const row of rows) {
+      if (row.startS !== HORIZON_KEY) {
+        index(decodeWindow(row, nowMs))
+        continue
+      }
+      const value = decode(row.state)
+      if (typeof value !== 'number') throw damaged(HORIZON_KEY)
+      horizonS = value
+    }
+    lastAddedMs = nowMs
+  }
+
+  function stats(): WindowStats {
+    const windows = sorted()
+    const pending = windows.filter((window) => window.pending)
+    const withheld = pending.filter(isSmall).length
+    return { held: windows.length, pending: pending.length, withheld, watermarkS: reachedS }
+  }
+
+  return { add, close, closeAll, forgetThrough, snapshot, changes, saved, restore, stats }
+}
