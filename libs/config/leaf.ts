@@ -10,8 +10,8 @@ export class PathText {
   readonly text: string
   readonly prefix: string
 
-  constructor(text: string, prefix = '') {
-    this.text = text
+  constructor(written: string, prefix = '') {
+    this.text = written
     this.prefix = prefix
   }
 }

@@ -22,7 +22,7 @@ export function notesAt(
   keys: readonly string[],
   data: unknown,
 ): LeafNotes | null {
-  const node = nodeAt(schema as unknown as Node, keys, data)
+  const node = nodeAt(schema, keys, data)
   if (node === null) return null
   const found = v.getMetadata(unwrapped(node) as unknown as v.GenericSchema)
   return typeof found['expected'] === 'string' ? (found as unknown as LeafNotes) : null
@@ -34,19 +34,19 @@ export function keysAt(
   keys: readonly string[],
   data: unknown,
 ): string[] | null {
-  const node = nodeAt(schema as unknown as Node, keys, data)
+  const node = nodeAt(schema, keys, data)
   const entries = node === null ? undefined : chosen(bare(node), at(data, keys))?.entries
   return entries === undefined ? null : Object.keys(entries)
 }
 
 /** Every key path of a schema, dotted; members of lists and of alternatives included. */
 export function allKeys(schema: TableSchema): string[] {
-  return [...new Set(keysUnder(schema as unknown as Node))]
+  return [...new Set(keysUnder(schema))]
 }
 
 /** Kinds a variant can be told to be, e.g. `sim`, `csv`. */
 export function kindsAt(schema: TableSchema, keys: readonly string[], data: unknown): string[] {
-  const node = nodeAt(schema as unknown as Node, keys, data)
+  const node = nodeAt(schema, keys, data)
   if (node === null || bare(node).type !== 'variant') return []
   const { options, key } = bare(node)
   return (options as Node[]).map((option) => String(option.entries?.[key ?? '']?.literal))

@@ -41,17 +41,22 @@ function examplePath(name: string): string {
   return fileURLToPath(new URL(`../../deploy/examples/${name}.toml`, import.meta.url))
 }
 
+function thrownBy(work: () => unknown): unknown {
+  try {
+    work()
+  } catch (error) {
+    return error
+  }
+  throw new Error('nothing was thrown')
+}
+
 /** The lines of the message of a refused configuration, without the file name. */
 function problems(schema: TableSchema, text: string): string[] {
-  try {
-    parseConfig(schema, text, 'x.toml')
-  } catch (error) {
-    expect(codeOf(error)).toBe('config/invalid')
-    const lines = (error as Error).message.split('\n')
-    expect(lines.every((line) => line.startsWith('x.toml: '))).toBe(true)
-    return lines.map((line) => line.slice('x.toml: '.length))
-  }
-  throw new Error('the configuration was accepted')
+  const error = thrownBy(() => parseConfig(schema, text, 'x.toml'))
+  expect(codeOf(error)).toBe('config/invalid')
+  const lines = (error as Error).message.split('\n')
+  expect(lines.every((line) => line.startsWith('x.toml: '))).toBe(true)
+  return lines.map((line) => line.slice('x.toml: '.length))
 }
 
 describe.each(Object.entries(schemas))('deploy/examples/%s.toml', (name, schema) => {
@@ -90,6 +95,8 @@ function leafKeys(value: unknown): string[] {
   })
 }
 
+const withStart = (start: string) => `${minimalMeter}source.start = "${start}"`
+
 describe('values', () => {
   test('defaults come from #defaults, keys come out in camelCase', () => {
     const config = parseConfig(meterConfig, minimalMeter, '/etc/fogmeter/meter.toml')
@@ -127,12 +134,10 @@ describe('values', () => {
   })
 
   test('a start time is seconds, now is null', () => {
-    const at = (start: string) => {
-      const config = parseConfig(meterConfig, `${minimalMeter}source.start = "${start}"`, '/x.toml')
-      return config.source.kind === 'sim' ? config.source.start : undefined
-    }
-    expect(at('now')).toBeNull()
-    expect(at('2026-03-01T00:00:00Z')).toBe(Date.UTC(2026, 2, 1) / 1000)
+    const now = parseConfig(meterConfig, withStart('now'), '/x.toml')
+    expect(now.source).toMatchObject({ start: null })
+    const march = parseConfig(meterConfig, withStart('2026-03-01T00:00:00Z'), '/x.toml')
+    expect(march.source).toMatchObject({ start: Date.UTC(2026, 2, 1) / 1000 })
   })
 })
 
@@ -197,20 +202,18 @@ describe('problems', () => {
   })
 
   test('a file that is not there', () => {
-    try {
-      loadConfig(meterConfig, '/nonexistent/meter.toml')
-      expect.unreachable()
-    } catch (error) {
-      expect(codeOf(error)).toBe('config/unreadable')
-    }
+    const error = thrownBy(() => loadConfig(meterConfig, '/nonexistent/meter.toml'))
+    expect(codeOf(error)).toBe('config/unreadable')
   })
 })
 
-describe('fleet', () => {
-  const at = (text: string) => expandMeters(parseConfig(meterConfig, text, '/m.toml'), '/m.toml')
+function fleetOf(text: string) {
+  return expandMeters(parseConfig(meterConfig, text, '/m.toml'), '/m.toml')
+}
 
+describe('fleet', () => {
   test('one meter without it', () => {
-    expect(at(minimalMeter)).toEqual([
+    expect(fleetOf(minimalMeter)).toEqual([
       {
         name: 'meter',
         index: 0,
@@ -221,7 +224,7 @@ describe('fleet', () => {
   })
 
   test('each with its own name and files', () => {
-    const meters = at(
+    const meters = fleetOf(
       `${minimalMeter}[fleet]\ncount = 3\nname_prefix = "m-"\nfirst = 9\ndigits = 2`,
     )
     expect(meters.map((meter) => meter.name)).toEqual(['m-09', 'm-10', 'm-11'])
@@ -231,7 +234,7 @@ describe('fleet', () => {
 
   test('refuses several meters on one file', () => {
     const text = minimalMeter.replace('store.path = "{name}.db"', 'store.path = "meters.db"')
-    expect(() => at(`${text}[fleet]\ncount = 2`)).toThrow(/put \{name\} into the path/)
-    expect(() => at(`${text}[fleet]\ncount = 1`)).not.toThrow()
+    expect(() => fleetOf(`${text}[fleet]\ncount = 2`)).toThrow(/put \{name\} into the path/)
+    expect(() => fleetOf(`${text}[fleet]\ncount = 1`)).not.toThrow()
   })
 })
