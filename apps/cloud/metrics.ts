@@ -45,11 +45,11 @@ function addCounter(
   label: string | null,
   read: () => Counts,
 ): void {
-  new Counter({
+  const counter = new Counter({
     name: `fogmeter_cloud_${name}`,
     help: `${help}.`,
     labelNames: label === null ? [] : [label],
-    registers: [registry],
+    registers: [],
     collect() {
       this.reset()
       for (const [value, count] of Object.entries(read())) {
@@ -58,6 +58,7 @@ function addCounter(
       }
     },
   })
+  registry.registerMetric(counter)
 }
 
 function addGauges(
@@ -66,20 +67,21 @@ function addGauges(
   queries: Queries,
   clock: Clock,
 ): void {
-  const gauge = (name: string, help: string, read: () => number | null): void => {
-    new Gauge({
+  const add = (name: string, help: string, read: () => number | null): void => {
+    const gauge = new Gauge({
       name: `fogmeter_cloud_${name}`,
       help: `${help}.`,
-      registers: [registry],
+      registers: [],
       collect() {
         const value = read()
         if (value === null) this.remove()
         else this.set(value)
       },
     })
+    registry.registerMetric(gauge)
   }
   const status = () => queries.status(Math.floor(clock.now() / 1000))
-  gauge('open_fogs', 'Fog nodes with a session', () => cloud.openFogs().length)
-  gauge('backlog_items', 'Outbox items known of and not yet here', () => status().backlog)
-  gauge('lag_seconds', 'Now minus the end of the newest window', () => status().lagSeconds)
+  add('open_fogs', 'Fog nodes with a session', () => cloud.openFogs().length)
+  add('backlog_items', 'Outbox items known of and not yet here', () => status().backlog)
+  add('lag_seconds', 'Now minus the end of the newest window', () => status().lagSeconds)
 }

@@ -1,4 +1,5 @@
 import type { CloudTx, FogRecord } from '#cloud'
+import { first } from './statements.ts'
 import type { Statements } from './statements.ts'
 
 interface FogRow {
@@ -16,15 +17,15 @@ interface FogRow {
 /** The key of a fog, added with empty totals when it is new. */
 export function fogKey(db: Statements, name: string, seenS = 0): number {
   const find = 'SELECT id FROM fog WHERE name = ?'
-  const known = db.get<{ id: number }>(find, name)
+  const known = first(db.all<{ id: number }>(find, [name]))
   if (known) return known.id
   db.run(
     `INSERT INTO fog (name, first_seen_s, last_seen_s, durable, next, summaries, readings,
        power_sum_w, voltage_sum_dv, voltage_count, import_wh, export_wh)
      VALUES (?, ?, ?, 0, 1, 0, 0, 0, 0, 0, 0, 0)`,
-    ...[name, seenS, seenS],
+    [name, seenS, seenS],
   )
-  return db.get<{ id: number }>(find, name)?.id ?? 0
+  return first(db.all<{ id: number }>(find, [name]))?.id ?? 0
 }
 
 /** Inbox state, totals, events and refusals. */
@@ -33,26 +34,29 @@ type FogTables = Pick<CloudTx, 'fog' | 'saveFog' | 'saveStatus' | 'addEvent' | '
 export function fogTables(db: Statements): FogTables {
   return {
     fog(name) {
-      const row = db.get<FogRow>('SELECT * FROM fog WHERE name = ?', name)
+      const row = first(db.all<FogRow>('SELECT * FROM fog WHERE name = ?', [name]))
       return row ? fogRecord(row) : null
     },
     saveFog: (name, record, seenS) => saveFog(db, name, record, seenS),
     saveStatus(name, status) {
       const key = fogKey(db, name)
-      db.run('UPDATE fog SET status = ? WHERE id = ?', JSON.stringify(status), key)
+      db.run('UPDATE fog SET status = ? WHERE id = ?', [JSON.stringify(status), key])
     },
     addEvent({ source, fog, receivedS, timeS, code, deviceId, detail }) {
       db.run(
         `INSERT INTO event (source, fog, received_s, time_s, code, device, detail)
          VALUES (?, ?, ?, ?, ?, ?, ?)`,
-        ...[source, fogKey(db, fog, receivedS), receivedS, timeS, code, deviceId, detail],
+        [source, fogKey(db, fog, receivedS), receivedS, timeS, code, deviceId, detail],
       )
     },
     addRefused({ fog, number, receivedS, kind, code }) {
-      db.run(
-        'INSERT INTO refused (fog, number, received_s, kind, code) VALUES (?, ?, ?, ?, ?)',
-        ...[fogKey(db, fog, receivedS), number, receivedS, kind, code],
-      )
+      db.run('INSERT INTO refused (fog, number, received_s, kind, code) VALUES (?, ?, ?, ?, ?)', [
+        fogKey(db, fog, receivedS),
+        number,
+        receivedS,
+        kind,
+        code,
+      ])
     },
   }
 }
@@ -82,6 +86,6 @@ function saveFog(db: Statements, name: string, record: FogRecord, seenS: number)
        voltage_sum_dv = ?, voltage_count = ?, import_wh = ?, export_wh = ?, last_seen_s = ?,
        first_seen_s = CASE first_seen_s WHEN 0 THEN ? ELSE first_seen_s END
      WHERE id = ?`,
-    ...[durable, next, t.summaries, ...sums, seenS, seenS, key],
+    [durable, next, t.summaries, ...sums, seenS, seenS, key],
   )
 }

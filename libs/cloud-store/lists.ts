@@ -27,7 +27,7 @@ export function listSummaries(db: Statements, query: ListQuery): Page<SummaryVie
   const rows = db.all<SummaryViewRow>(
     `SELECT ${summaryColumns} FROM summary s JOIN fog f ON f.id = s.fog ${whereSql(where)}
      ORDER BY s.start_s DESC, s.fog DESC LIMIT ?`,
-    ...[...where.params, limit + 1],
+    [...where.params, limit + 1],
   )
   return pageOf(rows, limit, summaryView, (row) => `${row.start_s}.${row.fog_id}`)
 }
@@ -46,7 +46,7 @@ export function watchSummaries(db: Statements, query: WatchQuery): SummaryView[]
   const rows = db.all<SummaryViewRow>(
     `SELECT ${summaryColumns} FROM summary s JOIN fog f ON f.id = s.fog ${whereSql(where)}
      ORDER BY s.id LIMIT ?`,
-    ...[...where.params, limitOf(query)],
+    [...where.params, limitOf(query)],
   )
   return rows.map(summaryView)
 }
@@ -72,7 +72,7 @@ export function listFogs(db: Statements, query: FogQuery): Page<FogView> {
      FROM fog f LEFT JOIN summary n ON n.id =
        (SELECT id FROM summary WHERE fog = f.id AND latest = 1 ORDER BY start_s DESC LIMIT 1)
      ${whereSql(where)} ORDER BY f.id LIMIT ?`,
-    ...[...where.params, limit + 1],
+    [...where.params, limit + 1],
   )
   return pageOf(
     rows,
@@ -99,7 +99,7 @@ export function listMeters(
        m.last_seen_s, r.id AS register_id, r.last, r.end_s, r.end_import_wh, r.end_export_wh, r.flags
      FROM meter m JOIN fog f ON f.id = m.fog LEFT JOIN register r ON r.id = m.newest
      ${whereSql(where)} ORDER BY m.id LIMIT ?`,
-    ...[...where.params, limit + 1],
+    [...where.params, limit + 1],
   )
   return pageOf(rows, limit, meterView, (row) => String(row.meter_id))
 }
@@ -125,7 +125,7 @@ export function listRegisters(db: Statements, query: RegisterQuery): Page<Regist
      FROM register r JOIN meter m ON m.id = r.meter JOIN fog f ON f.id = r.fog
        JOIN credential c ON c.id = r.credential
      ${whereSql(where)} ORDER BY r.id DESC LIMIT ?`,
-    ...[...where.params, limit + 1],
+    [...where.params, limit + 1],
   )
   return pageOf(rows, limit, registerView, (row) => String(row.id))
 }
@@ -146,7 +146,7 @@ export function listEvents(db: Statements, query: EventQuery): Page<EventView> {
   const rows = db.all<EventViewRow>(
     `SELECT e.*, f.name AS fog_name FROM event e JOIN fog f ON f.id = e.fog
      ${whereSql(where)} ORDER BY e.id DESC LIMIT ?`,
-    ...[...where.params, limit + 1],
+    [...where.params, limit + 1],
   )
   return pageOf(rows, limit, eventView, (row) => String(row.id))
 }

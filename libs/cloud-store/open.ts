@@ -12,7 +12,7 @@ import {
 import type { EventQuery, FogQuery, RegisterQuery, WatchQuery } from './lists.ts'
 import type { ListQuery, Page } from './page.ts'
 import { migrations } from './schema.ts'
-import { createStatements } from './statements.ts'
+import { createStatements, first } from './statements.ts'
 import { createStore } from './store.ts'
 import { accounting, prototypeSummary, status } from './totals.ts'
 import type { Accounting, PrototypeSummary, StatusView } from './totals.ts'
@@ -58,7 +58,7 @@ function createQueries(database: Database): Queries {
   return {
     listSummaries: (query) => listSummaries(db, query),
     watchSummaries: (query) => watchSummaries(db, query),
-    newestId: () => db.get<{ id: number }>('SELECT max(id) AS id FROM summary')?.id ?? 0,
+    newestId: () => first(db.all<{ id: number }>('SELECT max(id) AS id FROM summary'))?.id ?? 0,
     listFogs: (query) => listFogs(db, query),
     listMeters: (query) => listMeters(db, query),
     listRegisters: (query) => listRegisters(db, query),

@@ -1,6 +1,6 @@
 import type { CloudTx, CredentialEntry, RegisterEntry, RegisterFacts } from '#cloud'
 import { fogKey } from './fog-tables.ts'
-import { plain } from './statements.ts'
+import { first, plain } from './statements.ts'
 import type { Statements } from './statements.ts'
 
 /** Who the meters are. */
@@ -11,7 +11,7 @@ export function credentialTables(db: Statements): Pick<CloudTx, 'credentials' | 
         .all<{ encoded: Uint8Array }>(
           `SELECT encoded FROM credential WHERE device = ?
            ORDER BY not_before_s DESC, id DESC LIMIT ?`,
-          ...[deviceId, limit],
+          [deviceId, limit],
         )
         .map((row) => plain(row.encoded)),
     addCredential: (entry) => addCredential(db, entry),
@@ -23,12 +23,12 @@ function addCredential(db: Statements, { fog, credential, receivedS }: Credentia
   db.run(
     `INSERT INTO credential (device, not_before_s, received_s, encoded) VALUES (?, ?, ?, ?)
      ON CONFLICT (encoded) DO NOTHING`,
-    ...[deviceId, notBeforeS, receivedS, encoded],
+    [deviceId, notBeforeS, receivedS, encoded],
   )
   db.run(
     `INSERT INTO meter (name, fog, first_seen_s, last_seen_s) VALUES (?, ?, ?, ?)
      ON CONFLICT (name) DO UPDATE SET fog = excluded.fog, last_seen_s = excluded.last_seen_s`,
-    ...[deviceId, fogKey(db, fog, receivedS), receivedS, receivedS],
+    [deviceId, fogKey(db, fog, receivedS), receivedS, receivedS],
   )
 }
 
@@ -50,20 +50,19 @@ type RegisterTables = Pick<
 export function registerTables(db: Statements): RegisterTables {
   const ofMeter = `SELECT last, end_s, end_import_wh, end_export_wh, flags, digest FROM register
     WHERE meter = (SELECT id FROM meter WHERE name = ?)`
-  const orNull = (row: FactsRow | undefined): RegisterFacts | null => (row ? factsFrom(row) : null)
   return {
     registersAt: (name, last) =>
-      db.all<FactsRow>(`${ofMeter} AND last = ? ORDER BY id`, name, last).map(factsFrom),
+      db.all<FactsRow>(`${ofMeter} AND last = ? ORDER BY id`, [name, last]).map(factsFrom),
     registerBefore: (name, last) =>
-      orNull(db.get(`${ofMeter} AND last < ? ORDER BY last DESC, id LIMIT 1`, name, last)),
+      orNull(first(db.all(`${ofMeter} AND last < ? ORDER BY last DESC, id LIMIT 1`, [name, last]))),
     registerAfter: (name, last) =>
-      orNull(db.get(`${ofMeter} AND last > ? ORDER BY last, id LIMIT 1`, name, last)),
+      orNull(first(db.all(`${ofMeter} AND last > ? ORDER BY last, id LIMIT 1`, [name, last]))),
     addRegister: (entry) => addRegister(db, entry),
     flagRegister: (name, { last, digest }, flags) =>
       db.run(
         `UPDATE register SET flags = ?
          WHERE meter = (SELECT id FROM meter WHERE name = ?) AND last = ? AND digest = ?`,
-        ...[flags, name, last, digest],
+        [flags, name, last, digest],
       ),
   }
 }
@@ -82,17 +81,22 @@ function factsFrom(row: FactsRow): RegisterFacts {
 function addRegister(db: Statements, entry: RegisterEntry): void {
   const { statement: s, credential, fog, number, receivedS, flags, digest, envelope } = entry
   const key = fogKey(db, fog, receivedS)
+  const place = [s.deviceId, key, number, receivedS]
+  const times = [s.first, s.last, s.startTimeS, s.endTimeS]
+  const registers = [s.startImportWh, s.startExportWh, s.endImportWh, s.endExportWh]
   db.run(
     `INSERT INTO register (meter, fog, number, received_s, first, last, start_s, end_s,
        start_import_wh, start_export_wh, end_import_wh, end_export_wh, status, flags, credential,
        digest, envelope)
      VALUES ((SELECT id FROM meter WHERE name = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
        (SELECT id FROM credential WHERE encoded = ?), ?, ?)`,
-    ...[s.deviceId, key, number, receivedS, s.first, s.last, s.startTimeS, s.endTimeS],
-    ...[s.startImportWh, s.startExportWh, s.endImportWh, s.endExportWh, s.status, flags],
-    ...[credential.encoded, digest, envelope],
+    [...place, ...times, ...registers, s.status, flags, credential.encoded, digest, envelope],
   )
-  db.run('UPDATE meter SET fog = ?, last_seen_s = ? WHERE name = ?', key, receivedS, s.deviceId)
+  db.run('UPDATE meter SET fog = ?, last_seen_s = ? WHERE name = ?', [key, receivedS, s.deviceId])
   if (entry.newest)
-    db.run('UPDATE meter SET newest = last_insert_rowid() WHERE name = ?', s.deviceId)
+    db.run('UPDATE meter SET newest = last_insert_rowid() WHERE name = ?', [s.deviceId])
+}
+
+function orNull(row: FactsRow | null): RegisterFacts | null {
+  return row ? factsFrom(row) : null
 }

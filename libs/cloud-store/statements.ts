@@ -2,9 +2,9 @@ import type { Database, SqlValue, Statement } from '#sqlite'
 
 /** Prepares each SQL text once. The texts are constants or built from constants, never from input. */
 export interface Statements {
-  run(sql: string, ...params: SqlValue[]): void
-  get<Row>(sql: string, ...params: SqlValue[]): Row | undefined
-  all<Row>(sql: string, ...params: SqlValue[]): Row[]
+  run(sql: string, params: readonly SqlValue[]): void
+  /** The rows are what the caller says the SQL yields. */
+  all<Row>(sql: string, params?: readonly SqlValue[]): Row[]
 }
 
 export function createStatements(database: Database): Statements {
@@ -17,14 +17,18 @@ export function createStatements(database: Database): Statements {
     return made
   }
   return {
-    run: (sql, ...params) => void statement(sql).run(...params),
-    get: <Row>(sql: string, ...params: SqlValue[]) =>
-      statement(sql).get(...params) as Row | undefined,
-    all: <Row>(sql: string, ...params: SqlValue[]) => statement(sql).all(...params) as Row[],
+    run: (sql, params) => void statement(sql).run(...params),
+    all: <Row>(sql: string, params: readonly SqlValue[] = []) =>
+      statement(sql).all(...params) as Row[],
   }
 }
 
 /** better-sqlite3 returns Buffers; the portable side promises plain bytes. */
 export function plain(bytes: Uint8Array): Uint8Array {
   return new Uint8Array(bytes)
+}
+
+/** For statements that yield one row at most. */
+export function first<Row>(rows: readonly Row[]): Row | null {
+  return rows[0] ?? null
 }

@@ -1,6 +1,7 @@
 import type { CloudTx, SummaryEntry } from '#cloud'
 import type { Summary } from '#messages'
 import { fogKey } from './fog-tables.ts'
+import { first } from './statements.ts'
 import type { Statements } from './statements.ts'
 
 interface SummaryRow {
@@ -29,12 +30,13 @@ export function summaryTables(
   db: Statements,
 ): Pick<CloudTx, 'summary' | 'latestSummary' | 'addSummary'> {
   const ofWindow = 'SELECT * FROM summary WHERE fog = (SELECT id FROM fog WHERE name = ?)'
-  const orNull = (row: SummaryRow | undefined): Summary | null => (row ? summaryFrom(row) : null)
   return {
     summary: (fog, startS, revision) =>
-      orNull(db.get(`${ofWindow} AND start_s = ? AND revision = ?`, fog, startS, revision)),
+      orNull(
+        first(db.all(`${ofWindow} AND start_s = ? AND revision = ?`, [fog, startS, revision])),
+      ),
     latestSummary: (fog, startS) =>
-      orNull(db.get(`${ofWindow} AND start_s = ? AND latest = 1`, fog, startS)),
+      orNull(first(db.all(`${ofWindow} AND start_s = ? AND latest = 1`, [fog, startS]))),
     addSummary: (entry) => addSummary(db, entry),
   }
 }
@@ -64,15 +66,15 @@ function summaryFrom(row: SummaryRow): Summary {
 function addSummary(db: Statements, entry: SummaryEntry): void {
   const { fog, number, receivedS, latest, summary: s } = entry
   const key = fogKey(db, fog, receivedS)
-  if (latest)
-    db.run(
-      'UPDATE summary SET latest = 0 WHERE fog = ? AND start_s = ? AND latest = 1',
-      key,
-      s.startS,
-    )
+  if (latest) {
+    const unmark = 'UPDATE summary SET latest = 0 WHERE fog = ? AND start_s = ? AND latest = 1'
+    db.run(unmark, [key, s.startS])
+  }
+  const place = [key, number, receivedS, latest ? 1 : 0]
   const window = [s.startS, s.endS, s.revision, s.meters, s.readings]
   const power = [s.powerSumW, s.powerMinW, s.powerMaxW]
   const voltage = [s.voltageSumDv, s.voltageCount, s.voltageMinDv, s.voltageMaxDv]
+  const energy = [s.importWh, s.exportWh]
   const quality = [s.quality.estimated, s.quality.unknownTime, s.quality.substitute]
   db.run(
     `INSERT INTO summary (fog, number, received_s, latest, start_s, end_s, revision, meters,
@@ -80,7 +82,10 @@ function addSummary(db: Statements, entry: SummaryEntry): void {
        voltage_min_dv, voltage_max_dv, import_wh, export_wh, estimated, unknown_time, substitute,
        first_received_s)
      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-    ...[key, number, receivedS, latest ? 1 : 0, ...window, ...power, ...voltage],
-    ...[s.importWh, s.exportWh, ...quality, s.firstReceivedS ?? null],
+    [...place, ...window, ...power, ...voltage, ...energy, ...quality, s.firstReceivedS ?? null],
   )
+}
+
+function orNull(row: SummaryRow | null): Summary | null {
+  return row ? summaryFrom(row) : null
 }

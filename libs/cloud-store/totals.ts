@@ -1,3 +1,4 @@
+import { first } from './statements.ts'
 import type { Statements } from './statements.ts'
 import { isoTime } from './time.ts'
 import { mean } from './views.ts'
@@ -51,7 +52,7 @@ const statusSql = `
   FROM fog`
 
 export function status(db: Statements, nowS: number): StatusView {
-  const row = db.get<StatusRow>(statusSql)
+  const row = first(db.all<StatusRow>(statusSql))
   const newest = row?.newest_end_s ?? null
   return {
     fogs: row?.fogs ?? 0,
@@ -96,9 +97,11 @@ interface Sums {
 }
 
 export function prototypeSummary(db: Statements): PrototypeSummary {
-  const all = db.get<Sums & { summaries: number | null }>(
-    `SELECT sum(summaries) AS summaries, sum(readings) AS readings, sum(power_sum_w) AS power_sum_w,
+  const all = first(
+    db.all<Sums & { summaries: number | null }>(
+      `SELECT sum(summaries) AS summaries, sum(readings) AS readings, sum(power_sum_w) AS power_sum_w,
        sum(voltage_sum_dv) AS voltage_sum_dv, sum(voltage_count) AS voltage_count FROM fog`,
+    ),
   )
   const newest = db.all<Sums & { name: string; meters: number }>(
     `SELECT f.name, s.meters, s.readings, s.power_sum_w, s.voltage_sum_dv, s.voltage_count
@@ -119,11 +122,11 @@ export function prototypeSummary(db: Statements): PrototypeSummary {
   }
 }
 
-function kilowatts(sums: Sums | undefined): number | null {
+function kilowatts(sums: Sums | null): number | null {
   return mean(sums?.power_sum_w ?? 0, (sums?.readings ?? 0) * 1000)
 }
 
-function volts(sums: Sums | undefined): number | null {
+function volts(sums: Sums | null): number | null {
   return mean(sums?.voltage_sum_dv ?? 0, (sums?.voltage_count ?? 0) * 10, 1)
 }
 

@@ -62,7 +62,6 @@ export interface SummaryViewRow {
 }
 
 export function summaryView(row: SummaryViewRow): SummaryView {
-  const volts = (dv: number | null): number | null => (dv === null ? null : dv / 10)
   return {
     id: row.id,
     fog: row.fog_name,
@@ -89,6 +88,10 @@ export function summaryView(row: SummaryViewRow): SummaryView {
     substitute: row.substitute,
     received: isoTime(row.received_s),
   }
+}
+
+function volts(dv: number | null): number | null {
+  return dv === null ? null : dv / 10
 }
 
 /** sum / count to `digits` decimals; null when there is nothing to average. */

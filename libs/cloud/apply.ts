@@ -67,7 +67,7 @@ export function applyItem(
       refuseOnError(() => checkTime(item.status.timeS))
       context.tx.saveStatus(context.fog.deviceId, item.status)
       return 'stored'
-    case 'unreadable':
+    default:
       throw new Refusal(item.code, 'the item cannot be read')
   }
 }

@@ -8,6 +8,7 @@ import type {
   FogRecord,
   RefusedEntry,
   RegisterEntry,
+  RegisterFacts,
   SummaryEntry,
 } from './store.ts'
 
@@ -78,11 +79,10 @@ function summaryTables(
 ): Pick<CloudTx, 'summary' | 'latestSummary' | 'addSummary'> {
   const window = (fog: string, startS: number): SummaryEntry[] =>
     contents.summaries.filter((entry) => entry.fog === fog && entry.summary.startS === startS)
-  const pick = (entry: SummaryEntry | undefined): Summary | null => entry?.summary ?? null
   return {
     summary: (fog, startS, revision) =>
-      pick(window(fog, startS).find((entry) => entry.summary.revision === revision)),
-    latestSummary: (fog, startS) => pick(window(fog, startS).find((entry) => entry.latest)),
+      summaryOf(window(fog, startS).find((entry) => entry.summary.revision === revision)),
+    latestSummary: (fog, startS) => summaryOf(window(fog, startS).find((entry) => entry.latest)),
     addSummary(added) {
       const replaces = (entry: SummaryEntry): boolean =>
         added.latest && entry.fog === added.fog && entry.summary.startS === added.summary.startS
@@ -94,6 +94,10 @@ function summaryTables(
   }
 }
 
+function summaryOf(entry: SummaryEntry | undefined): Summary | null {
+  return entry?.summary ?? null
+}
+
 function credentialTables(
   contents: MemoryContents,
 ): Pick<CloudTx, 'credentials' | 'addCredential'> {
@@ -102,7 +106,7 @@ function credentialTables(
       contents.credentials
         .filter((credential) => credential.deviceId === deviceId)
         .toReversed()
-        .sort((a, b) => b.notBeforeS - a.notBeforeS)
+        .toSorted((a, b) => b.notBeforeS - a.notBeforeS)
         .slice(0, limit)
         .map((credential) => credential.encoded),
     addCredential({ credential }) {
@@ -121,9 +125,7 @@ function registerTables(
   const of = (deviceId: string): RegisterEntry[] =>
     contents.registers
       .filter(({ statement }) => statement.deviceId === deviceId)
-      .sort((a, b) => a.statement.last - b.statement.last)
-  const facts = ({ statement, flags, digest }: RegisterEntry) => ({ ...statement, flags, digest })
-  const orNull = (entry: RegisterEntry | undefined) => (entry ? facts(entry) : null)
+      .toSorted((a, b) => a.statement.last - b.statement.last)
   return {
     registersAt: (deviceId, last) =>
       of(deviceId)
@@ -145,4 +147,12 @@ function registerTables(
       )
     },
   }
+}
+
+function facts({ statement, flags, digest }: RegisterEntry): RegisterFacts {
+  return { ...statement, flags, digest }
+}
+
+function orNull(entry: RegisterEntry | undefined): RegisterFacts | null {
+  return entry ? facts(entry) : null
 }

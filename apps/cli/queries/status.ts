@@ -26,7 +26,6 @@ async function runStatus(options: CommonOptions): Promise<void> {
 }
 
 function lines(s: StatusView): string[] {
-  const attention = (count: number, text: string): string => (count > 0 ? pc.yellow(text) : text)
   const newest =
     s.newestEnd === null ? 'none' : `${moment(s.newestEnd)} UTC, ${duration(s.lagSeconds)} ago`
   const rows: [name: string, text: string][] = [
@@ -41,4 +40,8 @@ function lines(s: StatusView): string[] {
     ['events', String(s.events)],
   ]
   return rows.map(([name, text]) => `${pc.bold(name.padEnd(14))}${text}`)
+}
+
+function attention(count: number, text: string): string {
+  return count > 0 ? pc.yellow(text) : text
 }

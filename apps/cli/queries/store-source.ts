@@ -9,20 +9,30 @@ const POLL_MS = 500
 
 /** Reads the cloud's file beside the running service, without ever writing to it. */
 export function openStoreSource(path: string): QuerySource {
-  const { queries, close } = open(path)
-  const nowS = (): number => Math.floor(Date.now() / 1000)
-  const times = ({ since, until }: Filters) => ({
-    since: since === undefined ? undefined : parseWhen(since, nowS()),
-    until: until === undefined ? undefined : parseWhen(until, nowS()),
-  })
+  const file = open(path)
+  const { queries } = file
   return {
     summaries: async (filters) => queries.listSummaries({ ...filters, ...times(filters) }),
     fogs: async (filters) => queries.listFogs({ ...filters, nowS: nowS() }),
     meters: async (filters) => queries.listMeters({ ...filters, ...times(filters) }),
     status: async () => queries.status(nowS()),
     watch: (filters, signal) => watch(queries, filters, signal),
-    close,
+    close: () => file.close(),
   }
+}
+
+function times({ since, until }: Filters): {
+  since?: number | undefined
+  until?: number | undefined
+} {
+  return {
+    since: since === undefined ? undefined : parseWhen(since, nowS()),
+    until: until === undefined ? undefined : parseWhen(until, nowS()),
+  }
+}
+
+function nowS(): number {
+  return Math.floor(Date.now() / 1000)
 }
 
 function open(path: string): ReturnType<typeof openCloudQueries> {

@@ -79,16 +79,13 @@ export function addQueryRoutes(app: FastifyInstance, { queries, clock }: RouteOp
 }
 
 function addSingles(app: FastifyInstance, queries: Queries, nowS: () => number): void {
-  const one = (name: string, summary: string): { schema: object } => ({
-    schema: {
-      summary,
-      querystring: querySchema(),
-      response: { 200: { $ref: `${name}#` }, ...failures },
-    },
-  })
-  app.get('/api/v1/status', one('Status', 'Everything in one glance.'), () =>
-    queries.status(nowS()),
-  )
+  const everything = 'Everything in one glance.'
+  app.get('/api/v1/status', single('Status', everything), () => queries.status(nowS()))
   const prototype = 'The prototype’s summary: averages in kW and V.'
-  app.get('/summary', one('PrototypeSummary', prototype), () => queries.prototypeSummary())
+  app.get('/summary', single('PrototypeSummary', prototype), () => queries.prototypeSummary())
+}
+
+function single(name: string, summary: string): { schema: object } {
+  const response = { 200: { $ref: `${name}#` }, ...failures }
+  return { schema: { summary, querystring: querySchema(), response } }
 }

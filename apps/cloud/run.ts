@@ -1,0 +1,128 @@
+import { readFileSync } from 'node:fs'
+import { nodeCrypto } from '#crypto-node'
+import { openCloudStore } from '#cloud-store'
+import type { CloudConfig } from '#config'
+import { CodedError } from '#errors'
+import { loadIdentity, watchRevocations } from '#identity'
+import type { DeviceIdentity, RevocationWatch } from '#identity'
+import { createMetrics, startMetrics, systemClock, systemRandom, version } from '#service'
+import type { RunningService, ServiceContext } from '#service'
+import { startCheckpoints } from '#sqlite'
+import { startDrain } from './drain.ts'
+import type { Drain } from './drain.ts'
+import { startHttp } from './http/server.ts'
+import { addMetrics } from './metrics.ts'
+
+const CHECKPOINT_MS = 60_000
+
+type Context = Pick<ServiceContext, 'log' | 'notify'>
+
+/** Remembers how to end what was begun; the last begun ends first. */
+type OnStop = (step: () => unknown) => void
+
+/**
+ * The cloud service: takes what fog nodes deliver through the broker, stores it, and answers
+ * questions over HTTP. Throws coded errors for everything a configuration can get wrong.
+ */
+export async function runCloud(
+  context: Context,
+  config: CloudConfig,
+): Promise<RunningService & { url: string }> {
+  const steps: (() => unknown)[] = []
+  const stop = async (): Promise<void> => {
+    for (const step of steps.splice(0).toReversed()) await step()
+  }
+  try {
+    const url = await start(context, config, (step) => void steps.push(step))
+    return { url, stop, status: `answering on ${url}` }
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}
+
+async function start(context: Context, config: CloudConfig, onStop: OnStop): Promise<string> {
+  const { log, notify } = context
+  const identity = loadIdentity(config.identity)
+  const { store, queries, database } = openCloudStore(config.store.path)
+  onStop(() => database.close())
+  onStop(startCheckpoints(database, CHECKPOINT_MS, (err) => log.warn({ err }, 'no checkpoint')))
+
+  const drain: Drain = startDrain({
+    identity,
+    store,
+    log,
+    clock: systemClock,
+    random: systemRandom,
+    broker: brokerOf(config),
+    revocations: followRevocations(context, config, identity, onStop, (list) =>
+      drain.setRevocations(list),
+    ),
+  })
+  onStop(() => drain.close())
+  drain.changes.on('stored', () => notify.watchdog())
+
+  const { registry } = createMetrics('cloud')
+  addMetrics(registry, drain, queries, systemClock)
+  const health = (): string | null => {
+    const { ok, detail } = drain.health()
+    return ok ? null : detail
+  }
+  const metrics = await startMetrics({ listen: config.metrics.listen, registry, health })
+  onStop(() => metrics.close())
+  const http = await startHttp({
+    queries,
+    version,
+    log,
+    clock: systemClock,
+    health: () => drain.health(),
+    changes: drain.changes,
+    listen: config.http.listen,
+    tokenFile: config.http.tokenFile,
+    metrics: registry,
+  })
+  onStop(() => http.close())
+  log.info({ event: 'listening', url: http.url, node: identity.deviceId }, 'cloud is ready')
+  return http.url
+}
+
+/** The list in force now; `onChange` hears of later ones. Null when none is configured. */
+function followRevocations(
+  { log }: Context,
+  { identity: { revocations } }: CloudConfig,
+  { authorityKey }: DeviceIdentity,
+  onStop: OnStop,
+  onChange: Parameters<typeof watchRevocations>[1]['onChange'] & object,
+): ReturnType<RevocationWatch['current']> | null {
+  if (revocations === undefined) return null
+  const watch = watchRevocations(revocations, {
+    crypto: nodeCrypto,
+    authorityKey,
+    onChange: (list) => {
+      log.info({ number: list.number, revoked: list.ids.length }, 'new revocation list')
+      onChange(list)
+    },
+    onError: (err) => log.error({ err }, 'the revocation list could not be read'),
+  })
+  onStop(() => watch.close())
+  return watch.current()
+}
+
+function brokerOf({ broker }: CloudConfig): Parameters<typeof startDrain>[0]['broker'] {
+  const { url, ca, username, passwordFile } = broker
+  return {
+    url,
+    ...(ca === undefined ? {} : { ca }),
+    ...(username === undefined ? {} : { username }),
+    ...(passwordFile === undefined ? {} : { password: readPassword(passwordFile) }),
+  }
+}
+
+function readPassword(path: string): string {
+  try {
+    return readFileSync(path, 'utf8').trim()
+  } catch (error) {
+    const message = `broker.password_file: ${error instanceof Error ? error.message : path}`
+    throw new CodedError('cloud/no-password', message, { cause: error })
+  }
+}
