@@ -36,7 +36,7 @@ export function encodeError(error: ErrorMessage): Uint8Array {
       return encodeSequence(ERR_CODE.wrongSuite, compactSuites(error.suites))
     case 3:
       return encodeSequence(ERR_CODE.unknownCredential, true)
-    case 'other':
+    default:
       return encodeSequence(error.number, error.info)
   }
 }

@@ -59,7 +59,7 @@ export function initiatorMessage2(
   cR: Uint8Array
   ead2: readonly EadItem[]
 } {
-  spend(state)
+  spend(state, 'initiator-wait-2')
   const { session, ephemeral, message1Hash, cI } = state
   const { gY, ciphertext2 } = splitMessage2(message2)
   const th2 = transcript2(session, gY, message1Hash)
@@ -84,7 +84,7 @@ export function initiatorMessage4(
   state: InitiatorWait4,
   message4: Uint8Array,
 ): { exporter: Exporter; ead4: readonly EadItem[] } {
-  spend(state)
+  spend(state, 'initiator-wait-4')
   const { session, prk, th4 } = state
   try {
     const ead4 = openMessage4(session, { prk, th4 }, message4)

@@ -63,7 +63,7 @@ export function responderMessage3(
   peerIdCred: CborValue
   ead3: readonly EadItem[]
 } {
-  spend(state)
+  spend(state, 'responder-wait-3')
   const { session, prk, th3 } = state
   try {
     const { idCred, ead, th4 } = openMessage3(session, { prk, th3 }, message3, resolve)

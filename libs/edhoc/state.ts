@@ -16,14 +16,17 @@ export function createSession(options: SessionOptions): Session {
   return { crypto, suite, own, knownEad, trace }
 }
 
-/** Marks a state used. @throws edhoc/state-spent when it already is */
-export function spend(state: { spent: boolean }): void {
-  if (state.spent) throw edhocError('edhoc/state-spent', 'this session has moved on or ended')
+type Waiting = InitiatorWait2 | ResponderWait3 | InitiatorWait4
+
+/** Marks a state used. @throws edhoc/state-spent when it already is, or waits for another message */
+export function spend(state: Waiting, step: Waiting['step']): void {
+  if (state.spent || state.step !== step)
+    throw edhocError('edhoc/state-spent', 'this session has ended or waits for another message')
   state.spent = true
 }
 
 /** Ends a session that waits for a message, when it timed out or an error message came. */
-export function abandon(state: InitiatorWait2 | ResponderWait3 | InitiatorWait4): void {
+export function abandon(state: Waiting): void {
   state.spent = true
   if ('prk' in state) wipe(state.prk)
 }

@@ -4,19 +4,23 @@ import { encode } from '#cbor'
 import { encStructure } from '#cose'
 import { nobleCrypto } from '#crypto'
 import { createOpener, createSealer, type RecordContext } from '#record'
+import type * as Record from '#record'
 import { otherDirection, outcome, recordContext, textbookRecord } from '../support/records.ts'
+import { breakTag, flipBit } from '../support/tamper.ts'
 
 const PLAINTEXT = utf8('power 231 W')
 const AT = 1_000
 
+type Exports = { [name: string]: unknown }
+
 /** The real library with one of its modules changed: what would happen without that defence. */
 async function weakened(
   module: string,
-  change: (original: Record<string, unknown>) => Record<string, unknown>,
-): Promise<typeof import('#record')> {
+  change: (original: Exports) => Exports,
+): Promise<typeof Record> {
   vi.resetModules()
   vi.doMock(module, async (importOriginal) => {
-    const original = await importOriginal<Record<string, unknown>>()
+    const original = await importOriginal<Exports>()
     return { ...original, ...change(original) }
   })
   return import('#record')
@@ -46,8 +50,7 @@ describe('nothing but the sealed bytes opens', () => {
   test('every single bit flipped', () => {
     const opener = createOpener(context)
     for (let bit = 0; bit < frame.length * 8; bit++) {
-      const at = bit >> 3
-      const flipped = frame.with(at, (frame[at] ?? 0) ^ (1 << (bit & 7)))
+      const flipped = flipBit(frame, bit)
       expect(outcome(opener.open(flipped, AT)), `bit ${bit}`).toMatch(/^(?:forged|malformed)$/)
     }
     expect(outcome(opener.open(frame, AT))).toBe('opened')
@@ -85,7 +88,7 @@ describe('replay', () => {
   })
 
   test('marking before opening would let a forgery lock genuine records out', async () => {
-    const ahead = textbookRecord(context, 1_000, PLAINTEXT).with(-1, 0)
+    const ahead = breakTag(textbookRecord(context, 1_000, PLAINTEXT))
     expect(attack({ createOpener }, context, [ahead, frame])).toEqual(['forged', 'opened'])
     type Check = (window: object, counter: number) => string
     const weak = await weakened('../../libs/record/window.ts', (original) => ({
@@ -162,7 +165,7 @@ describe('limits', () => {
     const limits = { dropAfterFailures: 2, refuseAfterRecords: 2 }
     const context = recordContext({ limits })
     const genuine = textbookRecord(context, 0, PLAINTEXT)
-    const forged = genuine.with(-1, (genuine.at(-1) ?? 0) ^ 1)
+    const forged = breakTag(genuine)
     const guesses = [forged, forged, forged, genuine]
     const over = [textbookRecord(context, 2, PLAINTEXT)]
     expect(attack({ createOpener }, context, guesses).at(-1)).toBe('expired')

@@ -120,13 +120,14 @@ export interface Completed {
   ead: (readonly EadItem[])[]
 }
 
+const same = (bytes: Uint8Array) => bytes
+
 /** Runs a whole handshake; throws what the first refusing side throws. */
 export function runHandshake(
   parties: Parties,
   tamper: Tamper = {},
   ead: { ead3?: EadItem[]; ead4?: EadItem[] } = {},
 ): Completed {
-  const same = (bytes: Uint8Array) => bytes
   const { message1 = same, message2 = same, message3 = same, message4 = same } = tamper
   const m1 = startInitiator(parties.initiator)
   const m2 = responderMessage1(parties.responder, message1(m1.message1))
