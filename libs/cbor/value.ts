@@ -83,7 +83,9 @@ function decodeScanned(bytes: Uint8Array): CborValue {
 }
 
 function encodeUnchecked(value: CborValue): Uint8Array {
-  return cborgEncode(value, rfc8949EncodeOptions)
+  // Under Node cborg hands out Buffers from a shared pool; a copy has memory of its own, and
+  // sending it to a worker thread does not take the whole pool along.
+  return new Uint8Array(cborgEncode(value, rfc8949EncodeOptions))
 }
 
 function notEncodable(what: string): CodedError {

@@ -74,9 +74,9 @@ export function rawPublic(key: KeyObject): Uint8Array {
   return Uint8Array.from(der.subarray(-32))
 }
 
-/** A Buffer seen as what the interface promises: the plain type, so that equal values compare so. */
+/** What the interface promises: the plain type, in memory of its own instead of a shared pool. */
 function plain(buffer: Buffer): Uint8Array {
-  return new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.length)
+  return new Uint8Array(buffer)
 }
 
 function signingKey(secret: Uint8Array): SigningKey {
