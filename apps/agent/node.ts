@@ -1,0 +1,171 @@
+import { createResponder, type Identity, type Responder } from '#channel'
+import type { AgentConfig } from '#config'
+import type { Trust } from '#credential'
+import { nodeCrypto } from '#crypto-node'
+import { codeOf } from '#errors'
+import { createFog, fogDefaults, inlineVerifier, type Fog, type FogSettings } from '#fog'
+import { openFogStore, type SqliteFogStore } from '#fog-store'
+import { runResponder, type ResponderLink } from '#mqtt-link'
+import { systemClock, systemRandom, version, type Logger, type Notify } from '#service'
+import { startVerifyPool, type VerifyPool } from './verify-pool.ts'
+
+export interface NodeOptions {
+  config: AgentConfig
+  own: Identity
+  trust: Trust
+  log: Logger
+  notify: Notify
+}
+
+/** The meters' side of the agent: broker, channels, core and store. */
+export interface RunningNode {
+  fog: Fog
+  store: SqliteFogStore
+  responder: Responder
+  /** Judges all sessions again. */
+  recheck(): void
+  pool: VerifyPool | null
+  /** Null when all is well, else one sentence. */
+  health(): string | null
+  close(): Promise<void>
+}
+
+/** A watchdog wants a sign of life this often; without meters it is a commit of one small row. */
+const probeMs = 10_000
+const pruneMs = 3_600_000
+const shrinkMs = 600_000
+/** Signature checks still under way when stopping get this long. */
+const finishMs = 2_000
+
+/** Opens the store, then serves meters. Throws `sqlite/…`, `fog/store-damaged`, `mqtt-link/…`. */
+export function startNode(options: NodeOptions): RunningNode {
+  const { config, own, trust, log } = options
+  const store = openFogStore(config.store.path, systemClock)
+  const pool = startPool(config, log)
+  const responder = createResponder({
+    crypto: nodeCrypto,
+    random: systemRandom,
+    clock: systemClock,
+    own,
+    trust,
+    peerRole: 'meter',
+    group: own.credential.group,
+  })
+  let link: ResponderLink | null = null
+  const fog = createFog({
+    crypto: nodeCrypto,
+    clock: systemClock,
+    store,
+    verifier: pool ?? inlineVerifier(nodeCrypto),
+    link: {
+      send: (channelId, payload) => void link?.send(channelId, payload),
+      drop: (channelId, code) => link?.drop(channelId, code),
+    },
+    settings: settingsOf(config),
+    version,
+  })
+  link = runResponder({
+    url: config.broker.url,
+    node: own.credential.deviceId,
+    responder,
+    log,
+    onOpen: (channelId, peer) => fog.open(channelId, peer),
+    onMessage: (channelId, _peer, payload) => fog.receive(channelId, payload),
+    onClosed: (channelId) => fog.closed(channelId),
+  })
+  const upkeep = startUpkeep(options, fog, store)
+  return {
+    fog,
+    store,
+    responder,
+    recheck: () => link.recheck(),
+    pool,
+    health: () => upkeep.problem() ?? (link.up ? null : 'no connection to the broker'),
+    close: async () => {
+      await verified(fog)
+      fog.flush()
+      await link.close()
+      upkeep.stop()
+      fog.close()
+      await pool?.close()
+      store.close()
+    },
+  }
+}
+
+function startPool(config: AgentConfig, log: Logger): VerifyPool | null {
+  const { workers } = config.verify
+  if (workers === 0) return null
+  return startVerifyPool(workers, (err) => log.error({ err }, 'a verifying thread failed'))
+}
+
+/**
+ * `commit.interval_ms` is how often the core looks; a small group waits four times as long to fill
+ * a page, because on a memory card a half-empty commit costs as much as a full one.
+ */
+export function settingsOf({ commit, window }: AgentConfig): FogSettings {
+  return {
+    ...fogDefaults,
+    commit: {
+      ...fogDefaults.commit,
+      maxBlocks: commit.maxBlocks,
+      maxWaitMs: 4 * commit.intervalMs,
+    },
+    window: {
+      ...fogDefaults.window,
+      ...window,
+      activeSeconds: Math.max(2 * window.seconds, 900),
+    },
+  }
+}
+
+/** Timers around the core: commits, sign of life, pruning, cutting the WAL. */
+function startUpkeep({ config, log, notify }: NodeOptions, fog: Fog, store: SqliteFogStore) {
+  let problem: string | null = null
+  let [commits, committedAt] = [0, systemClock.monotonic()]
+
+  const guarded = (what: string, work: () => void) => () => {
+    try {
+      work()
+      problem = null
+    } catch (error) {
+      // Said once, not twenty times a second; what could not be stored is tried again.
+      if (problem === null) log.error({ code: codeOf(error), err: error }, `${what} failed`)
+      problem = `${what} failed: ${codeOf(error)}`
+    }
+  }
+  const tick = () => {
+    fog.tick()
+    const now = systemClock.monotonic()
+    const done = fog.counters().commits
+    if (done === commits && now - committedAt < probeMs) return
+    if (done === commits) store.probe()
+    commits = done
+    if (now - committedAt >= probeMs / 2) {
+      committedAt = now
+      notify.watchdog()
+    }
+  }
+  const retentionS = config.store.retentionDays * 86_400
+  const prune = () => void fog.prune(Math.floor(systemClock.now() / 1000) - retentionS)
+  const timers = [
+    setInterval(guarded('a commit', tick), config.commit.intervalMs),
+    setInterval(guarded('pruning', prune), pruneMs),
+    setInterval(
+      guarded('a checkpoint', () => store.shrink()),
+      shrinkMs,
+    ),
+  ]
+  return {
+    problem: () => problem,
+    stop: () => timers.forEach((timer) => clearInterval(timer)),
+  }
+}
+
+/** Waits until everything received has been judged, or the time is over. */
+async function verified(fog: Fog): Promise<void> {
+  const end = systemClock.monotonic() + finishMs
+  while (fog.judging() > 0 && systemClock.monotonic() < end) {
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+}

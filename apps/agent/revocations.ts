@@ -1,0 +1,68 @@
+import { checkRevocations, type RevocationList } from '#credential'
+import { nodeCrypto } from '#crypto-node'
+import { codeOf } from '#errors'
+import { watchRevocations, type DeviceIdentity } from '#identity'
+import type { Logger } from '#service'
+
+/** The revocation list in force, from a file, from the cloud, or from both: the higher number wins. */
+export interface Revocations {
+  current(): RevocationList | null
+  /** A list that came over the network; anything but a newer genuine one changes nothing. */
+  offer(encoded: Uint8Array): void
+  close(): void
+}
+
+export interface RevocationOptions {
+  /** Without a file, a list from the cloud is honoured until the next restart. */
+  path: string | undefined
+  identity: DeviceIdentity
+  log: Logger
+  onChange(list: RevocationList): void
+}
+
+/** Throws `identity/…` or `credential/…` when a file is configured and cannot be used. */
+export function followRevocations(options: RevocationOptions): Revocations {
+  const { path, identity, log } = options
+  const { authorityKey } = identity
+  const onChange = (list: RevocationList) => {
+    log.info({ number: list.number, revoked: list.ids.length }, 'new revocation list')
+    options.onChange(list)
+  }
+  const onError = (error: unknown) => {
+    log.error({ code: codeOf(error), err: error }, 'a revocation list could not be used')
+  }
+  if (path === undefined) return inMemory(authorityKey, onChange, onError)
+  const watch = watchRevocations(path, { crypto: nodeCrypto, authorityKey, onChange, onError })
+  return {
+    current: () => watch.current(),
+    offer: (encoded) => attempt(() => watch.offer(encoded), onError),
+    close: () => watch.close(),
+  }
+}
+
+function inMemory(
+  authorityKey: Uint8Array,
+  onChange: (list: RevocationList) => void,
+  onError: (error: unknown) => void,
+): Revocations {
+  let list: RevocationList | null = null
+  return {
+    current: () => list,
+    offer: (encoded) =>
+      attempt(() => {
+        const next = checkRevocations(nodeCrypto, authorityKey, encoded)
+        if (list !== null && next.number <= list.number) return
+        list = next
+        onChange(next)
+      }, onError),
+    close: () => undefined,
+  }
+}
+
+function attempt(work: () => unknown, onError: (error: unknown) => void): void {
+  try {
+    work()
+  } catch (error) {
+    onError(error)
+  }
+}

@@ -1,0 +1,80 @@
+import type { AgentConfig } from '#config'
+import { createTrust } from '#credential'
+import { nodeCrypto } from '#crypto-node'
+import { loadIdentity } from '#identity'
+import {
+  createMetrics,
+  startMetrics,
+  systemClock,
+  type RunningService,
+  type ServiceContext,
+} from '#service'
+import { addMetrics } from './metrics.ts'
+import { startNode } from './node.ts'
+import { followRevocations, type Revocations } from './revocations.ts'
+import { startUplink } from './uplink.ts'
+
+/** 2025-01-01: a machine that says it is earlier does not know (a Pi boots in 1970). */
+const neverSetS = 1_735_689_600
+
+/** The fog node's agent. Throws coded errors for everything a configuration can get wrong. */
+export async function runAgent(
+  { log, notify }: Pick<ServiceContext, 'log' | 'notify'>,
+  config: AgentConfig,
+): Promise<RunningService & { metricsPort: number | null }> {
+  const identity = loadIdentity(config.identity)
+  const own = {
+    credential: identity.credential,
+    key: nodeCrypto.signingKey(identity.signingSecret),
+  }
+  const revocations: Revocations = followRevocations({
+    path: config.identity.revocations,
+    identity,
+    log,
+    onChange: (list) => {
+      node.fog.revoke(list)
+      node.recheck()
+    },
+  })
+  const trust = createTrust({
+    crypto: nodeCrypto,
+    authorityKey: identity.authorityKey,
+    now: trustedSeconds,
+    revocations: () => revocations.current(),
+  })
+  const node = startNode({ config, own, trust, log, notify })
+  const list = revocations.current()
+  if (list) node.fog.revoke(list)
+  const uplink = startUplink({
+    cloud: config.cloud,
+    own,
+    trust,
+    outbox: node.store.outbox,
+    log,
+    onRevocations: (encoded) => revocations.offer(encoded),
+  })
+  const metrics = createMetrics('agent')
+  addMetrics(metrics, node, uplink)
+  const server = await startMetrics({
+    listen: config.metrics.listen,
+    registry: metrics.registry,
+    health: () => node.health(),
+  })
+  log.info({ event: 'listening', node: identity.deviceId }, 'agent is ready')
+  return {
+    metricsPort: server.port,
+    status: `serving meters as ${identity.deviceId}`,
+    stop: async () => {
+      revocations.close()
+      await uplink?.close()
+      await node.close()
+      await server.close()
+    },
+  }
+}
+
+/** A clock that was never set judges nobody; signatures and revocation still count. */
+function trustedSeconds(): number | null {
+  const nowS = Math.floor(systemClock.now() / 1000)
+  return nowS < neverSetS ? null : nowS
+}

@@ -1,0 +1,162 @@
+import type { BlockGroup, Checkpoint, Commit, FogStore, Loaded, MeterRow } from '#fog'
+import type { Database } from '#sqlite'
+import { decodeGroup, encodeGroup } from './group.ts'
+import { openOutbox, type SqliteOutbox } from './outbox.ts'
+import { openFogDatabase } from './schema.ts'
+
+export interface SqliteFogStore extends FogStore {
+  /** One small durable write, to know that the disk still takes them. */
+  probe(): void
+  /** Moves the WAL into the file; call every few minutes and before `close`. */
+  shrink(): void
+  close(): void
+}
+
+const throughName = 'checkpoint'
+const probeName = 'probe'
+const saveMetaSql =
+  'INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value'
+
+/** Opens (and creates) the store; throws `sqlite/…`. */
+export function openFogStore(path: string, clock: { now(): number }): SqliteFogStore {
+  const db = openFogDatabase(path, false)
+  const outbox = openOutbox(db)
+  const nowS = () => Math.max(0, Math.floor(clock.now() / 1000))
+  /** A transaction after which the outbox in memory equals the one on disk, also when it failed. */
+  const transact = <T>(work: () => T): T => {
+    try {
+      return db.transaction(() => {
+        outbox.clean()
+        return work()
+      })
+    } catch (error) {
+      outbox.reload()
+      throw error
+    }
+  }
+  const saveProbe = db.prepare(saveMetaSql)
+  return {
+    load: () => load(db),
+    groupsAfter: (id, limit) => groupsAfter(db, id, limit),
+    commit: commitWith(db, outbox, transact, nowS),
+    checkpoint: checkpointWith(db, outbox, transact, nowS),
+    prune: (beforeS) => transact(() => prune(db, beforeS)),
+    outbox,
+    backlog: () => outbox.backlog(),
+    sizeBytes: () => sizeBytes(db),
+    probe: () => transact(() => void saveProbe.run(probeName, nowS())),
+    shrink: () => void db.checkpoint(),
+    close: () => {
+      db.checkpoint()
+      db.close()
+    },
+  }
+}
+
+function load(db: Database): Loaded {
+  return {
+    meters: db
+      .prepare<MeterRow>(
+        'SELECT id, device_id AS deviceId, credential, state FROM meter ORDER BY id',
+      )
+      .all(),
+    windows: db
+      .prepare<{ startS: number; state: Uint8Array }>(
+        'SELECT start_s AS startS, state FROM window ORDER BY start_s',
+      )
+      .all(),
+    throughId: metaValue(db, throughName),
+  }
+}
+
+function metaValue(db: Database, name: string): number {
+  return (
+    db.prepare<{ value: number }>('SELECT value FROM meta WHERE name = ?').get(name)?.value ?? 0
+  )
+}
+
+function groupsAfter(db: Database, id: number, limit: number): BlockGroup[] {
+  return db
+    .prepare<{ id: number; at: number; blocks: Uint8Array }>(
+      'SELECT id, at, blocks FROM block WHERE id > ? ORDER BY id LIMIT ?',
+    )
+    .all(id, limit)
+    .map((row) => ({ id: row.id, committedS: row.at, blocks: decodeGroup(row.blocks) }))
+}
+
+type Transact = <T>(work: () => T) => T
+
+function commitWith(
+  db: Database,
+  outbox: SqliteOutbox,
+  transact: Transact,
+  nowS: () => number,
+): FogStore['commit'] {
+  const insertBlock = db.prepare('INSERT INTO block (id, at, blocks) VALUES (?, ?, ?)')
+  const saveMeter = db.prepare(
+    'INSERT INTO meter (id, device_id, credential) VALUES (?, ?, ?) ' +
+      'ON CONFLICT (id) DO UPDATE SET credential = excluded.credential',
+  )
+  // Not max(id) + 1 of the table alone: pruning may have emptied it, and ids must not come twice.
+  const newest = db.prepare<{ id: number | null }>('SELECT max(id) AS id FROM block').get()?.id ?? 0
+  let lastId = Math.max(newest, metaValue(db, throughName))
+  return ({ committedS, blocks, meters, items }: Commit) => {
+    const id = blocks.length > 0 ? lastId + 1 : lastId
+    transact(() => {
+      for (const row of meters) saveMeter.run(row.id, row.deviceId, row.credential)
+      if (blocks.length > 0) insertBlock.run(id, committedS, encodeGroup(blocks))
+      outbox.append(items, nowS())
+    })
+    lastId = id
+    return id
+  }
+}
+
+function checkpointWith(
+  db: Database,
+  outbox: SqliteOutbox,
+  transact: Transact,
+  nowS: () => number,
+): FogStore['checkpoint'] {
+  const saveState = db.prepare('UPDATE meter SET state = ? WHERE id = ?')
+  const removeWindow = db.prepare('DELETE FROM window WHERE start_s = ?')
+  const saveWindow = db.prepare(
+    'INSERT INTO window (start_s, state) VALUES (?, ?) ' +
+      'ON CONFLICT (start_s) DO UPDATE SET state = excluded.state',
+  )
+  const saveMeta = db.prepare(saveMetaSql)
+  return ({ throughId, meters, windows, items }: Checkpoint) =>
+    transact(() => {
+      for (const { id, state } of meters) saveState.run(state, id)
+      for (const startS of windows.removed) removeWindow.run(startS)
+      for (const { startS, state } of windows.rows) saveWindow.run(startS, state)
+      saveMeta.run(throughName, throughId)
+      outbox.append(items, nowS())
+    })
+}
+
+/** From the oldest on, stopping at the first group that is young enough or needed for a restart. */
+function prune(db: Database, beforeS: number): number {
+  const oldest = db.prepare<{ id: number; at: number }>(
+    'SELECT id, at FROM block WHERE id <= ? ORDER BY id LIMIT 1000',
+  )
+  const remove = db.prepare('DELETE FROM block WHERE id <= ?')
+  const through = metaValue(db, throughName)
+  let pruned = 0
+  for (;;) {
+    const rows = oldest.all(through)
+    const young = rows.findIndex(({ at }) => at >= beforeS)
+    const old = young < 0 ? rows : rows.slice(0, young)
+    const last = old.at(-1)
+    if (last === undefined) return pruned
+    remove.run(last.id)
+    pruned += old.length
+    if (young >= 0) return pruned
+  }
+}
+
+function sizeBytes(db: Database): number {
+  const pages = db.prepare<{ page_count: number }>('PRAGMA page_count').get()?.page_count ?? 0
+  const size = db.prepare<{ page_size: number }>('PRAGMA page_size').get()?.page_size ?? 0
+  return pages * size
+}

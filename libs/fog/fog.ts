@@ -1,0 +1,111 @@
+import type { Credential, RevocationList } from '#credential'
+import type { Crypto } from '#crypto'
+import type { Reading } from '#reading'
+import type { Clock } from '#ports'
+import { createWindows } from '#window'
+import type { FogStatus } from '#messages'
+import { restore, saveCheckpoint } from './checkpoint.ts'
+import { commitGroup } from './commit.ts'
+import { emptyState, newCounters } from './core.ts'
+import type { Core, FogCounters, FogSettings, MeterLink } from './core.ts'
+import { applyRevocations, closeSession, openSession, takeMessage } from './sessions.ts'
+import type { FogStore } from './store.ts'
+import { fogStatus, holdIfFull, tick } from './upkeep.ts'
+import type { Verifier } from './verifier.ts'
+
+export interface FogOptions {
+  crypto: Crypto
+  clock: Clock
+  store: FogStore
+  verifier: Verifier
+  link: MeterLink
+  settings: FogSettings
+  /** Release, for fogStatus items. */
+  version: string
+}
+
+/** One meter as an operator sees it. */
+export interface MeterView {
+  deviceId: string
+  online: boolean
+  /** Highest durable reading number. */
+  durable: number
+  /** Newest reading received, live or signed; null before the first since the start. */
+  latest: Reading | null
+}
+
+/**
+ * A fog node without its sockets: messages of meters in, durable signed blocks, receipts, window
+ * summaries and outbox items out.
+ */
+export interface Fog {
+  open(channelId: string, peer: Credential): void
+  closed(channelId: string): void
+  /** One message; a promise asks the caller to hold further ones back until it settles. */
+  receive(channelId: string, payload: Uint8Array): Promise<void> | undefined
+  /** Commits, closes windows, checkpoints; every 20 to 50 ms. Throws what the store throws. */
+  tick(): void
+  /** Commits everything that has been verified, now. */
+  flush(): void
+  /** `flush` and a checkpoint, so that the next start has nothing to replay. */
+  close(): void
+  revoke(list: RevocationList): void
+  /** Deletes signed blocks older than this; windows that end before it get no revisions any more. */
+  prune(beforeS: number): number
+  counters(): Readonly<FogCounters>
+  status(): FogStatus
+  meters(): MeterView[]
+  /** Blocks between arrival and commit. */
+  inFlight(): number
+  /** Of these, how many wait for their signature check. */
+  judging(): number
+  /** Windows with something not summed up yet. */
+  openWindows(): number
+}
+
+/** Opens a fog node on its store. Throws `fog/store-damaged` and what the store throws. */
+export function createFog(options: FogOptions): Fog {
+  const core: Core = {
+    ...options,
+    ...emptyState(options.clock),
+    windows: createWindows(options.settings.window),
+  }
+  restore(core)
+  // What was replayed had been counted by the process before this one.
+  Object.assign(core.counters, newCounters())
+  const flush = () => {
+    do commitGroup(core)
+    while (core.ready.length > 0)
+  }
+  return {
+    open: (channelId, peer) => openSession(core, channelId, peer),
+    closed: (channelId) => closeSession(core, channelId),
+    receive(channelId, payload) {
+      takeMessage(core, channelId, payload)
+      return holdIfFull(core)
+    },
+    tick: () => tick(core),
+    flush,
+    close() {
+      flush()
+      saveCheckpoint(core)
+    },
+    revoke: (list) => applyRevocations(core, list),
+    prune(beforeS) {
+      core.windows.forgetThrough(beforeS)
+      return core.store.prune(beforeS)
+    },
+    counters: () => core.counters,
+    status: () => fogStatus(core),
+    meters: () =>
+      [...core.meters.values()].map(({ deviceId, channelId, durable, latest }) => ({
+        deviceId,
+        online: channelId !== null,
+        durable: durable.number,
+        latest,
+      })),
+    inFlight: () => core.inFlight,
+    judging: () => core.inFlight - core.ready.length,
+    openWindows: () => core.windows.stats().pending,
+  }
+}

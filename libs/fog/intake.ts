@@ -1,0 +1,196 @@
+import { codeOf } from '#errors'
+import { decodeBlock, encodeBlock, statementToSign, type Block } from '#reading'
+import type { SkippedRange } from '#reading'
+import { countRefused, reply, wallS, type Core } from './core.ts'
+import { assemble } from './live.ts'
+import { positionAfter, resetLive, type Meter, type PendingBlock } from './meter.ts'
+import { placeBlock } from './placement.ts'
+
+/** A whole block. Throws `reading/…` or `cbor/…` when its body cannot be read. */
+export function takeReport(core: Core, meter: Meter, body: Uint8Array): void {
+  takeBlock(core, meter, decodeBlock(core.crypto, body, meter.deviceId), body)
+}
+
+/** A signature over live readings received before. */
+export function takeSignature(
+  core: Core,
+  meter: Meter,
+  message: { first: number; last: number; skipped: SkippedRange[]; signature: Uint8Array },
+): void {
+  const { first, last, skipped, signature } = message
+  if (last <= meter.tip.number) {
+    core.counters.repeats += 1
+    if (last <= meter.durable.number) core.receiptsDue.add(meter)
+    return
+  }
+  const parts = assemble(core.crypto, meter, { first, last, skipped })
+  if (parts === null) {
+    countRefused(core, 'incomplete')
+    reply(core, meter, { type: 'resend', from: Math.min(first, meter.tip.number + 1) })
+    return
+  }
+  takeBlock(core, meter, { ...parts, signature }, null)
+}
+
+function takeBlock(core: Core, meter: Meter, block: Block, body: Uint8Array | null): void {
+  const { statement } = block
+  switch (placeBlock(meter, statement)) {
+    case 'next':
+      stage(core, meter, block, body)
+      return
+    case 'early':
+      countRefused(core, 'early')
+      reply(core, meter, { type: 'resend', from: meter.tip.number + 1 })
+      return
+    case 'repeat':
+    case 'old':
+      core.counters.repeats += 1
+      if (statement.last <= meter.durable.number) core.receiptsDue.add(meter)
+      return
+    case 'conflict':
+      judgeRefusal(core, meter, block, 'conflict')
+      return
+    case 'start':
+      judgeRefusal(core, meter, block, 'start-registers')
+  }
+}
+
+/** Sends a block on its way: from here on the next one may follow it. */
+function stage(core: Core, meter: Meter, block: Block, body: Uint8Array | null): void {
+  if (isOverloaded(core, meter)) {
+    // No answer: the meter keeps the block and sends it again when its patience ends.
+    countRefused(core, 'overload')
+    return
+  }
+  const pending: PendingBlock = {
+    meter,
+    block,
+    body,
+    credential: meter.credential,
+    state: 'verifying',
+    queued: false,
+  }
+  const { statement } = block
+  meter.pending.push(pending)
+  meter.tip = positionAfter(statement)
+  meter.givenUpThrough = 0
+  meter.live = meter.live.filter(({ number }) => number > statement.last)
+  core.inFlight += 1
+  core.verifier
+    .verify(meter.credential.publicKey, statementToSign(statement), block.signature)
+    .then(
+      (good) => judged(core, pending, good),
+      () => unjudged(core, pending),
+    )
+}
+
+function isOverloaded(core: Core, meter: Meter): boolean {
+  return (
+    meter.pending.length >= core.settings.maxInFlightPerMeter ||
+    core.inFlight >= 2 * core.settings.maxInFlight
+  )
+}
+
+/** Answers come in any order; a meter's blocks become ready in its own order. */
+function judged(core: Core, pending: PendingBlock, good: boolean): void {
+  if (pending.state !== 'verifying') return
+  if (!good) return refuse(core, pending)
+  core.counters.verified += 1
+  pending.state = 'ready'
+  const { meter } = pending
+  const blockers = meter.pending.findIndex(({ state }) => state === 'verifying')
+  const through = blockers < 0 ? meter.pending.length : blockers
+  for (const entry of meter.pending.slice(0, through)) enqueue(core, entry)
+}
+
+function enqueue(core: Core, entry: PendingBlock): void {
+  if (entry.queued) return
+  entry.queued = true
+  entry.body ??= encodeBlock(entry.block)
+  if (core.ready.length === 0) core.readySinceMs = core.clock.monotonic()
+  core.ready.push(entry)
+  core.readyBytes += entry.body.length
+}
+
+/**
+ * A bad signature on a report is the meter's own: it is told never to send that again. On a block
+ * put together here it may be our picture of the live readings that is wrong, so the whole block
+ * is asked for.
+ */
+function refuse(core: Core, pending: PendingBlock): void {
+  const { meter, body } = pending
+  const { first, last } = pending.block.statement
+  const followers = withdraw(core, pending)
+  countRefused(core, 'bad-signature')
+  if (body === null) {
+    reply(core, meter, { type: 'resend', from: first })
+    return
+  }
+  refuseRange(core, meter, first, last, 'bad-signature')
+  if (followers > 0) reply(core, meter, { type: 'resend', from: last + 1 })
+}
+
+function unjudged(core: Core, pending: PendingBlock): void {
+  if (pending.state !== 'verifying') return
+  const { meter } = pending
+  withdraw(core, pending)
+  countRefused(core, 'verifier-failed')
+  reply(core, meter, { type: 'resend', from: meter.tip.number + 1 })
+}
+
+/** Takes a block and everything staged after it back; returns how many came after it. */
+export function withdraw(core: Core, pending: PendingBlock): number {
+  const { meter } = pending
+  const index = meter.pending.indexOf(pending)
+  const gone = meter.pending.splice(index)
+  for (const entry of gone) entry.state = 'dropped'
+  const before = meter.pending.at(-1)
+  meter.tip = before ? positionAfter(before.block.statement) : meter.durable
+  resetLive(meter)
+  core.inFlight -= gone.length
+  core.ready = core.ready.filter(({ state }) => state !== 'dropped')
+  return gone.length - 1
+}
+
+/** Tells the meter for good, and remembers that these numbers will not come any more. */
+function refuseRange(core: Core, meter: Meter, first: number, last: number, code: string): void {
+  if (last > meter.tip.number) meter.givenUpThrough = Math.max(meter.givenUpThrough, last)
+  reply(core, meter, { type: 'refused', first, last, code })
+  const detail = `block ${first} to ${last} was refused`
+  core.events.add(code, meter.deviceId, wallS(core), detail)
+}
+
+/**
+ * A block that contradicts what is durable. Only one the meter really signed is evidence of that;
+ * anything else is a bad signature like every other.
+ */
+function judgeRefusal(core: Core, meter: Meter, block: Block, code: string): void {
+  const { first, last } = block.statement
+  if (isOverloaded(core, meter)) return countRefused(core, 'overload')
+  core.inFlight += 1
+  core.verifier
+    .verify(meter.credential.publicKey, statementToSign(block.statement), block.signature)
+    .then(
+      (good) => {
+        core.inFlight -= 1
+        const reason = good ? code : 'bad-signature'
+        countRefused(core, reason)
+        refuseRange(core, meter, first, last, reason)
+      },
+      () => {
+        core.inFlight -= 1
+        countRefused(core, 'verifier-failed')
+      },
+    )
+}
+
+/** A report that cannot be read: it can only be the block the meter has to send next. */
+export function takeUnreadable(core: Core, meter: Meter, error: unknown): void {
+  const code = codeOf(error)
+  const next = meter.tip.number + 1
+  countRefused(core, code)
+  // How far that block reaches is unknown, so whatever comes after it is accepted as a gap.
+  meter.givenUpThrough = Number.MAX_SAFE_INTEGER
+  reply(core, meter, { type: 'refused', first: next, last: next, code })
+  core.events.add(code, meter.deviceId, wallS(core), `a report at or after ${next} was unreadable`)
+}

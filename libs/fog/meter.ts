@@ -1,0 +1,132 @@
+import type { Credential } from '#credential'
+import type { Crypto } from '#crypto'
+import { firstChain, type Block, type Reading, type Statement } from '#reading'
+import { newEnergyTrack, type EnergyTrack } from '#window'
+
+/** A position in a meter's history: just after one of its readings. */
+export interface Position {
+  /** Number of that reading; 0 before the first one. */
+  number: number
+  /** Chain value there; null when this node never saw it. */
+  chain: Uint8Array | null
+  /** Registers there; null before the first reading. */
+  importWh: number | null
+  exportWh: number | null
+}
+
+/** A block between arrival and commit. */
+export interface PendingBlock {
+  meter: Meter
+  block: Block
+  /** As received in a report; null when it was put together from live readings. */
+  body: Uint8Array | null
+  credential: Credential
+  state: 'verifying' | 'ready' | 'dropped'
+  /** It is in the queue for the next commit. */
+  queued: boolean
+}
+
+/** What is remembered of a committed block, to tell a repetition from a second history. */
+export interface RecentBlock {
+  first: number
+  last: number
+  chain: Uint8Array
+}
+
+/** A signed statement that may still have to be forwarded when its window closes. */
+export interface PendingRegister {
+  last: number
+  endTimeS: number
+  statement: Statement
+  signature: Uint8Array
+}
+
+/** Everything in memory about one meter. */
+export interface Meter {
+  /** Row id in the store; null until its first block is committed. */
+  id: number | null
+  readonly deviceId: string
+  /** Of the open session, or of the last one. */
+  credential: Credential
+  /** The credential in the store's row; null before there is a row. */
+  storedCredential: Uint8Array | null
+  /** That credential has been put into the outbox. */
+  credentialSent: boolean
+
+  /** Open session. */
+  channelId: string | null
+  /** After the last committed block. */
+  durable: Position
+  /** After the last pending block; equal to `durable` when there is none. */
+  tip: Position
+  /** In order; consecutive by construction. */
+  pending: PendingBlock[]
+  /** Live readings of this session after `tip`, ascending. */
+  live: Reading[]
+  /** What the next live delta refers to; null while that is not known. */
+  liveBase: Reading | null
+  /** It has been asked to start its live readings over. */
+  liveAsked: boolean
+  /** Numbers up to here will not come any more: given up by the meter, or refused by us. */
+  givenUpThrough: number
+  /** A receipt is owed even if nothing new becomes durable. */
+  receiptDue: boolean
+
+  recent: RecentBlock[]
+  /** Up to where its registers have been turned into energy. */
+  energy: EnergyTrack
+  registers: PendingRegister[]
+  /** Number of the newest reading whose statement went into the outbox. */
+  forwarded: number
+  /** Newest reading seen, live or not, for the live view. */
+  latest: Reading | null
+  /** Differs from its last snapshot. */
+  dirty: boolean
+}
+
+export function newMeter(crypto: Crypto, credential: Credential): Meter {
+  const start: Position = {
+    number: 0,
+    chain: firstChain(crypto, credential.deviceId),
+    importWh: null,
+    exportWh: null,
+  }
+  return {
+    id: null,
+    deviceId: credential.deviceId,
+    credential,
+    storedCredential: null,
+    credentialSent: false,
+    channelId: null,
+    durable: start,
+    tip: start,
+    pending: [],
+    live: [],
+    liveBase: null,
+    liveAsked: false,
+    givenUpThrough: 0,
+    receiptDue: false,
+    recent: [],
+    energy: newEnergyTrack(),
+    registers: [],
+    forwarded: 0,
+    latest: null,
+    dirty: false,
+  }
+}
+
+/** The position a block leads to. */
+export function positionAfter(statement: Statement): Position {
+  return {
+    number: statement.last,
+    chain: statement.chain,
+    importWh: statement.endImportWh,
+    exportWh: statement.endExportWh,
+  }
+}
+
+/** Forgets what only the last session meant: live readings not under a signature yet. */
+export function resetLive(meter: Meter): void {
+  meter.live = []
+  meter.liveBase = null
+}

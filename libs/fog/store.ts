@@ -1,0 +1,75 @@
+import type { Outbox } from '#delivery'
+import type { WindowRow } from '#window'
+
+/** What is kept about a meter besides its blocks. */
+export interface MeterRow {
+  /** Small number, stable for the life of the store; blocks refer to their meter by it. */
+  id: number
+  deviceId: string
+  /** The credential its newest block was accepted under. */
+  credential: Uint8Array
+  /** Snapshot as of the last checkpoint (see snapshot.ts); null before the first one. */
+  state: Uint8Array | null
+}
+
+/** One signed block, as it lies in the log. */
+export interface BlockRow {
+  meterId: number
+  /** #reading `encodeBlock`. */
+  body: Uint8Array
+}
+
+/** The blocks that became durable together. */
+export interface BlockGroup {
+  id: number
+  /** Wall clock of the commit, seconds since 1970. */
+  committedS: number
+  blocks: BlockRow[]
+}
+
+/** One step of the steady state: everything in it becomes durable together, or nothing does. */
+export interface Commit {
+  committedS: number
+  blocks: readonly BlockRow[]
+  /** Meters that are new or have a new credential; `state` is not touched. */
+  meters: readonly Omit<MeterRow, 'state'>[]
+  /** Encoded items for the outbox. */
+  items: readonly Uint8Array[]
+}
+
+/** A point from which a restart replays: everything up to group `throughId` is contained in it. */
+export interface Checkpoint {
+  throughId: number
+  /** Changed meters only. */
+  meters: readonly { id: number; state: Uint8Array }[]
+  /** Changed windows by their start, and the starts of windows that are gone. */
+  windows: { rows: readonly WindowRow[]; removed: readonly number[] }
+  items: readonly Uint8Array[]
+}
+
+export interface Loaded {
+  meters: MeterRow[]
+  windows: WindowRow[]
+  /** `throughId` of the last checkpoint, 0 when there was none. */
+  throughId: number
+}
+
+/**
+ * The durable side of a fog node. Every method is one transaction: when it returns, the change
+ * survives a power cut; when it throws, nothing has changed.
+ */
+export interface FogStore {
+  load(): Loaded
+  /** Groups with a higher id, oldest first, at most `limit`. */
+  groupsAfter(id: number, limit: number): BlockGroup[]
+  /** Appends; returns the id of the new group (of the last one when there were no blocks). */
+  commit(commit: Commit): number
+  checkpoint(checkpoint: Checkpoint): void
+  /** Deletes groups committed before `beforeS` that no restart needs; returns how many. */
+  prune(beforeS: number): number
+  readonly outbox: Outbox
+  /** Entries in the outbox, and the wall time (s) at which the oldest went in (null when empty). */
+  backlog(): { items: number; oldestS: number | null }
+  /** Bytes the store occupies. */
+  sizeBytes(): number
+}

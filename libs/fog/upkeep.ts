@@ -1,0 +1,106 @@
+import { encodeItem, type FogStatus, type Summary } from '#messages'
+import { saveCheckpoint } from './checkpoint.ts'
+import { commitDue, commitGroup } from './commit.ts'
+import { wallS, type Core } from './core.ts'
+import { forwardStatement } from './registers.ts'
+
+/**
+ * All that has to happen as time passes. Call every 20 to 50 ms. Throws what the store throws, with
+ * everything kept for the next call.
+ */
+export function tick(core: Core): void {
+  try {
+    if (commitDue(core) || core.receiptsDue.size > 0) commitGroup(core)
+    closeWindows(core)
+    checkpointIfDue(core)
+  } finally {
+    releaseHeld(core)
+  }
+}
+
+/** How often windows are looked at, ms: they are minutes long. */
+const windowsEveryMs = 250
+
+/**
+ * Windows that are due become summaries. Statements follow the same clock, but not the same rule:
+ * a window withheld because it has too few meters does not hold back anybody's register.
+ */
+function closeWindows(core: Core): void {
+  const now = core.clock.monotonic()
+  if (now - core.lastWindowsMs < windowsEveryMs) return
+  core.lastWindowsMs = now
+  const summaries = core.windows.close(now)
+  for (const summary of summaries) {
+    core.unsavedItems.push(encodeItem({ type: 'summary', summary }))
+    if (summary.revision === 0) core.counters.summaries += 1
+    else core.counters.revisions += 1
+  }
+  const throughS = reachedS(core, summaries, now)
+  if (summaries.length > 0 || throughS !== core.forwardedThroughS) forwardAll(core, throughS)
+}
+
+/** Reading time up to which windows have ended; Infinity once nothing has come for long. */
+function reachedS(core: Core, summaries: readonly Summary[], now: number): number {
+  const { seconds, idleSeconds } = core.settings.window
+  if (now - core.lastAppliedMs >= idleSeconds * 1000) return Infinity
+  const { watermarkS } = core.windows.stats()
+  const ended = watermarkS === null ? 0 : Math.floor(watermarkS / seconds) * seconds
+  return Math.max(ended, ...summaries.map(({ endS }) => endS))
+}
+
+function forwardAll(core: Core, throughS: number): void {
+  core.forwardedThroughS = throughS
+  for (const meter of core.meters.values()) {
+    const items = forwardStatement(meter, throughS)
+    if (items.length > 0) core.counters.registers += 1
+    core.unsavedItems.push(...items)
+  }
+  if (core.unsavedItems.length > 0) saveCheckpoint(core)
+}
+
+function checkpointIfDue(core: Core): void {
+  const now = core.clock.monotonic()
+  const { statusMs, checkpointMs } = core.settings
+  if (statusMs > 0 && now - core.lastStatusMs >= statusMs) {
+    core.lastStatusMs = now
+    core.unsavedItems.push(encodeItem({ type: 'fogStatus', status: fogStatus(core) }))
+  }
+  const due = now - core.lastCheckpointMs >= checkpointMs
+  if (core.unsavedItems.length > 0 || (due && isDirty(core))) saveCheckpoint(core)
+}
+
+function isDirty(core: Core): boolean {
+  for (const meter of core.meters.values()) if (meter.dirty) return true
+  return false
+}
+
+export function fogStatus(core: Core): FogStatus {
+  const { counters } = core
+  return {
+    timeS: wallS(core),
+    uptimeS: Math.floor((core.clock.monotonic() - core.startedMs) / 1000),
+    metersKnown: core.meters.size,
+    metersOnline: core.channels.size,
+    readings: counters.readings,
+    blocks: counters.blocks,
+    refused: Object.values(counters.refused).reduce((sum, count) => sum + count, 0),
+    outbox: core.store.backlog().items,
+    storeBytes: core.store.sizeBytes(),
+    version: core.version,
+  }
+}
+
+/** Holds the caller back while too much is in flight; undefined when there is room. */
+export function holdIfFull(core: Core): Promise<void> | undefined {
+  if (core.inFlight < core.settings.maxInFlight) return undefined
+  return new Promise((release) => core.held.push({ since: core.clock.monotonic(), release }))
+}
+
+function releaseHeld(core: Core): void {
+  if (core.held.length === 0) return
+  const room = core.inFlight < core.settings.maxInFlight / 2
+  const oldest = core.clock.monotonic() - core.settings.holdMs
+  const free = core.held.filter(({ since }) => room || since <= oldest)
+  core.held = core.held.filter((entry) => !free.includes(entry))
+  for (const { release } of free) release()
+}
