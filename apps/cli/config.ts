@@ -1,0 +1,33 @@
+import { Option, type Command } from 'commander'
+
+const programs = ['broker', 'agent', 'cloud', 'meter'] as const
+type Program = (typeof programs)[number]
+
+/** `config check`: the same check a program makes at its start, without starting it. */
+export function addConfigCommand(program: Command): void {
+  program
+    .command('config')
+    .description('configuration files')
+    .command('check')
+    .description('check a file; says everything that is wrong with it, and how to write it right')
+    .argument('<file>', 'a TOML file; deploy/examples has one for each program')
+    .addOption(
+      new Option('--for <program>', 'the program it is for')
+        .choices(programs)
+        .makeOptionMandatory(),
+    )
+    .action(checkConfig)
+}
+
+async function checkConfig(file: string, options: { for: Program }): Promise<void> {
+  const config = await import('#config')
+  if (options.for === 'meter') {
+    const { loadMeterConfig } = await import('../meter/config.ts')
+    loadMeterConfig(file)
+  } else {
+    const { brokerConfig, agentConfig, cloudConfig, loadConfig } = config
+    const schemas = { broker: brokerConfig, agent: agentConfig, cloud: cloudConfig }
+    loadConfig(schemas[options.for], file)
+  }
+  process.stdout.write(`${file}: right for the ${options.for}\n`)
+}

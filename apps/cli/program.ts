@@ -1,0 +1,78 @@
+import { Command, CommanderError } from 'commander'
+import packageFile from '../../package.json' with { type: 'json' }
+import { addAuthorityCommands } from './authority.ts'
+import { addConfigCommand } from './config.ts'
+import { describeError, exitCodeOf, exitCodes } from './errors.ts'
+import { addRunCommands } from './run.ts'
+
+const EXAMPLES = `
+Examples:
+  fogmeter authority init                        make an authority in ./authority
+  fogmeter enrol fog fog-1                       keys and credential for a fog node
+  fogmeter enrol meter kitchen --group house-7   … and for a meter
+  fogmeter config check agent.toml --for agent   is this file right?
+  fogmeter agent run --config agent.toml         run a program
+
+Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 not found, 4 not verified.
+Data goes to standard output, everything else to standard error.
+`
+
+/** Every command of `fogmeter`. Actions import what they need when they run, so that help is quick. */
+export function buildProgram(): Command {
+  const program = new Command('fogmeter')
+    .description('Secure smart metering over MQTT: enrol devices, run the programs, ask the cloud.')
+    .version(packageFile.version, '-V, --version', 'show the version')
+    .helpOption('-h, --help', 'show help for any command')
+    .helpCommand(false)
+    .showSuggestionAfterError()
+    .configureHelp({ showGlobalOptions: false })
+    .addHelpText('after', EXAMPLES)
+    .exitOverride()
+  addAuthorityCommands(program)
+  addRunCommands(program)
+  addConfigCommand(program)
+  return program
+}
+
+/** Parses and runs one command line; sets the exit code. */
+export async function runCli(args: readonly string[]): Promise<void> {
+  // A closed pipe (`| head`) is the reader's decision, not a failure of ours.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit(exitCodes.ok)
+    throw error
+  })
+  try {
+    const program = buildProgram()
+    if (mayQuery(args)) (await import('./queries/index.ts')).registerQueries(program)
+    await addCompletion(program, args[0])
+    if (args.length === 0) program.help({ error: true })
+    await program.parseAsync(args, { from: 'user' })
+  } catch (error) {
+    process.exitCode = failed(error)
+  }
+}
+
+/** The queries bring tables and an HTTP client along; a program that is started needs neither. */
+function mayQuery([first = '', second]: readonly string[]): boolean {
+  return second !== 'run' && !['authority', 'enrol', 'revoke', 'config'].includes(first)
+}
+
+/** Commander has written its own message already. */
+function failed(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage
+  process.stderr.write(describeError(error))
+  return exitCodeOf(error)
+}
+
+/** The completion library is only loaded by those who want completion. */
+async function addCompletion(program: Command, first: string | undefined): Promise<void> {
+  if (first === 'completion' || first === 'complete') {
+    const { default: tab } = await import('@bomb.sh/tab/commander')
+    tab(program, { completionCommandName: 'completion' })
+    return
+  }
+  program
+    .command('completion')
+    .argument('<shell>', 'bash, zsh or fish')
+    .description('print a script that completes commands, e.g. source <(fogmeter completion bash)')
+}

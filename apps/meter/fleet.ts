@@ -1,0 +1,212 @@
+import { readFileSync } from 'node:fs'
+import { equal } from '#bytes'
+import type { MeterConfig } from '#config'
+import { checkRevocations, createTrust, type RevocationList } from '#credential'
+import { nodeCrypto } from '#crypto-node'
+import { defaults } from '#defaults'
+import { codeOf, CodedError } from '#errors'
+import { loadIdentity, type DeviceIdentity } from '#identity'
+import { createMeter, meterDefaults, type MeterEvent, type MeterSettings } from '#meter'
+import { openMeterStore, type MeterStoreFile } from '#meter-store'
+import { runInitiator, type InitiatorLink } from '#mqtt-link'
+import { systemClock, systemRandom, type Logger } from '#service'
+import type { MeterPlan } from './config.ts'
+import { createGroup, type Group } from './group.ts'
+import { createUnit, type Unit } from './unit.ts'
+
+/** 2025-01-01: a machine that says it is earlier does not know, and then no dates are judged. */
+const NEVER_SET_S = 1_735_689_600
+/** A thousand meters do not all shake hands in the same second. */
+const CONNECT_EVERY_MS = 5
+const REVOCATIONS = 'revocations'
+
+/** Every meter of a process, loaded and ready to connect. */
+export interface Fleet {
+  groups: Group[]
+  units: Unit[]
+  /** Connects all, spread out; ends early when `signal` aborts. */
+  connect(signal: AbortSignal, onProgress: () => void): void
+  close(): Promise<void>
+}
+
+/** Loads identities and stores. Throws `identity/…`, `sqlite/…`, `meter/…`. */
+export function openFleet({ config, instances }: MeterPlan, log: Logger): Fleet {
+  const identities = instances.map((instance) => loadMeterIdentity(instance.identity))
+  const authorityKey = oneAuthority(identities)
+  const files = new Map<string, MeterStoreFile>()
+  const members = new Map<MeterStoreFile, Unit[]>()
+  const owners = new Map<Unit, DeviceIdentity>()
+  for (const [index, identity] of identities.entries()) {
+    const path = instances[index]?.store.path ?? ''
+    const file = files.get(path) ?? openMeterStore(path)
+    files.set(path, file)
+    const unit = createUnit(
+      createMeter({
+        crypto: nodeCrypto,
+        key: nodeCrypto.signingKey(identity.signingSecret),
+        deviceId: identity.deviceId,
+        clock: systemClock,
+        store: file.meter(identity.deviceId),
+        settings: settingsOf(config),
+        onEvent: (event) => onEvent(unit, event),
+      }),
+    )
+    owners.set(unit, identity)
+    members.set(file, [...(members.get(file) ?? []), unit])
+  }
+  const groups = [...members].map(([file, units]) => createGroup(file, units, log))
+  const revocations = followRevocations([...files.values()], authorityKey, log)
+  const trust = createTrust({
+    crypto: nodeCrypto,
+    authorityKey,
+    now: wallSeconds,
+    revocations: revocations.current,
+  })
+
+  function onEvent(unit: Unit, event: MeterEvent): void {
+    if (event.type === 'revocations') {
+      if (revocations.offer(event.list)) unit.link?.reconnect('credential/revocations-changed')
+    } else if (event.type === 'delivery' && event.event.type !== 'refused') {
+      log.debug({ meter: unit.meter.deviceId, ...event.event }, 'delivery')
+    } else {
+      log.warn(
+        { meter: unit.meter.deviceId, ...describe(event) },
+        'something to know about a meter',
+      )
+    }
+  }
+
+  function link(unit: Unit, identity: DeviceIdentity, onProgress: () => void): InitiatorLink {
+    const { credential, signingSecret } = identity
+    return runInitiator({
+      ...brokerOf(config),
+      ...{ crypto: nodeCrypto, random: systemRandom, clock: systemClock, trust, log },
+      node: config.node,
+      own: { credential, key: nodeCrypto.signingKey(signingSecret) },
+      peerRole: 'fog',
+      group: credential.group,
+      onOpen: (_peer, rekey) => {
+        if (!rekey) unit.onOpen()
+      },
+      onMessage: (payload) => {
+        unit.send(unit.meter.onMessage(payload))
+        onProgress()
+      },
+      onDrain: unit.onDrain,
+      onClosed: unit.onClosed,
+    })
+  }
+
+  return {
+    groups,
+    units: [...owners.keys()],
+    connect(signal, onProgress) {
+      const waiting = [...owners]
+      const next = (): void => {
+        const [unit, identity] = waiting.shift() ?? []
+        if (unit === undefined || identity === undefined || signal.aborted) return
+        unit.link = link(unit, identity, onProgress)
+        setTimeout(next, CONNECT_EVERY_MS)
+      }
+      next()
+    },
+    async close() {
+      await Promise.all([...owners.keys()].map((unit) => unit.link?.close()))
+      for (const file of files.values()) file.close()
+    },
+  }
+}
+
+function loadMeterIdentity(paths: Parameters<typeof loadIdentity>[0]): DeviceIdentity {
+  const identity = loadIdentity(paths)
+  if (identity.credential.role === 'meter') return identity
+  throw new CodedError(
+    'meter/wrong-role',
+    `${paths.credential} is the credential of a ${identity.credential.role}: enrol this device with ` +
+      '"fogmeter enrol meter NAME" and use those files',
+  )
+}
+
+function oneAuthority(identities: readonly DeviceIdentity[]): Uint8Array {
+  const [first, ...rest] = identities.map((identity) => identity.authorityKey)
+  if (first !== undefined && rest.every((key) => equal(key, first))) return first
+  throw new CodedError(
+    'meter/several-authorities',
+    'the meters of one process must have credentials of one authority; run the others separately',
+  )
+}
+
+function settingsOf(config: MeterConfig): MeterSettings {
+  const { readings, seconds, boundarySeconds, maxGapSeconds, rolloverWh } = config.block
+  return {
+    ...meterDefaults,
+    mode: config.report.mode,
+    maxReadings: readings,
+    maxSeconds: seconds,
+    boundarySeconds,
+    maxBlocks: config.store.maxBlocks,
+    maxGapSeconds,
+    rolloverWh: rolloverWh === 0 ? null : rolloverWh,
+    ...defaults.delivery,
+  }
+}
+
+function brokerOf({ broker }: MeterConfig) {
+  const { url, ca, username, passwordFile, keepaliveSeconds } = broker
+  return {
+    url,
+    keepaliveSeconds,
+    ...(ca !== undefined && { ca }),
+    ...(username !== undefined && { username }),
+    ...(passwordFile !== undefined && { password: readPassword(passwordFile) }),
+  }
+}
+
+function readPassword(path: string): string {
+  try {
+    return readFileSync(path, 'utf8').trim()
+  } catch (cause) {
+    throw new CodedError(
+      'meter/no-password',
+      `${path} (broker.password_file) cannot be read: put the broker's password into it, mode 0600`,
+      { cause },
+    )
+  }
+}
+
+function wallSeconds(): number | null {
+  const nowS = Math.floor(systemClock.now() / 1_000)
+  return nowS < NEVER_SET_S ? null : nowS
+}
+
+/** The newest signed list any fog node passed on, remembered across restarts. */
+function followRevocations(
+  files: readonly MeterStoreFile[],
+  authorityKey: Uint8Array,
+  log: Logger,
+) {
+  const check = (bytes: Uint8Array) => checkRevocations(nodeCrypto, authorityKey, bytes)
+  const stored = files[0]?.note(REVOCATIONS) ?? null
+  let current: RevocationList | null = stored === null ? null : check(stored)
+  return {
+    current: () => current,
+    /** True when the list was newer and is now in force. */
+    offer(bytes: Uint8Array): boolean {
+      try {
+        const list = check(bytes)
+        if (current !== null && list.number <= current.number) return false
+        files[0]?.setNote(REVOCATIONS, bytes)
+        current = list
+        log.info({ number: list.number, revoked: list.ids.length }, 'new revocation list')
+        return true
+      } catch (error) {
+        log.warn({ code: codeOf(error) }, 'a revocation list was not taken')
+        return false
+      }
+    },
+  }
+}
+
+function describe(event: Exclude<MeterEvent, { type: 'revocations' }>): object {
+  return event.type === 'delivery' ? event.event : event
+}

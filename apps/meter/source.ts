@@ -1,0 +1,139 @@
+import { createInterface } from 'node:readline'
+import type { Readable } from 'node:stream'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { MeterConfig } from '#config'
+import { CodedError } from '#errors'
+import { loadExcerpt, parseJsonLine, readCsv, simulate, type SourceReading } from '#household'
+import type { Measurement } from '#meter'
+import type { Clock } from '#ports'
+import { replayHousehold } from './replay.ts'
+import type { Timeline } from './timeline.ts'
+
+/** What a source needs to know about the meter it feeds. */
+export interface SourceOptions {
+  config: MeterConfig['source']
+  /** 0 for the first meter of a fleet. */
+  index: number
+  clock: Clock
+  /** For `sim` and `replay`; one timeline serves a whole fleet. */
+  timeline: Timeline | null
+  /** Time of the newest reading stored, 0 before the first: a file goes on after it. */
+  newestTimeS: number
+  input: Readable
+  signal: AbortSignal
+  /** A line of a pipe that could not be used. */
+  onBadLine(error: CodedError): void
+}
+
+/** Measurements, each at the moment it is due; ends when the source does or `signal` aborts. */
+export function openSource(options: SourceOptions): AsyncGenerator<Measurement, void> {
+  const { config } = options
+  if (config.kind === 'stdin') return fromLines(options)
+  if (config.kind === 'csv') return fromCsv(options, config)
+  return fromModel(options, config)
+}
+
+async function* fromModel(
+  options: SourceOptions,
+  config: MeterConfig['source'] & { kind: 'sim' | 'replay' },
+): AsyncGenerator<Measurement, void> {
+  const { timeline, signal } = options
+  if (timeline === null) throw new CodedError('meter/no-timeline', 'a model needs a timeline')
+  const model = await householdModel(options, config, timeline.anchorS)
+  const beganS = timeline.nowS()
+  for (const measurement of model) {
+    // What the household did while this program was down has only moved its registers.
+    if (measurement === null || measurement.timeS < beganS) continue
+    if (!(await waited(timeline.msUntil(measurement.timeS), signal))) return
+    yield measurement
+  }
+}
+
+async function householdModel(
+  { index }: SourceOptions,
+  config: MeterConfig['source'] & { kind: 'sim' | 'replay' },
+  startS: number,
+): Promise<Iterable<Measurement | null>> {
+  const { intervalSeconds } = config
+  if (config.kind === 'replay') {
+    const days = await loadExcerpt()
+    return replayHousehold(days, { house: config.house + index, startS, intervalSeconds })
+  }
+  const { seed, solarPeakW } = config
+  return simulated(seed + index, { startS, stepS: intervalSeconds, solarPeakW })
+}
+
+function* simulated(...model: Parameters<typeof simulate>): Generator<Measurement, void> {
+  for (const sample of simulate(...model)) {
+    const { timeS, powerW, voltageDv, currentMa, importWh, exportWh } = sample
+    yield { timeS, powerW, voltageDv, currentMa, importWh, exportWh }
+  }
+}
+
+async function* fromCsv(
+  options: SourceOptions,
+  config: MeterConfig['source'] & { kind: 'csv' },
+): AsyncGenerator<Measurement, void> {
+  const { clock, signal, newestTimeS } = options
+  let paced: { timeS: number; atMs: number } | null = null
+  for await (const row of rowsOf(config)) {
+    if (row.timeS <= newestTimeS) continue
+    paced ??= { timeS: row.timeS, atMs: clock.monotonic() }
+    const dueMs = paced.atMs + ((row.timeS - paced.timeS) / config.timeScale) * 1_000
+    if (!(await waited(dueMs - clock.monotonic(), signal))) return
+    yield row
+  }
+}
+
+/** All rows, again and again if asked, each round right after the one before. */
+async function* rowsOf(
+  config: MeterConfig['source'] & { kind: 'csv' },
+): AsyncGenerator<Measurement, void> {
+  let shiftS = 0
+  for (;;) {
+    let firstS: number | null = null
+    let lastS = 0
+    for await (const row of readCsv(config.file)) {
+      if (row.timeS === null) continue
+      firstS ??= row.timeS
+      lastS = row.timeS
+      yield { ...measured(row), timeS: row.timeS + shiftS }
+    }
+    if (!config.loop || firstS === null) return
+    shiftS += lastS - firstS + config.intervalSeconds
+  }
+}
+
+async function* fromLines(options: SourceOptions): AsyncGenerator<Measurement, void> {
+  const { clock, input, signal, onBadLine } = options
+  const lines = createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY, signal })
+  let lineNumber = 0
+  for await (const line of lines) {
+    lineNumber += 1
+    try {
+      const row = parseJsonLine(line, lineNumber)
+      if (row === null) continue
+      yield { ...measured(row), timeS: row.timeS ?? Math.floor(clock.now() / 1_000) }
+    } catch (error) {
+      if (!(error instanceof CodedError)) throw error
+      onBadLine(error)
+    }
+  }
+}
+
+function measured(row: SourceReading): Omit<Measurement, 'timeS'> {
+  const { powerW, voltageDv, currentMa, importWh, exportWh } = row
+  return { powerW, voltageDv, currentMa, importWh, exportWh }
+}
+
+/** False when `signal` ended the wait. */
+async function waited(ms: number, signal: AbortSignal): Promise<boolean> {
+  if (signal.aborted) return false
+  if (ms <= 0) return true
+  try {
+    await delay(ms, undefined, { signal })
+    return true
+  } catch {
+    return false
+  }
+}
