@@ -1,8 +1,8 @@
 /** Keys and credentials as files: making them on the operator's machine, loading them everywhere. */
-export { createAuthority, type AuthorityPaths, type Surroundings } from './authority.ts'
+export { createAuthority } from './authority.ts'
 export { enrol, type EnrolmentPaths, type EnrolOptions } from './enrol.ts'
 export { revoke } from './revoke.ts'
 export { createKeyFile } from './keys.ts'
 export { loadIdentity, type DeviceIdentity, type IdentityPaths } from './load.ts'
-export { readEnrolments, type Enrolment } from './record.ts'
+export { readEnrolments } from './record.ts'
 export { watchRevocations, type RevocationWatch } from './watch.ts'
