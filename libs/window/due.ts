@@ -40,8 +40,9 @@ export function isDue(
   const quietMs = nowMs - window.addedMs
   const { seconds, graceSeconds, idleSeconds } = settings
   if (quietMs >= (seconds + graceSeconds + idleSeconds) * 1000) return true
-  if (watermarkS === null || watermarkS < window.endS) return false
-  if (window.issued === 0 && !window.late) return true
+  // Once it is over it stays over, even if a meter that catches up pulls the watermark back.
+  const over = window.issued > 0 || window.late
+  if (!over) return watermarkS !== null && watermarkS >= window.endS
   const delayMs = revisionDelay(settings, window.issued)
   return quietMs >= delayMs || nowMs - window.pendingSinceMs >= PATIENCE * delayMs
 }

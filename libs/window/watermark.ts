@@ -21,6 +21,6 @@ export function watermarkS(
   for (const { timeS, seenMs } of progress) if (nowMs - seenMs <= activeMs) times.push(timeS)
   if (times.length === 0) return null
   // A typed array sorts numerically and fast.
-  const sorted = Float64Array.from(times).sort()
+  const sorted = Float64Array.from(times).toSorted()
   return sorted[(sorted.length - 1) >> 1]! - graceS
 }

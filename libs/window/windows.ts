@@ -25,8 +25,14 @@ export interface WindowStats {
   held: number
   pending: number
   withheld: number
+  withheldReadings: number
   /** As of the last `close`; null without an active meter. */
   watermarkS: number | null
+}
+
+/** Each window once, the earliest first. */
+function inOrder(windows: Iterable<Window>): Window[] {
+  return [...new Set(windows)].toSorted((a, b) => a.endS - b.endS)
 }
 
 /** Row key of the horizon, which no window can have. */
@@ -105,7 +111,9 @@ export function createWindows(settings: WindowSettings) {
 
   function issue(due: (window: Window) => boolean): Summary[] {
     const summaries: Summary[] = []
-    for (const window of sorted()) {
+    const pending = [...byEnd.values()].filter((window) => window.pending)
+    for (const window of inOrder(pending)) {
+      // Merging may have emptied it since.
       if (!window.pending || !due(window)) continue
       if (isSmall(window)) {
         mergeIntoNext(window)
@@ -138,7 +146,7 @@ export function createWindows(settings: WindowSettings) {
     next.late ||= small.late
     next.pendingSinceMs = Math.min(next.pendingSinceMs, small.pendingSinceMs)
     next.dirty = true
-    // Merged away: the loop of `issue` must pass over it.
+    // Merged away: nothing is left to issue here.
     small.pending = false
     index(next)
   }
@@ -158,8 +166,8 @@ export function createWindows(settings: WindowSettings) {
     }
   }
 
-  function sorted(): Window[] {
-    return [...new Set(byEnd.values())].sort((a, b) => a.endS - b.endS)
+  function all(): Window[] {
+    return inOrder(byEnd.values())
   }
 
   /**
@@ -167,11 +175,10 @@ export function createWindows(settings: WindowSettings) {
    * from now on: a revision without the earlier readings would replace full totals by partial ones.
    */
   function forgetThrough(timeS: number): void {
-    for (const window of sorted()) {
+    for (const window of all()) {
       if (window.endS > timeS || (window.pending && !isSmall(window))) continue
       for (let end = window.startS + lengthS; end <= window.endS; end += lengthS) byEnd.delete(end)
       removed.add(window.startS)
-      if (window.endS > horizonS) horizonS = window.endS
     }
     horizonS = Math.max(horizonS, Math.floor(timeS / lengthS) * lengthS)
     horizonDirty = true
@@ -179,13 +186,13 @@ export function createWindows(settings: WindowSettings) {
 
   /** All rows of a checkpoint. */
   function snapshot(): WindowRow[] {
-    const rows = sorted().map((window) => ({ startS: window.startS, state: encodeWindow(window) }))
+    const rows = all().map((window) => ({ startS: window.startS, state: encodeWindow(window) }))
     return horizonS > 0 ? [horizonRow(), ...rows] : rows
   }
 
   /** Rows to write and row keys to delete since the last `saved()`. */
   function changes(): { rows: WindowRow[]; removed: number[] } {
-    const rows = sorted()
+    const rows = all()
       .filter((window) => window.dirty)
       .map((window) => ({ startS: window.startS, state: encodeWindow(window) }))
     return { rows: horizonDirty ? [horizonRow(), ...rows] : rows, removed: [...removed] }
@@ -217,10 +224,16 @@ export function createWindows(settings: WindowSettings) {
   }
 
   function stats(): WindowStats {
-    const windows = sorted()
+    const windows = all()
     const pending = windows.filter((window) => window.pending)
-    const withheld = pending.filter(isSmall).length
-    return { held: windows.length, pending: pending.length, withheld, watermarkS: reachedS }
+    const small = pending.filter(isSmall)
+    return {
+      held: windows.length,
+      pending: pending.length,
+      withheld: small.length,
+      withheldReadings: small.reduce((sum, { totals }) => sum + totals.readings, 0),
+      watermarkS: reachedS,
+    }
   }
 
   return { add, close, closeAll, forgetThrough, snapshot, changes, saved, restore, stats }
