@@ -1,0 +1,228 @@
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { createAuthority, enrol } from '#identity'
+import { freePorts } from './ports.ts'
+import {
+  endProcess,
+  startProcess,
+  waitUntilUp,
+  type ProcessSpec,
+  type RunningProcess,
+} from './processes.ts'
+
+/** What to build: a cloud, `fogs` fog nodes, and meters spread over them evenly. */
+export interface ClusterPlan {
+  dir: string
+  fogs: number
+  meters: number
+  /** Port of the cloud's HTTP API if it is free. */
+  httpPort?: number
+  /** TOML text of each part that varies between uses. */
+  source: string
+  block: string
+  window: string
+  /** URL under which fog nodes reach the cloud broker, when something stands between them. */
+  cloudUrl?: (port: number) => string
+}
+
+export interface Meter {
+  name: string
+  fog: string
+  store: string
+}
+
+export interface Fog {
+  name: string
+  store: string
+}
+
+/** Everything a running cluster is made of. Processes start from the cloud down to the meters. */
+export interface Cluster {
+  plan: ClusterPlan
+  httpPort: number
+  cloudBrokerPort: number
+  cloudStore: string
+  fogs: Fog[]
+  meters: Meter[]
+  specs: ProcessSpec[]
+  running: Map<string, RunningProcess>
+}
+
+/** Enrols every device and writes every configuration file below `plan.dir`. */
+export async function prepareCluster(plan: ClusterPlan): Promise<Cluster> {
+  const { dir } = plan
+  for (const folder of ['config', 'state', 'log']) {
+    mkdirSync(join(dir, folder), { recursive: true, mode: 0o700 })
+  }
+  createAuthority(join(dir, 'authority'))
+  const fogs = Array.from({ length: plan.fogs }, (_, index) => `fog-${index + 1}`)
+  const names = Array.from({ length: plan.meters }, (_, i) => `meter-${pad(i + 1)}`)
+  const count = 2 + 1 + plan.fogs * 3 + plan.meters + 1
+  const [httpPort = 0, ...ports] = await freePorts(count, plan.httpPort)
+  const next = () => ports.shift() ?? 0
+  const cloudBrokerPort = next()
+  const cluster: Cluster = {
+    plan,
+    httpPort,
+    cloudBrokerPort,
+    cloudStore: join(dir, 'state/cloud.db'),
+    fogs: [],
+    meters: [],
+    specs: [],
+    running: new Map(),
+  }
+  addBroker(cluster, 'cloud-a', 'cloud-broker', cloudBrokerPort, next())
+  addCloud(cluster, next())
+  const fogPorts = fogs.map((name) => {
+    const port = next()
+    addBroker(cluster, name, `${name}-broker`, port, next())
+    addAgent(cluster, name, next())
+    return port
+  })
+  names.forEach((name, index) => {
+    const fog = index % plan.fogs
+    addMeter(cluster, name, index, fogs[fog] ?? '', fogPorts[fog] ?? 0, next())
+  })
+  return cluster
+}
+
+function pad(value: number): string {
+  return String(value).padStart(2, '0')
+}
+
+function addBroker(cluster: Cluster, node: string, name: string, port: number, metrics: number) {
+  const socket = join(cluster.plan.dir, 'state', `${name}.sock`)
+  add(cluster, name, 'broker', metrics, [
+    `node = "${node}"`,
+    `listen = ["mqtt://127.0.0.1:${port}"]`,
+    '[local]',
+    `socket = "${socket}"`,
+  ])
+}
+
+function addCloud(cluster: Cluster, metrics: number) {
+  const { dir } = cluster.plan
+  add(cluster, 'cloud', 'cloud', metrics, [
+    '[broker]',
+    `url = "unix://${join(dir, 'state/cloud-broker.sock')}"`,
+    ...identity(dir, 'cloud', 'cloud-a'),
+    '[store]',
+    `path = "${cluster.cloudStore}"`,
+    '[http]',
+    `listen = "127.0.0.1:${cluster.httpPort}"`,
+    `token_file = "${join(dir, 'config/api.token')}"`,
+  ])
+}
+
+function addAgent(cluster: Cluster, name: string, metrics: number) {
+  const { dir, window, cloudUrl } = cluster.plan
+  const url = cloudUrl?.(cluster.cloudBrokerPort) ?? `mqtt://127.0.0.1:${cluster.cloudBrokerPort}`
+  const store = join(dir, 'state', `${name}.db`)
+  cluster.fogs.push({ name, store })
+  add(cluster, `${name}-agent`, 'agent', metrics, [
+    '[broker]',
+    `url = "unix://${join(dir, 'state', `${name}-broker.sock`)}"`,
+    ...identity(dir, 'fog', name),
+    '[store]',
+    `path = "${store}"`,
+    '[window]',
+    window,
+    '[[cloud]]',
+    'node = "cloud-a"',
+    `url = "${url}"`,
+  ])
+}
+
+function addMeter(
+  cluster: Cluster,
+  name: string,
+  index: number,
+  fog: string,
+  port: number,
+  metrics: number,
+) {
+  const { dir, source, block } = cluster.plan
+  const store = join(dir, 'state', `${name}.db`)
+  cluster.meters.push({ name, fog, store })
+  add(cluster, name, 'meter', metrics, [
+    `node = "${fog}"`,
+    `name = "${name}"`,
+    '[broker]',
+    `url = "mqtt://127.0.0.1:${port}"`,
+    ...identity(dir, 'meter', name),
+    '[store]',
+    `path = "${store}"`,
+    '[block]',
+    block,
+    '[source]',
+    source.replaceAll('{index}', String(index)),
+  ])
+}
+
+function identity(dir: string, role: 'meter' | 'fog' | 'cloud', name: string): string[] {
+  const paths = enrol(join(dir, 'authority'), role, name)
+  return [
+    '[identity]',
+    `key = "${paths.key}"`,
+    `credential = "${paths.credential}"`,
+    `authority = "${paths.authority}"`,
+  ]
+}
+
+function add(
+  cluster: Cluster,
+  name: string,
+  program: ProcessSpec['program'],
+  port: number,
+  lines: string[],
+) {
+  const { dir } = cluster.plan
+  const config = join(dir, 'config', `${name}.toml`)
+  const metrics = ['[metrics]', `listen = "127.0.0.1:${port}"`, '']
+  writeFileSync(config, [...lines, ...metrics].join('\n'), { mode: 0o600 })
+  cluster.specs.push({ name, program, config, port, log: join(dir, 'log', `${name}.log`) })
+}
+
+/** Starts every process, tier by tier; each is up when its listener answers. */
+export async function startCluster(
+  cluster: Cluster,
+  onAccident: (spec: ProcessSpec, code: number | null) => void,
+  onTier: (started: number) => void = () => {},
+): Promise<void> {
+  for (const tier of ['broker', 'cloud', 'agent', 'meter']) {
+    const started = cluster.specs
+      .filter((spec) => spec.program === tier)
+      .map((spec) => startOne(cluster, spec, onAccident))
+    await Promise.all(started.map((running) => waitUntilUp(running)))
+    onTier(cluster.running.size)
+  }
+}
+
+/** Starts one process, also again after it ended. */
+export function startOne(
+  cluster: Cluster,
+  spec: ProcessSpec,
+  onAccident: (spec: ProcessSpec, code: number | null) => void,
+): RunningProcess {
+  const running = startProcess(spec, onAccident)
+  cluster.running.set(spec.name, running)
+  return running
+}
+
+/** Stops the processes of one program, all at once. */
+export async function stopTier(
+  cluster: Cluster,
+  program: ProcessSpec['program'],
+  boundMs?: number,
+): Promise<void> {
+  const tier = [...cluster.running.values()].filter(({ spec }) => spec.program === program)
+  await Promise.all(tier.map((running) => endProcess(running, 'SIGTERM', boundMs)))
+}
+
+/** Stops everything, meters first, brokers last, so that each can still hand on what it has. */
+export async function stopCluster(cluster: Cluster): Promise<void> {
+  await stopTier(cluster, 'meter')
+  await stopTier(cluster, 'agent')
+  await stopTier(cluster, 'cloud')
+  await stopTier(cluster, 'broker')
+}
