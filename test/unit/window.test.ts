@@ -507,7 +507,7 @@ describe('energy from registers', () => {
 
   test('a zero at the end of a block does not add the whole register in the next', () => {
     const parts = { startExportWh: 0, continuous: true }
-    const before = readings([5000, 0])
+    const before = minutely([5000, 0])
     const first = energyOf(newEnergyTrack(), { ...parts, startImportWh: 5000, readings: before })
     // The next block states 0 as its start register, truthfully.
     const next = energyOf(first.track, { ...parts, startImportWh: 0, readings: minutely([5004]) })
