@@ -108,7 +108,8 @@ function journalOf(fog: string, path: string): Journal {
     numbers.set(deviceId, seen)
     for (const { number } of block.readings) seen.set(number, (seen.get(number) ?? 0) + 1)
     const { first, startImportWh: importWh } = block.statement
-    if (first < (startWh.get(deviceId)?.first ?? Infinity)) startWh.set(deviceId, { first, importWh })
+    if (first < (startWh.get(deviceId)?.first ?? Infinity))
+      startWh.set(deviceId, { first, importWh })
   })
   return { fog, numbers, startWh }
 }

@@ -41,7 +41,8 @@ async function main(options: Options): Promise<number> {
   try {
     await startCluster(
       cluster,
-      ({ name, log }, code) => stop.accident(`${name} ended by itself (${code}); its log is ${log}`),
+      ({ name, log }, code) =>
+        stop.accident(`${name} ended by itself (${code}); its log is ${log}`),
       (started) => say(`${started} of ${cluster.specs.length} processes are up`),
     )
     stop.begin()

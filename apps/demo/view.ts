@@ -86,7 +86,10 @@ async function tiers(cluster: Cluster): Promise<string[]> {
       [cloud?.['refused'] ?? 0, 'refused'],
     ]),
     row('lag', [
-      [Math.round(total(agents, 'fogmeter_agent_outbox_oldest_seconds')), 's oldest item on its way'],
+      [
+        Math.round(total(agents, 'fogmeter_agent_outbox_oldest_seconds')),
+        's oldest item on its way',
+      ],
     ]),
   ]
 }

@@ -24,7 +24,13 @@ export const defaults = {
   backoff: { firstMs: 1_000, maxMs: 120_000 },
   block: { maxReadings: 16, maxSeconds: 60, boundarySeconds: 900, hardMaxReadings: 64 },
   delivery: { windowItems: 64, resendAfterMs: 30_000 },
-  window: { seconds: 900, graceSeconds: 120, idleSeconds: 180, minMeters: 1, revisionDelayMs: 5_000 },
+  window: {
+    seconds: 900,
+    graceSeconds: 120,
+    idleSeconds: 180,
+    minMeters: 1,
+    revisionDelayMs: 5_000,
+  },
   commit: { intervalMs: 50, maxBlocks: 512 },
   retentionDays: 7,
   broker: {

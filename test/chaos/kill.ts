@@ -59,7 +59,7 @@ export async function killCampaign(options: KillOptions): Promise<KillReport> {
     await waitUntilDrained(cluster)
     await stopCluster(cluster)
     const result = account(cluster)
-    result.problems.push(...accidents, ...groundTruth(cluster))
+    result.problems.push(...accidents, ...(await groundTruth(cluster)))
     return { ...result, kills, recoveryMs: recoveryMs.sort((a, b) => a - b) }
   } finally {
     await stopCluster(cluster)

@@ -59,7 +59,7 @@ it('delivers days of backlog exactly once after the fog–cloud link was cut', a
     await waitUntilDrained(cluster)
     await stopCluster(cluster)
     const result = account(cluster)
-    expect([...result.problems, ...groundTruth(cluster), ...accidents]).toEqual([])
+    expect([...result.problems, ...(await groundTruth(cluster)), ...accidents]).toEqual([])
     expect(result).toMatchObject({ lost: 0, duplicated: 0, accounted: result.sent })
     expect(result.sent).toBeGreaterThan(2 * 288)
   } finally {

@@ -2,7 +2,7 @@ import { nodeCrypto } from '#crypto-node'
 import { openCloudQueries } from '#cloud-store'
 import { readJournal } from '#fog-store'
 import { fromUtf8 } from '#bytes'
-import { loadExcerpt } from '#household'
+import { loadExcerpt, type ExcerptDay } from '#household'
 import { openMeterStore } from '#meter-store'
 import type { Cluster } from '../../apps/demo/cluster.ts'
 
@@ -14,7 +14,8 @@ const MINUTE_S = 60
  * newest reading, and compares that with the register the cloud holds. Independent of every program
  * under test but for the two times. Returns the disagreements in words.
  */
-export function groundTruth(cluster: Cluster): string[] {
+export async function groundTruth(cluster: Cluster): Promise<string[]> {
+  const days = await loadExcerpt()
   const newestTimeS = newestReadings(cluster)
   const { queries, close } = openCloudQueries(cluster.cloudStore)
   const registers = new Map(queries.accounting().meters.map((row) => [row.meter, row.importWh]))
@@ -22,9 +23,12 @@ export function groundTruth(cluster: Cluster): string[] {
   return cluster.meters.flatMap(({ name, store }, house) => {
     const endS = newestTimeS.get(name)
     if (endS === undefined) return [`${name}: no reading in any journal`]
-    const expected = energyWh(house, anchorS(store), endS, intervalS(cluster))
+    const span = { fromS: anchorS(store), toS: endS, intervalSeconds: intervalS(cluster) }
+    const expected = energyWh(days, house, span)
     const found = registers.get(name)
-    return found === expected ? [] : [`${name}: ${expected} Wh by the data, ${found} Wh at the cloud`]
+    return found === expected
+      ? []
+      : [`${name}: ${expected} Wh by the data, ${found} Wh at the cloud`]
   })
 }
 
@@ -56,13 +60,20 @@ function intervalS({ plan }: Cluster): number {
  * A reading's power is the rounded mean of the minutes that begin in its interval; intervals
  * without any minute count nothing. Energy is the sum of power times interval, whole watt-hours.
  */
-function energyWh(house: number, fromS: number, toS: number, intervalSeconds: number): number {
-  const days = loadExcerpt()
+function energyWh(
+  days: readonly ExcerptDay[],
+  house: number,
+  { fromS, toS, intervalSeconds }: { fromS: number; toS: number; intervalSeconds: number },
+): number {
   const firstDay = Math.floor(fromS / DAY_S)
   let wattSeconds = 0
   for (let endS = fromS + intervalSeconds; endS <= toS; endS += intervalSeconds) {
     const powers: number[] = []
-    for (let s = Math.ceil((endS - intervalSeconds) / MINUTE_S) * MINUTE_S; s < endS; s += MINUTE_S) {
+    for (
+      let s = Math.ceil((endS - intervalSeconds) / MINUTE_S) * MINUTE_S;
+      s < endS;
+      s += MINUTE_S
+    ) {
       const day = days[(house + Math.floor(s / DAY_S) - firstDay) % days.length]
       const minute = Math.floor((s % DAY_S) / MINUTE_S)
       const sample = day?.samples.find((candidate) => candidate.minute === minute)
