@@ -200,7 +200,8 @@ describe('loading', () => {
     // systemd's credential folder guards its files itself
     const credentialsDirectory = join(folder, 'enrolled', 'm-1')
     expect(loadIdentity(paths, { credentialsDirectory }).deviceId).toBe('m-1')
-    expect(thrown(() => loadIdentity(paths, { credentialsDirectory: `${root}/el` })).code).toBe(
+    const beside = credentialsDirectory.slice(0, -1) // a prefix of the path, not a folder above it
+    expect(thrown(() => loadIdentity(paths, { credentialsDirectory: beside })).code).toBe(
       'identity/permissions',
     )
   })
