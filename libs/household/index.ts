@@ -7,8 +7,8 @@ export {
   type MinuteSample,
 } from './excerpt.ts'
 export { loadExcerpt, readCsv } from './files.ts'
-export { integrate, registersAt, type Registers } from './registers.ts'
+export { integrate, registersAt } from './registers.ts'
 export { simulate, type SimulatedSample, type SimulationOptions } from './simulate.ts'
-export { parseCsv, parseCsvHeader, parseCsvLine, type CsvHeader } from './csv.ts'
+export { parseCsv } from './csv.ts'
 export { parseJsonLine } from './json-line.ts'
 export type { SourceReading } from './sample.ts'

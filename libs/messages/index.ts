@@ -8,5 +8,5 @@ export {
   type Item,
   type ReceivedItem,
 } from './item.ts'
-export { decodeUp, encodeItems, encodeUp, MAX_ITEMS, type ReceivedUp, type Up } from './up.ts'
+export { decodeUp, encodeItems, encodeUp, type ReceivedUp, type Up } from './up.ts'
 export { decodeDown, encodeDown, type Down } from './down.ts'

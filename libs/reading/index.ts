@@ -9,7 +9,7 @@ export {
   type Reading,
 } from './reading.ts'
 export { mergeStatus, status, statusNames, timeQuality, timeQualityOf } from './status.ts'
-export { fieldOfObis, obis, toObis } from './obis.ts'
+export { fieldOfObis, toObis } from './obis.ts'
 export { chain, chainAll, firstChain } from './chain.ts'
 export { decodeLive, encodeLive } from './live.ts'
 export {
@@ -29,10 +29,8 @@ export {
   blockNumbers,
   buildBlock,
   checkBlockShape,
-  lowestNumber,
   makeStatement,
   verifyBlock,
   type Block,
-  type BlockParts,
 } from './block.ts'
 export { decodeBlock, encodeBlock } from './wire.ts'

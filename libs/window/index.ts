@@ -2,27 +2,11 @@
 import { defaults } from '#defaults'
 import type { WindowSettings } from './due.ts'
 
-export {
-  addReading,
-  emptyTotals,
-  mergeTotals,
-  summaryOf,
-  totalsLimits,
-  type EnergyReading,
-  type Totals,
-} from './accumulator.ts'
+export { type EnergyReading } from './accumulator.ts'
 export { windowEnd } from './boundaries.ts'
-export {
-  defaultMaxStepWh,
-  energyOf,
-  newEnergyTrack,
-  type EnergyBlock,
-  type EnergyEvent,
-  type EnergyTrack,
-  type RegisterTrack,
-} from './energy.ts'
-export { watermarkS, type MeterProgress } from './watermark.ts'
-export { createWindows, type Addition, type Windows, type WindowStats } from './windows.ts'
+export { energyOf, newEnergyTrack, type EnergyTrack, type RegisterTrack } from './energy.ts'
+export { watermarkS } from './watermark.ts'
+export { createWindows, type Windows } from './windows.ts'
 export type { WindowRow } from './state.ts'
 export type { WindowSettings } from './due.ts'
 
