@@ -67,7 +67,7 @@ describe('retransmission', () => {
     const [first] = framesOf(initiator.start())
     const repeated: Uint8Array[] = []
     let closed = eventsOf(initiator.tick())
-    while (closed.length === 0) {
+    for (let i = 0; i < 20 && closed.length === 0; i++) {
       clock.ms = initiator.nextTickAt
       const outputs = initiator.tick()
       repeated.push(...framesOf(outputs))
@@ -187,7 +187,12 @@ describe('rekeying', () => {
     const [initiator, responder] = [world.initiator(), world.responder()]
     open(initiator, responder)
     clock.ms = initiator.nextTickAt
-    while (framesOf(initiator.tick()).length > 0) clock.ms = initiator.nextTickAt
+    const until = clock.ms + defaults.handshake.giveUpMs
+    while (clock.ms < until) {
+      initiator.tick()
+      clock.ms = initiator.nextTickAt
+    }
+    initiator.tick()
     expect(initiator.state).toBe('open')
     expect(responder.receive(CID, initiator.send(utf8('x')))).toMatchObject([{ type: 'message' }])
     expect(initiator.nextTickAt).toBeGreaterThanOrEqual(clock.ms + 3 * defaults.handshake.giveUpMs)
@@ -253,7 +258,7 @@ describe('a responder that forgot', () => {
     open(initiator, world.responder())
     initiator.receive(Uint8Array.of(0xf6))
     let events = eventsOf(initiator.tick())
-    while (events.length === 0) {
+    for (let i = 0; i < 20 && events.length === 0; i++) {
       clock.ms = initiator.nextTickAt
       events = eventsOf(initiator.tick())
     }
