@@ -117,56 +117,66 @@ export const meterConfig = v.strictObject({
 })
 
 /** apps/broker, on the fog node and in the cloud. */
-export const brokerConfig = v.strictObject({
-  node: deviceName('fog-1'),
-  listen: v.pipe(v.array(listener('mqtt://0.0.0.0:1883')), v.minLength(1)),
-  tls: v.optional(v.strictObject({ key: path('broker.key'), cert: path('broker.crt') })),
-  local: v.strictObject({ socket: path('/run/fogmeter/broker.sock') }),
-  limits: v.optional(
-    v.strictObject({
-      connections: v.optional(integer(1, 1_000_000, 10_000), 10_000),
-      connections_per_address: v.optional(
-        integer(1, 1_000_000, defaults.broker.connectionsPerAddress),
-        defaults.broker.connectionsPerAddress,
-      ),
-      connect_bytes: v.optional(
-        integer(32, 65_536, defaults.broker.connectBytes),
-        defaults.broker.connectBytes,
-      ),
-      packet_bytes: v.optional(
-        integer(512, 1_048_576, defaults.broker.packetBytes),
-        defaults.broker.packetBytes,
-      ),
-      connect_timeout_ms: v.optional(
-        integer(100, 60_000, defaults.broker.connectTimeoutMs),
-        defaults.broker.connectTimeoutMs,
-      ),
-      admit_timeout_ms: v.optional(
-        integer(100, 600_000, defaults.broker.admitTimeoutMs),
-        defaults.broker.admitTimeoutMs,
-      ),
-      keepalive_max_seconds: v.optional(
-        integer(5, 65_535, defaults.broker.keepaliveMaxSeconds),
-        defaults.broker.keepaliveMaxSeconds,
-      ),
-      drain_timeout_ms: v.optional(
-        integer(100, 60_000, defaults.broker.drainTimeoutMs),
-        defaults.broker.drainTimeoutMs,
-      ),
-      packets_per_second: v.optional(
-        integer(1, 1_000_000, defaults.broker.packetsPerSecond),
-        defaults.broker.packetsPerSecond,
-      ),
-      bytes_per_second: v.optional(
-        integer(1_024, 1_000_000_000, defaults.broker.bytesPerSecond),
-        defaults.broker.bytesPerSecond,
-      ),
-    }),
-    {},
+export const brokerConfig = v.pipe(
+  v.strictObject({
+    node: deviceName('fog-1'),
+    listen: v.pipe(v.array(listener('mqtt://0.0.0.0:1883')), v.minLength(1)),
+    tls: v.optional(v.strictObject({ key: path('broker.key'), cert: path('broker.crt') })),
+    local: v.strictObject({ socket: path('/run/fogmeter/broker.sock') }),
+    limits: v.optional(
+      v.strictObject({
+        connections: v.optional(integer(1, 1_000_000, 10_000), 10_000),
+        connections_per_address: v.optional(
+          integer(1, 1_000_000, defaults.broker.connectionsPerAddress),
+          defaults.broker.connectionsPerAddress,
+        ),
+        connect_bytes: v.optional(
+          integer(32, 65_536, defaults.broker.connectBytes),
+          defaults.broker.connectBytes,
+        ),
+        packet_bytes: v.optional(
+          integer(512, 1_048_576, defaults.broker.packetBytes),
+          defaults.broker.packetBytes,
+        ),
+        connect_timeout_ms: v.optional(
+          integer(100, 60_000, defaults.broker.connectTimeoutMs),
+          defaults.broker.connectTimeoutMs,
+        ),
+        admit_timeout_ms: v.optional(
+          integer(100, 600_000, defaults.broker.admitTimeoutMs),
+          defaults.broker.admitTimeoutMs,
+        ),
+        keepalive_max_seconds: v.optional(
+          integer(5, 65_535, defaults.broker.keepaliveMaxSeconds),
+          defaults.broker.keepaliveMaxSeconds,
+        ),
+        drain_timeout_ms: v.optional(
+          integer(100, 60_000, defaults.broker.drainTimeoutMs),
+          defaults.broker.drainTimeoutMs,
+        ),
+        packets_per_second: v.optional(
+          integer(1, 1_000_000, defaults.broker.packetsPerSecond),
+          defaults.broker.packetsPerSecond,
+        ),
+        bytes_per_second: v.optional(
+          integer(1_024, 1_000_000_000, defaults.broker.bytesPerSecond),
+          defaults.broker.bytesPerSecond,
+        ),
+      }),
+      {},
+    ),
+    metrics: metrics('127.0.0.1:9101'),
+    log,
+  }),
+  v.forward(
+    v.partialCheck(
+      [['listen'], ['tls']],
+      ({ listen, tls }) => tls !== undefined || listen.every((one) => !one.tls),
+      'a mqtts listener needs a certificate',
+    ),
+    ['tls'],
   ),
-  metrics: metrics('127.0.0.1:9101'),
-  log,
-})
+)
 
 /** apps/agent: the fog node's keeper of keys and readings. */
 export const agentConfig = v.strictObject({

@@ -35,6 +35,7 @@ const minimalBroker = `
 node = "fog-1"
 listen = ["mqtt://0.0.0.0", "mqtts://[::1]:0"]
 local.socket = "broker.sock"
+tls = { key = "broker.key", cert = "broker.crt" }
 `
 
 function examplePath(name: string): string {
@@ -174,6 +175,7 @@ describe('problems', () => {
     ['table for a value', brokerConfig, `${minimalBroker}[log.level]\nx = 1`, 'found a table'],
     ['value for a table', brokerConfig, `log = 3\n${minimalBroker}`, 'expected a table'],
     ['value for a list', brokerConfig, 'node="a"\nlocal.socket="b"\nlisten="mqtt://h"', 'a list'],
+    ['mqtts, no tls', brokerConfig, minimalBroker.replace(/tls = .*/, ''), 'add a section [tls]'],
     ['wrong scheme', brokerConfig, minimalBroker.replace('mqtts', 'http'), 'listen.1: found "http'],
     ['port too big', brokerConfig, minimalBroker.replace(':0"', ':70000"'), 'expected mqtt://'],
     ['unknown kind', meterConfig, minimalMeter.replace('"sim"', '"usb"'), '"sim", "replay", "csv"'],

@@ -1,0 +1,79 @@
+import { readFileSync } from 'node:fs'
+import { createBroker, type Broker, type TlsFiles } from '#broker'
+import type { BrokerConfig } from '#config'
+import { CodedError } from '#errors'
+import { createMetrics, startMetrics, systemClock } from '#service'
+import type { RunningService, ServiceContext } from '#service'
+import { describeBroker } from './metrics.ts'
+
+const WATCHDOG_MS = 10_000
+
+/**
+ * The keyless MQTT broker of a fog node or of the cloud. Logs `listening` with the ports it got.
+ * Throws coded errors for everything a configuration can get wrong.
+ */
+export async function runBroker(
+  context: Pick<ServiceContext, 'log' | 'notify'>,
+  config: BrokerConfig,
+): Promise<RunningService> {
+  const { log } = context
+  const { node, listen, limits, local } = config
+  const tls = config.tls === undefined ? null : readTls(config.tls)
+  const broker = await createBroker({
+    node,
+    listen,
+    limits,
+    tls,
+    log,
+    socket: local.socket,
+    clock: systemClock,
+  })
+  const metrics = createMetrics('broker')
+  describeBroker(metrics, broker)
+  const server = await startMetrics({
+    listen: config.metrics.listen,
+    registry: metrics.registry,
+    health: () => broker.health(),
+  }).catch(async (error: unknown) => {
+    await broker.close()
+    throw error
+  })
+  const { ports } = broker
+  const where = { ports, socket: local.socket, metricsPort: server.port }
+  log.info({ event: 'listening', node, ...where }, 'listening')
+  const endWatchdog = feedWatchdog(broker, context)
+  return {
+    status: `listening on ${ports.join(', ')}`,
+    stop: async () => {
+      endWatchdog()
+      await broker.close()
+      await server.close()
+    },
+  }
+}
+
+/** The watchdog lives on messages that came through the broker, not on the timer that sends them. */
+function feedWatchdog(
+  broker: Broker,
+  { log, notify }: Pick<ServiceContext, 'log' | 'notify'>,
+): () => void {
+  const timer = setInterval(() => {
+    broker.probe().then(
+      () => notify.watchdog(),
+      (error: unknown) => log.error({ err: error }, 'a message did not come through'),
+    )
+  }, WATCHDOG_MS)
+  return () => clearInterval(timer)
+}
+
+function readTls(paths: { key: string; cert: string }): TlsFiles {
+  const read = (name: 'key' | 'cert') => {
+    try {
+      return readFileSync(paths[name], 'utf8')
+    } catch (error) {
+      const message = `tls.${name} cannot be read: ${String(error)}; give the path of a PEM file`
+      throw new CodedError('broker/tls', message, { cause: error })
+    }
+  }
+  return { key: read('key'), cert: read('cert') }
+}
