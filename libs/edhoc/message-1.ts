@@ -3,12 +3,10 @@
  * RFC 9528 §5.2
  */
 import { concat } from '#bytes'
-import type { CborValue } from '#cbor'
 import { decodeEad, encodeEad, type EadItem } from './ead.ts'
 import { edhocError } from './errors.ts'
 import { decodeIdentifier, encodeIdentifier } from './identifier.ts'
 import { decodeItems, encodeSequence } from './sequence.ts'
-import { AGREEMENT_LENGTH } from './suite.ts'
 import { compactSuites, expandSuites } from './suites.ts'
 
 /** §3.2: both parties sign. The only method supported. */
@@ -31,7 +29,7 @@ export function encodeMessage1({ suites, gX, cI, ead }: Message1): Uint8Array {
  * Mirrors `encodeMessage1`. The form is checked before the content, so that the error names what
  * is wrong with the bytes rather than the first thing we do not support.
  * @throws edhoc/malformed, edhoc/too-large, edhoc/unsupported-method, edhoc/wrong-suite,
- *   edhoc/bad-key, edhoc/critical-ead
+ *   edhoc/critical-ead
  */
 export function decodeMessage1(
   bytes: Uint8Array,
@@ -43,22 +41,10 @@ export function decodeMessage1(
   const suites = expandSuites('SUITES_I', suitesField)
   if (!(gX instanceof Uint8Array)) throw edhocError('edhoc/malformed', 'G_X is not a byte string')
   const cI = decodeIdentifier('C_I', cIField)
-  assertEadForm(rest)
   if (method !== METHOD_SIGNATURES)
     throw edhocError('edhoc/unsupported-method', `method ${method} is not supported`)
   // §5.2.3: the selected suite is ours, and none the initiator prefers to it is.
   if (suites.indexOf(supported) !== suites.length - 1)
     throw edhocError('edhoc/wrong-suite', `SUITES_I ${suites.join(', ')} does not select our suite`)
-  if (gX.length !== AGREEMENT_LENGTH)
-    throw edhocError('edhoc/bad-key', `G_X has ${gX.length} bytes`)
   return { suites, gX, cI, ead: decodeEad('EAD_1', rest, knownEad) }
-}
-
-/** The form alone; which labels are known is judged after everything else. */
-function assertEadForm(values: readonly CborValue[]): void {
-  values.forEach((value, i) => {
-    const isValueOfLabel = value instanceof Uint8Array && typeof values[i - 1] === 'number'
-    if (typeof value !== 'number' && !isValueOfLabel)
-      throw edhocError('edhoc/malformed', 'EAD_1 is not a sequence of EAD items')
-  })
 }

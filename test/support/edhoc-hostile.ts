@@ -1,7 +1,14 @@
 import { concat, fromHex } from '#bytes'
 import { encode } from '#cbor'
 import { nobleCrypto } from '#crypto'
-import { responderMessage1, type ResponderStartOptions } from '#edhoc'
+import {
+  initiatorMessage2,
+  responderMessage1,
+  startInitiator,
+  type ResponderStartOptions,
+  type ResponderWait3,
+} from '#edhoc'
+import type { sessionParties } from './edhoc-session.ts'
 
 /** What a responder knows once it has answered message_1. */
 export interface ResponderSecrets {
@@ -34,4 +41,22 @@ export function sealPlaintext2(secrets: ResponderSecrets, plaintext: Uint8Array)
       plaintext.map((byte, i) => byte ^ (keystream[i] ?? 0)),
     ),
   )
+}
+
+/**
+ * An initiator that follows the protocol up to message_3 and then seals any PLAINTEXT_3; with the
+ * responder's state that message is for.
+ */
+export function sealPlaintext3(
+  parties: ReturnType<typeof sessionParties>,
+  plaintext: Uint8Array,
+): { state: ResponderWait3; message3: Uint8Array } {
+  const values = new Map<string, Uint8Array>()
+  const trace = (name: string, bytes: Uint8Array) => void values.set(name, bytes)
+  const started = startInitiator({ ...parties.initiator, trace })
+  const { state, message2 } = responderMessage1(parties.responder, started.message1)
+  initiatorMessage2(started.state, message2, parties.knowsResponder)
+  const value = (name: string) => values.get(name) ?? fromHex('')
+  const key = nobleCrypto.aead(value('K_3'))
+  return { state, message3: encode(key.seal(value('IV_3'), value('A_3'), plaintext)) }
 }

@@ -1,7 +1,7 @@
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { equal, fromHex, toHex, utf8 } from '#bytes'
-import type { CborValue } from '#cbor'
+import { encode, type CborValue } from '#cbor'
 import { nodeCrypto } from '#crypto-node'
 import {
   abandon,
@@ -25,6 +25,13 @@ function run(ead: EadItem[], knownEad: number[] = []) {
   const initiator = { ...all.initiator, knownEad, ead1: ead }
   const responder = { ...all.responder, knownEad, ead2: ead }
   return runHandshake({ ...all, initiator, responder }, {}, { ead3: ead, ead4: ead })
+}
+
+const byteString = (hex: string) => toHex(encode(fromHex(hex)))
+
+/** RFC 9052 §4.4, written out: ["Signature1", << ID_CRED_x >>, external_aad, MAC_x]. */
+function sigStructure(idCred: string, aad: string, mac: string): string {
+  return `846a5369676e617475726531${byteString(idCred)}${byteString(aad)}${byteString(mac)}`
 }
 
 describe('EAD, RFC 9528 §3.8', () => {
@@ -55,6 +62,29 @@ describe('EAD, RFC 9528 §3.8', () => {
     expect(() =>
       runHandshake({ ...all, initiator, responder }, {}, { ead3: at(3), ead4: at(4) }),
     ).toThrow(coded('edhoc/critical-ead'))
+  })
+
+  test('is bound by the signatures, padding included', () => {
+    const items = [
+      { label: 0, value },
+      { label: 9, value },
+    ]
+    const ead = '004576616c7565094576616c7565'
+    const all = parties()
+    const responder = { ...all.responder, ead2: items }
+    runHandshake({ ...all, responder }, {}, { ead3: items })
+    const traced = (name: string) => all.traces.responder.get(name) ?? ''
+    const { cR, idCredR, idCredI, credR, credI } = session
+    const [th2, th3] = [`5820${traced('TH_2')}`, `5820${traced('TH_3')}`]
+    // RFC 9528 §5.3.2 and §5.4.2, written out
+    expect(traced('context_2')).toBe(`${cR}${idCredR}${th2}${credR}${ead}`)
+    expect(traced('context_3')).toBe(`${idCredI}${th3}${credI}${ead}`)
+    expect(traced('Message to be signed 2')).toBe(
+      sigStructure(idCredR, `${th2}${credR}${ead}`, traced('MAC_2')),
+    )
+    expect(traced('Message to be signed 3')).toBe(
+      sigStructure(idCredI, `${th3}${credI}${ead}`, traced('MAC_3')),
+    )
   })
 
   test('is there for judging the credential', () => {
@@ -102,9 +132,10 @@ describe('states', () => {
     const m1 = startInitiator(initiator)
     const m2 = responderMessage1(responder, m1.message1)
     // @ts-expect-error message_2 was not processed: there is no authenticated responder yet
-    expectSpent(() => initiatorMessage4(m1.state, m2.message2))
+    const skipping = () => initiatorMessage4(m1.state, m2.message2)
     // @ts-expect-error a responder cannot go on as an initiator
-    expectSpent(() => initiatorMessage2(m2.state, m2.message2, knowsResponder))
+    const switching = () => initiatorMessage2(m2.state, m2.message2, knowsResponder)
+    for (const misuse of [skipping, switching]) expect(misuse).toThrow(coded('edhoc/state-spent'))
   })
 
   test('session secrets are overwritten at the end, and when a session is given up', () => {
@@ -151,6 +182,22 @@ describe('exporter', () => {
     expect(responder(1, utf8(''), 32)).toEqual(before)
     responder.keyUpdate(utf8('once'))
     expect(initiator(1, utf8(''), 32)).toEqual(responder(1, utf8(''), 32))
+  })
+
+  test('every keyUpdate starts from the one before', () => {
+    const all = parties()
+    const { initiator, responder } = runHandshake(all)
+    for (const context of ['a', 'b', 'c']) {
+      const before = fromHex(all.traces.initiator.get('PRK_out') ?? '')
+      initiator.keyUpdate(utf8(context))
+      // EDHOC_KDF( old PRK_out, 11, context, 32 ), RFC 9528 Appendix H
+      const info = fromHex(`0b41${toHex(utf8(context))}1820`)
+      expect(all.traces.initiator.get('PRK_out')).toBe(
+        toHex(nodeCrypto.hkdfExpand(before, info, 32)),
+      )
+    }
+    for (const context of ['b', 'a', 'c']) responder.keyUpdate(utf8(context))
+    expect(responder(1, utf8(''), 32)).not.toEqual(initiator(1, utf8(''), 32))
   })
 
   test('gives nothing once wiped, and takes unsigned labels only', () => {

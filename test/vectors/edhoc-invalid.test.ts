@@ -4,8 +4,8 @@ import { fromHex, toHex } from '#bytes'
 import { encode } from '#cbor'
 import { nobleCrypto } from '#crypto'
 import { codeOf } from '#errors'
-import { initiatorMessage2, responderMessage1, startInitiator } from '#edhoc'
-import { responderOf, sealPlaintext2 } from '../support/edhoc-hostile.ts'
+import { initiatorMessage2, responderMessage1, responderMessage3, startInitiator } from '#edhoc'
+import { responderOf, sealPlaintext2, sealPlaintext3 } from '../support/edhoc-hostile.ts'
 import { sessionParties } from '../support/edhoc-session.ts'
 import { sharedPath } from '../support/shared.ts'
 import suite4Session from './data/edhoc-suite4.json' with { type: 'json' }
@@ -161,5 +161,23 @@ describe('the same defects in method 0 and suite 4, where nothing else is wrong'
     ['unsorted map', `08a218224101044132${sig}`, 'edhoc/malformed'],
   ])('PLAINTEXT_2: %s', (_, hex, expected) => {
     expect(refusePlaintext2(fromHex(hex))).toBe(expected)
+  })
+
+  test.each([
+    ['form is right, signature is not', `2b${sig}`, 'edhoc/bad-signature'],
+    ['surplus map around kid', `a104412b${sig}`, 'edhoc/malformed'],
+    ['surplus bstr around kid', `412b${sig}`, 'edhoc/malformed'],
+    ['a C_I in front', `2d2b${sig}`, 'edhoc/malformed'],
+    ['signature one byte short', `2b${short}`, 'edhoc/malformed'],
+    ['no signature', '2b', 'edhoc/malformed'],
+    ['EAD_3 critical and unknown', `2b${sig}20`, 'edhoc/critical-ead'],
+    ['EAD_3 without a label', `2b${sig}40`, 'edhoc/malformed'],
+    ['nothing', '', 'edhoc/malformed'],
+  ])('PLAINTEXT_3: %s', (_, hex, expected) => {
+    const all = parties()
+    const { state, message3 } = sealPlaintext3(all, fromHex(hex))
+    expect(codeOfRefusal(() => responderMessage3(state, message3, all.knowsInitiator))).toBe(
+      expected,
+    )
   })
 })
