@@ -42,7 +42,7 @@ export function summaryTables(
 }
 
 function summaryFrom(row: SummaryRow): Summary {
-  const { estimated, unknown_time: unknownTime, substitute, first_received_s: first } = row
+  const { estimated, unknown_time: unknownTime, substitute, first_received_s: firstS } = row
   return {
     startS: row.start_s,
     endS: row.end_s,
@@ -59,7 +59,7 @@ function summaryFrom(row: SummaryRow): Summary {
     importWh: row.import_wh,
     exportWh: row.export_wh,
     quality: { estimated, unknownTime, substitute },
-    ...(first === null ? {} : { firstReceivedS: first }),
+    ...(firstS === null ? {} : { firstReceivedS: firstS }),
   }
 }
 

@@ -1,6 +1,11 @@
-import { createTrust, decodeCredential, issueCredential, issueRevocations } from '#credential'
-import type { Credential, Role, RevocationList } from '#credential'
-import { checkRevocations } from '#credential'
+import {
+  checkRevocations,
+  createTrust,
+  decodeCredential,
+  issueCredential,
+  issueRevocations,
+} from '#credential'
+import type { Credential, RevocationList, Role } from '#credential'
 import type { SigningKey } from '#crypto'
 import { nodeCrypto } from '#crypto-node'
 import { createCloud } from '#cloud'
@@ -77,7 +82,11 @@ export function summaryItem(changes: Partial<Summary> = {}): Item {
 }
 
 /** What a meter says about its registers up to reading `last`: 15 min and 100 Wh for each 15. */
-export function statement(deviceId: string, last: number, changes: Partial<Statement> = {}): Statement {
+export function statement(
+  deviceId: string,
+  last: number,
+  changes: Partial<Statement> = {},
+): Statement {
   const first = Math.max(1, last - 14)
   return {
     deviceId,

@@ -18,10 +18,6 @@ export function printJson(value: unknown): void {
 
 /** Runs one command; its failure becomes a sentence and an exit code, never a stack trace. */
 export async function run(command: () => Promise<void>): Promise<void> {
-  // `fogmeter … | head` closes the pipe early, which is no failure.
-  process.stdout.once('error', (error: NodeJS.ErrnoException) => {
-    process.exit(error.code === 'EPIPE' ? 0 : 1)
-  })
   try {
     await command()
   } catch (error) {

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { openCloudQueries, parseWhen } from '#cloud-store'
-import type { Queries, SummaryView } from '#cloud-store'
+import type { ListQuery, Queries, SummaryView } from '#cloud-store'
 import { codeOf } from '#errors'
 import { exitCodes, QueryFailure } from './failure.ts'
 import type { Filters, QuerySource, WatchFilters } from './source.ts'
@@ -12,20 +12,18 @@ export function openStoreSource(path: string): QuerySource {
   const file = open(path)
   const { queries } = file
   return {
-    summaries: async (filters) => queries.listSummaries({ ...filters, ...times(filters) }),
+    summaries: async (filters) => queries.listSummaries(timed(filters)),
     fogs: async (filters) => queries.listFogs({ ...filters, nowS: nowS() }),
-    meters: async (filters) => queries.listMeters({ ...filters, ...times(filters) }),
+    meters: async (filters) => queries.listMeters(timed(filters)),
     status: async () => queries.status(nowS()),
     watch: (filters, signal) => watch(queries, filters, signal),
     close: () => file.close(),
   }
 }
 
-function times({ since, until }: Filters): {
-  since?: number | undefined
-  until?: number | undefined
-} {
+function timed({ since, until, ...rest }: Filters): ListQuery {
   return {
+    ...rest,
     since: since === undefined ? undefined : parseWhen(since, nowS()),
     until: until === undefined ? undefined : parseWhen(until, nowS()),
   }

@@ -1,0 +1,512 @@
+import * as fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { encode } from '#cbor'
+import { createMemoryStore, registerFlags } from '#cloud'
+import type { CloudStore } from '#cloud'
+import { decodeSign1 } from '#cose'
+import { nodeCrypto } from '#crypto-node'
+import { CodedError } from '#errors'
+import { encodeDown, encodeItem, encodeUp } from '#messages'
+import type { Item, Summary } from '#messages'
+import { encodeStatement, signStatement, status } from '#reading'
+import {
+  credentialItem,
+  device,
+  hello,
+  items,
+  register,
+  revocationList,
+  sent,
+  startS,
+  statement,
+  summaryItem,
+  testCloud,
+} from '../support/cloud.ts'
+
+const fog = device('fog', 'fog-1')
+const meter = device('meter', 'kitchen')
+const foreignAuthority = nodeCrypto.signingKey(new Uint8Array(32).fill(9))
+
+function begin() {
+  const store = createMemoryStore()
+  const cloud = testCloud(store)
+  cloud.connect(fog, 'c1')
+  const deliver = (first: number, ...list: Item[]) =>
+    sent(cloud.deliver(fog, 'c1', items(first, list)))
+  return { ...cloud, contents: store.contents, deliver }
+}
+
+describe('the inbox', () => {
+  test('hello is answered with what is durable, then items get one receipt', () => {
+    const { deliver, cloud } = begin()
+    cloud.received('c1', fog.credential, hello(1, 3))
+    expect(sent(cloud.flush())).toEqual([{ type: 'welcome', durable: 0 }])
+    const later = { startS: startS + 900, endS: startS + 1_800 }
+    expect(deliver(1, summaryItem(), summaryItem(later))).toEqual([{ type: 'receipt', durable: 2 }])
+  })
+
+  test('nothing is answered before the commit, and many messages share one', () => {
+    const { cloud, clock, contents } = begin()
+    const next = { startS: startS + 900, endS: startS + 1_800 }
+    expect(cloud.received('c1', fog.credential, items(1, [summaryItem()]))).toEqual([])
+    expect(cloud.received('c1', fog.credential, items(2, [summaryItem(next)]))).toEqual([])
+    expect(contents.summaries).toHaveLength(0)
+    expect(cloud.nextTickAt()).toBe(50)
+    expect(cloud.tick()).toEqual([])
+    clock.monotonicMs = 50
+    expect(sent(cloud.tick())).toEqual([{ type: 'receipt', durable: 2 }])
+    expect(cloud.counters()).toMatchObject({ commits: 1, items: { summary: 2 } })
+    expect(cloud.nextTickAt()).toBeNull()
+  })
+
+  test('duplicates get the same receipt and change nothing', () => {
+    const { deliver, contents } = begin()
+    deliver(1, summaryItem())
+    const before = structuredClone(contents)
+    expect(deliver(1, summaryItem())).toEqual([{ type: 'receipt', durable: 1 }])
+    expect(contents).toEqual(before)
+  })
+
+  test('a part already there is skipped, the rest is taken', () => {
+    const { deliver, contents } = begin()
+    deliver(1, summaryItem())
+    const next = summaryItem({ startS: startS + 900, endS: startS + 1_800 })
+    // Under number 1 something else is offered now: it must not be looked at again.
+    expect(deliver(1, summaryItem({ importWh: 9 }), next)).toEqual([
+      { type: 'receipt', durable: 2 },
+    ])
+    expect(contents.summaries.map((entry) => entry.summary.importWh)).toEqual([125, 125])
+  })
+
+  test('a hole is asked for, once a second, and nothing behind it is stored', () => {
+    const { deliver, contents, clock } = begin()
+    expect(deliver(3, summaryItem())).toEqual([{ type: 'resend', from: 1 }])
+    expect(deliver(4, summaryItem())).toEqual([])
+    clock.monotonicMs += 1_000
+    expect(deliver(5, summaryItem())).toEqual([{ type: 'resend', from: 1 }])
+    expect(contents.summaries).toHaveLength(0)
+  })
+
+  test('numbers a fog no longer holds are given up, with an event', () => {
+    const { cloud, contents, deliver } = begin()
+    cloud.received('c1', fog.credential, hello(8, 10))
+    expect(sent(cloud.flush())).toEqual([{ type: 'welcome', durable: 7 }])
+    expect(contents.events).toMatchObject([{ source: 'cloud', code: 'gap', fog: 'fog-1' }])
+    expect(deliver(8, summaryItem())).toEqual([{ type: 'receipt', durable: 8 }])
+    expect(contents.fogs.get('fog-1')).toMatchObject({ durable: 8, next: 10 })
+  })
+
+  test('a fog that lost its outbox is told how far the cloud is', () => {
+    const { cloud, contents, deliver } = begin()
+    deliver(1, summaryItem())
+    cloud.received('c1', fog.credential, hello(1, 1))
+    expect(sent(cloud.flush())).toEqual([{ type: 'welcome', durable: 1 }])
+    expect(contents.events).toMatchObject([{ code: 'numbers-restarted' }])
+  })
+
+  test('the newest channel of a fog wins', () => {
+    const { cloud, deliver, contents } = begin()
+    expect(cloud.opened('c2', fog.credential)).toEqual([
+      { type: 'drop', cid: 'c1', code: 'cloud/superseded' },
+    ])
+    expect(deliver(1, summaryItem())).toEqual([])
+    expect(contents.summaries).toHaveLength(0)
+    cloud.received('c2', fog.credential, items(1, [summaryItem()]))
+    expect(cloud.flush()).toMatchObject([{ type: 'send', cid: 'c2' }, { type: 'stored' }])
+    cloud.closed('c1')
+    expect(cloud.openFogs()).toEqual(['fog-1'])
+    cloud.closed('c2')
+    expect(cloud.openFogs()).toEqual([])
+  })
+
+  test('nonsense and messages of meters only count', () => {
+    const { cloud } = begin()
+    const nonsense = [new Uint8Array(), new Uint8Array([0xff]), encode([99, 1]), encode('hello')]
+    const down = encodeDown({ type: 'receipt', durable: 5 })
+    const report = encodeUp({
+      type: 'block',
+      first: 1,
+      last: 1,
+      skipped: [],
+      signature: new Uint8Array(64),
+    })
+    for (const message of [...nonsense, down, report])
+      expect(cloud.received('c1', fog.credential, message)).toEqual([])
+    expect(cloud.nextTickAt()).toBeNull()
+    const { messages } = cloud.counters()
+    expect((messages['malformed'] ?? 0) + (messages['unexpected'] ?? 0)).toBe(6)
+    expect(messages['unexpected']).toBeGreaterThanOrEqual(1)
+  })
+})
+
+describe('summaries', () => {
+  const refusals: [name: string, change: Partial<Summary>, code: string][] = [
+    ['a mean above the maximum', { powerSumW: 900 * 30 + 1 }, 'summary/impossible'],
+    ['a mean below the minimum', { powerSumW: 100 * 30 - 1 }, 'summary/impossible'],
+    ['voltages below their minimum', { voltageMinDv: 2_301 }, 'summary/impossible'],
+    ['voltages above their maximum', { voltageMaxDv: 2_299 }, 'summary/impossible'],
+    ['a year beyond dates', { endS: 253_402_300_800 }, 'summary/impossible'],
+    ['power no line carries', { powerMaxW: 1_000_000_001 }, 'summary/impossible'],
+    ['energy beyond any register', { importWh: 2 * 10 ** 12 + 1 }, 'summary/impossible'],
+  ]
+
+  test.each(refusals)('refused: %s', (_name, change, code) => {
+    const { deliver, contents } = begin()
+    expect(deliver(1, summaryItem(change))).toEqual([
+      { type: 'refused', first: 1, last: 1, code },
+      { type: 'receipt', durable: 1 },
+    ])
+    expect(contents.refused).toMatchObject([{ number: 1, kind: 'summary', code }])
+    expect(contents.summaries).toHaveLength(0)
+  })
+
+  test('no voltage at all is fine', () => {
+    expect(begin().deliver(1, summaryItem(noVoltage))).toEqual([{ type: 'receipt', durable: 1 }])
+  })
+
+  test('the same one under another number is no news, a differing one a conflict', () => {
+    const { deliver, contents, cloud } = begin()
+    deliver(1, summaryItem())
+    expect(deliver(2, summaryItem())).toEqual([{ type: 'receipt', durable: 2 }])
+    expect(deliver(3, summaryItem({ importWh: 126 }))).toEqual([
+      { type: 'refused', first: 3, last: 3, code: 'summary/conflict' },
+      { type: 'receipt', durable: 3 },
+    ])
+    expect(contents.summaries).toHaveLength(1)
+    expect(cloud.counters()).toMatchObject({
+      items: { summary: 1, duplicate: 1 },
+      refused: { 'summary/conflict': 1 },
+    })
+  })
+
+  test('a revision replaces, an older one that comes late does not, totals follow', () => {
+    const { deliver, contents } = begin()
+    deliver(1, summaryItem({ revision: 2, readings: 31, powerSumW: 15_500, importWh: 130 }))
+    deliver(2, summaryItem({ revision: 1, readings: 29, voltageCount: 29, voltageSumDv: 66_700 }))
+    expect(contents.summaries.map((entry) => entry.latest)).toEqual([true, false])
+    expect(contents.fogs.get('fog-1')?.totals).toMatchObject({
+      summaries: 1,
+      readings: 31,
+      powerSumW: 15_500,
+      importWh: 130,
+    })
+    expect(contents.events).toEqual([])
+  })
+
+  test('a revision that counts fewer readings is noted', () => {
+    const { deliver, contents } = begin()
+    deliver(1, summaryItem())
+    deliver(2, summaryItem({ revision: 1, readings: 29, voltageCount: 29, voltageSumDv: 66_700 }))
+    expect(contents.events).toMatchObject([{ code: 'summary-shrunk', source: 'cloud' }])
+    expect(contents.fogs.get('fog-1')?.totals.readings).toBe(29)
+  })
+
+  test('a hostile sum cannot push the totals out of the exact integers', () => {
+    const { deliver, contents } = begin()
+    const huge = {
+      readings: 2 ** 32,
+      powerMinW: 1_000_000_000,
+      powerMaxW: 1_000_000_000,
+      powerSumW: 2 ** 32 * 1_000_000,
+    }
+    const fits = { ...huge, powerMinW: 0, powerSumW: Number.MAX_SAFE_INTEGER }
+    deliver(1, summaryItem({ ...fits }))
+    expect(contents.refused).toEqual([])
+    expect(deliver(2, summaryItem({ startS: startS + 900, endS: startS + 1_800 }))).toEqual([
+      { type: 'refused', first: 2, last: 2, code: 'summary/out-of-range' },
+      { type: 'receipt', durable: 2 },
+    ])
+    expect(contents.fogs.get('fog-1')?.totals.powerSumW).toBe(Number.MAX_SAFE_INTEGER)
+  })
+})
+
+describe('registers', () => {
+  test('a register counts when the meter’s credential came and its signature holds', () => {
+    const { deliver, contents } = begin()
+    deliver(1, credentialItem(meter), register(meter, 15))
+    expect(contents.refused).toEqual([])
+    expect(contents.registers).toMatchObject([{ flags: 0, newest: true, statement: { last: 15 } }])
+    deliver(3, credentialItem(meter), register(meter, 15))
+    expect(contents.registers).toHaveLength(1)
+    expect(contents.credentials).toHaveLength(1)
+  })
+
+  const stranger = device('meter', 'kitchen', { seed: 7 })
+  const refusals: [name: string, list: Item[], code: string][] = [
+    ['of a meter never introduced', [register(meter, 15)], 'register/unknown-meter'],
+    [
+      'signed by another key',
+      [credentialItem(meter), register(stranger, 15)],
+      'cose/bad-signature',
+    ],
+    [
+      'a fog’s own credential as a meter’s',
+      [credentialItem(device('fog', 'fog-9'))],
+      'credential/wrong-role',
+    ],
+    [
+      'a meter of another group',
+      [credentialItem(device('meter', 'x', { group: 'other' }))],
+      'credential/wrong-group',
+    ],
+    [
+      'a credential nobody of ours signed',
+      [credentialItem(device('meter', 'x', { issuer: foreignAuthority }))],
+      'credential/untrusted',
+    ],
+    [
+      'an envelope of nonsense',
+      [{ type: 'register', envelope: new Uint8Array([1, 2]) }],
+      'cose/malformed',
+    ],
+  ]
+
+  test.each(refusals)('refused: %s', (_name, list, code) => {
+    const { deliver, contents } = begin()
+    const answers = deliver(1, ...list)
+    expect(contents.refused.map((entry) => entry.code)).toEqual([code])
+    expect(contents.registers).toEqual([])
+    expect(answers.at(-1)).toEqual({ type: 'receipt', durable: list.length })
+  })
+
+  test('of a revoked meter: refused; without the list it would count', () => {
+    const { deliver, contents, revocations } = begin()
+    deliver(1, credentialItem(meter), register(meter, 15))
+    revocations.list = revocationList(2, [meter])
+    deliver(3, register(meter, 30), credentialItem(meter))
+    expect(contents.refused.map((entry) => entry.code)).toEqual([
+      'credential/revoked',
+      'credential/revoked',
+    ])
+    revocations.list = null
+    deliver(5, register(meter, 30))
+    expect(contents.registers).toHaveLength(2)
+  })
+
+  test('an older credential still verifies what was signed with it', () => {
+    const { deliver, contents } = begin()
+    const renewed = device('meter', 'kitchen', { seed: 5 })
+    deliver(1, credentialItem(meter), credentialItem(renewed))
+    deliver(3, register(renewed, 30), register(meter, 15))
+    expect(contents.refused).toEqual([])
+    expect(contents.registers.map(({ newest }) => newest)).toEqual([true, false])
+  })
+
+  test('evidence from outside the credential’s time is kept and flagged', () => {
+    const { deliver, contents } = begin()
+    const shortLived = device('meter', 'short', { notAfterS: startS + 600 })
+    deliver(1, credentialItem(shortLived), register(shortLived, 15))
+    expect(contents.registers[0]?.flags).toBe(registerFlags.outsideValidity)
+  })
+
+  test('a register that goes back is stored, flagged, and an event', () => {
+    const { deliver, contents } = begin()
+    deliver(1, credentialItem(meter), register(meter, 30))
+    deliver(3, register(meter, 45, { startImportWh: 1_000, endImportWh: 1_100 }))
+    expect(contents.registers[1]?.flags).toBe(registerFlags.importBack)
+    expect(contents.events).toMatchObject([
+      { code: 'register-backwards', source: 'cloud', deviceId: 'kitchen' },
+    ])
+  })
+
+  test('one that comes late flags the later one it contradicts', () => {
+    const { deliver, contents } = begin()
+    deliver(1, credentialItem(meter), register(meter, 30))
+    deliver(3, register(meter, 15, { endImportWh: 5_000 }))
+    expect(contents.registers.map((entry) => entry.flags)).toEqual([registerFlags.importBack, 0])
+    expect(contents.registers.map((entry) => entry.newest)).toEqual([true, false])
+  })
+
+  test('a declared reset is no reason for an alarm by itself', () => {
+    const { deliver, contents } = begin()
+    const replaced = { status: status.meterReplaced }
+    deliver(1, credentialItem(meter), register(meter, 15, replaced))
+    expect(contents.registers[0]?.flags).toBe(registerFlags.declaredReset)
+    expect(contents.events).toEqual([])
+  })
+
+  test('two statements for one reading number: both kept, both flagged', () => {
+    const { deliver, contents } = begin()
+    deliver(1, credentialItem(meter), register(meter, 15))
+    deliver(3, register(meter, 15, { endImportWh: 1_200 }))
+    expect(contents.registers.map((entry) => entry.flags)).toEqual([
+      registerFlags.conflict,
+      registerFlags.conflict,
+    ])
+    expect(contents.events.map((event) => event.code)).toEqual([
+      'register-conflict',
+      'register-conflict',
+    ])
+  })
+
+  test('a fog cannot fake a second history by padding the unsigned header', () => {
+    const { deliver, contents } = begin()
+    const content = statement('kitchen', 15)
+    const signature = signStatement(meter.key, content)
+    const { envelope } = register(meter, 15) as Extract<Item, { type: 'register' }>
+    const padded = encode([
+      encode(new Map([[1, -8]])),
+      new Map([[99, 1]]),
+      encodeStatement(content),
+      signature,
+    ])
+    expect(decodeSign1(envelope).payload).toEqual(encodeStatement(content))
+    deliver(1, credentialItem(meter), { type: 'register', envelope })
+    deliver(3, { type: 'register', envelope: padded })
+    expect(contents.registers).toHaveLength(1)
+    expect(contents.registers[0]?.flags).toBe(0)
+    expect(contents.events).toEqual([])
+  })
+})
+
+describe('other items', () => {
+  test('events and status', () => {
+    const { deliver, contents } = begin()
+    const event = { code: 'register-backwards', timeS: startS, deviceId: 'kitchen', detail: '7 Wh' }
+    const health = {
+      ...{ timeS: startS, uptimeS: 5, metersKnown: 2, metersOnline: 1, readings: 30, blocks: 2 },
+      ...{ refused: 0, outbox: 3, storeBytes: 4_096, version: '0.1.0' },
+    }
+    deliver(1, { type: 'event', event }, { type: 'fogStatus', status: health })
+    expect(contents.events).toMatchObject([{ ...event, fog: 'fog-1', source: 'fog' }])
+    expect(contents.statuses.get('fog-1')).toEqual(health)
+  })
+
+  test('a time or name that cannot be is refused', () => {
+    const { deliver, contents } = begin()
+    const event = { code: 'gap', timeS: startS, deviceId: null, detail: '' }
+    const broken: Item[] = [
+      { type: 'event', event: { ...event, timeS: 10 ** 13 } },
+      { type: 'event', event: { ...event, deviceId: 'a\u001b[31m' } },
+    ]
+    deliver(1, ...broken)
+    expect(contents.refused.map((entry) => entry.code)).toEqual([
+      'item/bad-time',
+      'event/bad-device',
+    ])
+    expect(contents.events).toEqual([])
+  })
+
+  test('an unreadable item is refused alone; its neighbours count', () => {
+    const { cloud, contents } = begin()
+    const bad = encode([77, 'what?'])
+    const good = [summaryItem(), summaryItem({ startS: startS + 900, endS: startS + 1_800 })]
+    const [before, after] = good.map((item) => encodeItem(item))
+    const message = new Uint8Array([0x83, 4, 1, 0x83, ...(before ?? []), ...bad, ...(after ?? [])])
+    cloud.received('c1', fog.credential, message)
+    const answers = sent(cloud.flush())
+    expect(answers).toEqual([
+      { type: 'refused', first: 2, last: 2, code: 'messages/malformed' },
+      { type: 'receipt', durable: 3 },
+    ])
+    expect(contents.summaries.map((entry) => entry.number)).toEqual([1, 3])
+  })
+})
+
+describe('revocations', () => {
+  test('go to fogs that are open, to others with their welcome, and end the revoked', () => {
+    const { cloud, revocations, connect } = begin()
+    const bad = device('fog', 'fog-bad')
+    connect(bad, 'c9')
+    const list = revocationList(3, [bad])
+    revocations.list = list
+    const outputs = cloud.setRevocations(list.encoded)
+    expect(outputs).toContainEqual({ type: 'drop', cid: 'c9', code: 'credential/revoked' })
+    expect(sent(outputs)).toEqual([{ type: 'revocations', list: list.encoded }])
+    expect(cloud.openFogs()).toEqual(['fog-1'])
+    cloud.received('c1', fog.credential, hello(1, 1))
+    expect(sent(cloud.flush())).toEqual([
+      { type: 'welcome', durable: 0 },
+      { type: 'revocations', list: list.encoded },
+    ])
+  })
+})
+
+describe('a store that fails', () => {
+  /** Fails while `broken` says so, after the work was done: nothing of it may remain. */
+  function failing(store: CloudStore, broken: () => boolean): CloudStore {
+    return {
+      transact: (work) =>
+        store.transact((tx) => {
+          const result = work(tx)
+          if (broken()) throw new CodedError('sqlite/full', 'the disk is full')
+          return result
+        }),
+    }
+  }
+
+  test('no receipt, no refusal, nothing stored; the fog comes back and all is well', () => {
+    const memory = createMemoryStore()
+    let full = true
+    const { cloud, connect, deliver } = testCloud(failing(memory, () => full))
+    connect(fog, 'c1')
+    const outputs = deliver(fog, 'c1', items(1, [summaryItem()]))
+    expect(outputs).toMatchObject([
+      { type: 'failed', error: { code: 'sqlite/full' } },
+      { type: 'drop', cid: 'c1', code: 'cloud/not-stored' },
+    ])
+    expect(memory.contents.summaries).toEqual([])
+    expect(memory.contents.refused).toEqual([])
+    expect(cloud.counters()).toMatchObject({ commits: 0, commitFailures: 1, items: {} })
+    full = false
+    connect(fog, 'c2')
+    expect(sent(deliver(fog, 'c2', items(1, [summaryItem()])))).toEqual([
+      { type: 'receipt', durable: 1 },
+    ])
+  })
+
+  test('one message that cannot be stored does not stop the other fogs', () => {
+    const memory = createMemoryStore()
+    const poisoned: CloudStore = {
+      transact: (work) =>
+        memory.transact((tx) =>
+          work({
+            ...tx,
+            addSummary(entry) {
+              if (entry.fog === 'fog-bad') throw new CodedError('sqlite/constraint', 'no')
+              tx.addSummary(entry)
+            },
+          }),
+        ),
+    }
+    const { cloud, connect } = testCloud(poisoned)
+    const bad = device('fog', 'fog-bad')
+    connect(fog, 'c1')
+    connect(bad, 'c2')
+    cloud.received('c2', bad.credential, items(1, [summaryItem()]))
+    cloud.received('c1', fog.credential, items(1, [summaryItem()]))
+    const outputs = cloud.flush()
+    expect(outputs).toContainEqual({ type: 'drop', cid: 'c2', code: 'cloud/not-stored' })
+    expect(sent(outputs)).toEqual([{ type: 'receipt', durable: 1 }])
+    expect(memory.contents.summaries.map((entry) => entry.fog)).toEqual(['fog-1'])
+  })
+})
+
+test('property: any bytes at all leave the drain standing and the store consistent', () => {
+  const { cloud, contents } = begin()
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 200 }), (payload) => {
+      cloud.received('c1', fog.credential, payload)
+      cloud.flush()
+      expect(contents.summaries.length).toBe(0)
+    }),
+  )
+})
+
+const noVoltage = { voltageCount: 0, voltageSumDv: 0, voltageMinDv: null, voltageMaxDv: null }
+
+test('property: any summary is either refused or adds exactly itself to the totals', () => {
+  const someReadings = fc.integer({ min: 2, max: 40 })
+  const someSum = fc.integer({ min: -9, max: 40_000 })
+  fc.assert(
+    fc.property(someReadings, someSum, (readings, sum) => {
+      const { deliver, contents } = begin()
+      deliver(1, summaryItem({ readings, powerSumW: sum, ...noVoltage }))
+      const totals = contents.fogs.get('fog-1')?.totals
+      const stored = contents.summaries.map((entry) => entry.summary)
+      expect(stored.length + contents.refused.length).toBe(1)
+      expect(totals?.readings).toBe(stored[0]?.readings ?? 0)
+      expect(totals?.powerSumW).toBe(stored[0]?.powerSumW ?? 0)
+    }),
+  )
+})
