@@ -110,7 +110,6 @@ function addCloud(cluster: Cluster, metrics: number) {
     `path = "${cluster.cloudStore}"`,
     '[http]',
     `listen = "127.0.0.1:${cluster.httpPort}"`,
-    `token_file = "${join(dir, 'config/api.token')}"`,
   ])
 }
 

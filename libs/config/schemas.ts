@@ -241,10 +241,14 @@ export const cloudConfig = v.strictObject({
     revocations: v.optional(path('revoked.cose')),
   }),
   store: v.strictObject({ path: path('cloud.db') }),
-  http: v.strictObject({
-    listen: v.optional(address('127.0.0.1:8080'), '127.0.0.1:8080'),
-    token_file: path('api.token'),
-  }),
+  http: v.optional(
+    v.strictObject({
+      listen: v.optional(address('127.0.0.1:8080'), '127.0.0.1:8080'),
+      // The HTTP side insists on it for every address but loopback.
+      token_file: v.optional(path('api.token')),
+    }),
+    {},
+  ),
   metrics: metrics('127.0.0.1:9103'),
   log,
 })
