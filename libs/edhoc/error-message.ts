@@ -5,7 +5,7 @@ import { edhocError } from './errors.ts'
 import { decodeItems, encodeSequence } from './sequence.ts'
 import { compactSuites, expandSuites } from './suites.ts'
 
-/** §6, Table 4. */
+/** §6. */
 export const ERR_CODE = {
   success: 0,
   unspecified: 1,

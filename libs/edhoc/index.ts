@@ -3,12 +3,10 @@ export type { EadItem } from './ead.ts'
 export {
   decodeError,
   encodeError,
-  ERR_CODE,
   errorMessageFor,
   isErrorMessage,
   type ErrorMessage,
 } from './error-message.ts'
-export type { EdhocErrorCode } from './errors.ts'
 export type { Exporter } from './exporter.ts'
 export { initiatorMessage2, initiatorMessage4, startInitiator } from './initiator.ts'
 export type { InitiatorStartOptions } from './initiator.ts'
@@ -21,10 +19,7 @@ export type {
   InitiatorWait2,
   InitiatorWait4,
   OwnCredential,
-  PeerCredential,
   ResolvePeer,
   ResponderWait3,
-  SessionOptions,
   Suite,
-  Trace,
 } from './types.ts'

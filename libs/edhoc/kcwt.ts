@@ -2,7 +2,7 @@
 import { decode, encode, type CborValue } from '#cbor'
 import { edhocError } from './errors.ts'
 
-/** COSE header parameter 'kcwt', RFC 9528 §10.4. */
+/** COSE header parameter 'kcwt', RFC 9528 §10.6. */
 const KCWT = 13
 
 /** ID_CRED_x for an encoded CWT, which is CRED_x as well. @throws edhoc/bad-argument */

@@ -5,7 +5,7 @@ import { encodeSequence } from './sequence.ts'
 import { HASH_LENGTH } from './suite.ts'
 import type { Session } from './types.ts'
 
-/** info_label of each derivation, §4.1.2 Figure 6 and Appendix H. 1 and 5 belong to static DH. */
+/** info_label of each derivation, §4.1.2 and Appendix H. 1 and 5 belong to static DH. */
 export const LABEL = {
   keystream2: 0,
   mac2: 2,

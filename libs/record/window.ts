@@ -1,4 +1,7 @@
-/** Which counters have been accepted: RFC 9147 §4.5.1, with the ring of RFC 6479 instead of shifts. */
+/**
+ * Which counters have been accepted, RFC 9147 §4.5.1. A ring as in RFC 6479, so that nothing is ever
+ * shifted; its slots hold counters instead of bits.
+ */
 
 /**
  * Counter `c` lives in slot `c mod size`, and the slot remembers which counter was accepted last.
