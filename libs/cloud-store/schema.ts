@@ -72,7 +72,7 @@ export const migrations: readonly string[] = [
     last_seen_s INTEGER NOT NULL,
     newest INTEGER REFERENCES register     -- its register with the highest reading number
   ) STRICT;
-  CREATE INDEX meter_of_fog ON meter (fog, name);
+  CREATE INDEX meter_of_fog ON meter (fog, id);
 
   CREATE TABLE register (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -95,7 +95,8 @@ export const migrations: readonly string[] = [
     envelope BLOB NOT NULL,
     UNIQUE (meter, last, digest)
   ) STRICT;
-  CREATE UNIQUE INDEX register_number ON register (fog, number);
+  CREATE INDEX register_of_meter ON register (meter, id);
+  CREATE INDEX register_of_fog ON register (fog, id);
   CREATE INDEX register_flagged ON register (id) WHERE flags <> 0;
 
   CREATE TABLE event (

@@ -11,7 +11,7 @@ import { nodeCrypto } from '#crypto-node'
 import { createCloud } from '#cloud'
 import type { Cloud, CloudOutput, CloudStore } from '#cloud'
 import { decodeDown, encodeItems, encodeItem, encodeUp } from '#messages'
-import type { Down, Item, Summary } from '#messages'
+import type { Down, FogStatus, Item, Summary } from '#messages'
 import type { Clock } from '#ports'
 import { registerEnvelope, signStatement } from '#reading'
 import type { Statement } from '#reading'
@@ -42,7 +42,10 @@ export function device(
     authority: options.issuer ?? authority,
     issuer: 'test',
     id: nodeCrypto.sha256(secret).slice(0, 8),
-    ...{ deviceId, role, group, publicKey: key.publicKey },
+    deviceId,
+    role,
+    group,
+    publicKey: key.publicKey,
     notBeforeS: startS - 86_400 + seed,
     notAfterS,
   })
@@ -112,6 +115,20 @@ export function register(meter: TestDevice, last: number, changes: Partial<State
   return { type: 'register', envelope: registerEnvelope({ statement: content, signature }) }
 }
 
+/** What a healthy fog says about itself. */
+export const fogStatus: FogStatus = {
+  timeS: startS,
+  uptimeS: 5,
+  metersKnown: 2,
+  metersOnline: 1,
+  readings: 30,
+  blocks: 2,
+  refused: 0,
+  outbox: 3,
+  storeBytes: 4_096,
+  version: '0.1.0',
+}
+
 export function credentialItem({ credential }: TestDevice): Item {
   return { type: 'credential', cwt: credential.encoded }
 }
@@ -121,8 +138,8 @@ export interface TestCloud {
   clock: { nowMs: number; monotonicMs: number } & Clock
   revocations: { list: RevocationList | null }
   /** Sends one message and commits at once; the outputs of that commit. */
-  deliver(fog: TestDevice, cid: string, message: Uint8Array): CloudOutput[]
-  connect(fog: TestDevice, cid: string): void
+  deliver: (fog: TestDevice, cid: string, message: Uint8Array) => CloudOutput[]
+  connect: (fog: TestDevice, cid: string) => void
 }
 
 /** A drain over `store` with a clock that stands still until the test moves it. */

@@ -12,6 +12,7 @@ import { encodeStatement, signStatement, status } from '#reading'
 import {
   credentialItem,
   device,
+  fogStatus,
   hello,
   items,
   register,
@@ -363,13 +364,9 @@ describe('other items', () => {
   test('events and status', () => {
     const { deliver, contents } = begin()
     const event = { code: 'register-backwards', timeS: startS, deviceId: 'kitchen', detail: '7 Wh' }
-    const health = {
-      ...{ timeS: startS, uptimeS: 5, metersKnown: 2, metersOnline: 1, readings: 30, blocks: 2 },
-      ...{ refused: 0, outbox: 3, storeBytes: 4_096, version: '0.1.0' },
-    }
-    deliver(1, { type: 'event', event }, { type: 'fogStatus', status: health })
+    deliver(1, { type: 'event', event }, { type: 'fogStatus', status: fogStatus })
     expect(contents.events).toMatchObject([{ ...event, fog: 'fog-1', source: 'fog' }])
-    expect(contents.statuses.get('fog-1')).toEqual(health)
+    expect(contents.statuses.get('fog-1')).toEqual(fogStatus)
   })
 
   test('a time or name that cannot be is refused', () => {
@@ -422,19 +419,19 @@ describe('revocations', () => {
   })
 })
 
-describe('a store that fails', () => {
-  /** Fails while `broken` says so, after the work was done: nothing of it may remain. */
-  function failing(store: CloudStore, broken: () => boolean): CloudStore {
-    return {
-      transact: (work) =>
-        store.transact((tx) => {
-          const result = work(tx)
-          if (broken()) throw new CodedError('sqlite/full', 'the disk is full')
-          return result
-        }),
-    }
+/** Fails while `broken` says so, after the work was done: nothing of it may remain. */
+function failing(store: CloudStore, broken: () => boolean): CloudStore {
+  return {
+    transact: (work) =>
+      store.transact((tx) => {
+        const result = work(tx)
+        if (broken()) throw new CodedError('sqlite/full', 'the disk is full')
+        return result
+      }),
   }
+}
 
+describe('a store that fails', () => {
   test('no receipt, no refusal, nothing stored; the fog comes back and all is well', () => {
     const memory = createMemoryStore()
     let full = true
