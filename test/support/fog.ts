@@ -123,11 +123,11 @@ export function manualVerifier() {
     verifier,
     waiting,
     /** Lets one check finish; `index` counts from the oldest. */
-    async release(index = 0): Promise<void> {
+    release: async (index = 0): Promise<void> => {
       waiting.splice(index, 1)[0]?.()
       await settled()
     },
-    async releaseAll(): Promise<void> {
+    releaseAll: async (): Promise<void> => {
       for (const answer of waiting.splice(0)) answer()
       await settled()
     },

@@ -444,7 +444,7 @@ describe('windows and outbox', () => {
   })
 
   test('registers are not held back where summaries are', async () => {
-    const window = { ...{ seconds: 60, graceSeconds: 0, idleSeconds: 180, minMeters: 5 } }
+    const window = { seconds: 60, graceSeconds: 0, idleSeconds: 180, minMeters: 5 }
     const rest = {
       revisionDelayMs: 0,
       activeSeconds: 900,
