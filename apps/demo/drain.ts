@@ -9,22 +9,40 @@ const pending = [
   'fogmeter_agent_blocks_in_flight',
 ]
 
-/** Waits until no fog node holds anything the cloud has not; throws after `boundMs`. */
-export async function waitUntilDrained(cluster: Cluster, boundMs = 90_000): Promise<void> {
-  const agents = cluster.specs.filter(({ program }) => program === 'agent')
-  const end = performance.now() + boundMs
-  let held = 'nothing answered'
-  while (performance.now() < end) {
-    const sources = await Promise.all(agents.map(({ port }) => scrape(port)))
-    if (sources.every((series) => series !== null)) {
-      held = pending.map((name) => `${name} ${total(sources, name)}`).join(', ')
-      if (sources.every(drained)) return
-    }
-    await new Promise((resolve) => setTimeout(resolve, 100))
-  }
-  throw new CodedError('demo/not-drained', `the fog nodes did not drain in time: ${held}`)
+/** Waits until every meter has been welcomed by its fog node and holds no block it has not receipted. */
+export async function waitUntilDelivered(cluster: Cluster, boundMs = 180_000): Promise<void> {
+  await waitFor(cluster, 'meter', boundMs, (series) => {
+    const connected = total([series], 'fogmeter_meter_connected')
+    return connected > 0 && total([series], 'fogmeter_meter_outbox_blocks') === 0
+  })
 }
 
-function drained(series: Series): boolean {
-  return pending.every((name) => series.has(name) && total([series], name) === 0)
+/** Waits until no fog node holds anything the cloud has not. */
+export async function waitUntilDrained(cluster: Cluster, boundMs = 90_000): Promise<void> {
+  await waitFor(cluster, 'agent', boundMs, (series) =>
+    pending.every((name) => series.has(name) && total([series], name) === 0),
+  )
+}
+
+/** Waits until `done` holds for each process of one program, not necessarily at the same moment. */
+async function waitFor(
+  { specs }: Cluster,
+  program: 'meter' | 'agent',
+  boundMs: number,
+  done: (series: Series) => boolean,
+): Promise<void> {
+  let waiting = specs.filter((spec) => spec.program === program)
+  const end = performance.now() + boundMs
+  for (;;) {
+    const sources = await Promise.all(waiting.map(({ port }) => scrape(port)))
+    waiting = waiting.filter((_, index) => {
+      const series = sources[index]
+      return !series || !done(series)
+    })
+    if (waiting.length === 0) return
+    if (performance.now() > end) break
+    await new Promise((resolve) => setTimeout(resolve, 100))
+  }
+  const names = waiting.map(({ name, log }) => `${name} (log ${log})`).join(', ')
+  throw new CodedError('demo/not-drained', `did not hand on everything in time: ${names}`)
 }

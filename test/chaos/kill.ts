@@ -15,7 +15,7 @@ import {
   stopTier,
   type Cluster,
 } from '../../apps/demo/cluster.ts'
-import { waitUntilDrained } from '../../apps/demo/drain.ts'
+import { waitUntilDelivered, waitUntilDrained } from '../../apps/demo/drain.ts'
 import { endProcess, waitUntilUp, type ProcessSpec } from '../../apps/demo/processes.ts'
 import { groundTruth } from '../support/ground-truth.ts'
 import { seededRandom } from '../support/random.ts'
@@ -55,6 +55,8 @@ export async function killCampaign(options: KillOptions): Promise<KillReport> {
   try {
     await startCluster(cluster, onAccident)
     const { kills, recoveryMs } = await killAll(cluster, options, random, onAccident)
+    // Back-off after the last kill may outlast a meter's patience when it is told to stop.
+    await waitUntilDelivered(cluster)
     await stopTier(cluster, 'meter', 60_000)
     await waitUntilDrained(cluster)
     await stopCluster(cluster)
