@@ -48,7 +48,7 @@ export function openCloudStore(path: string): {
 }
 
 /** Opens the file for looking only, beside the running cloud. */
-export function openCloudQueries(path: string): { queries: Queries; close(): void } {
+export function openCloudQueries(path: string): { queries: Queries; close: () => void } {
   const database = openDatabase(path, { migrations, readonly: true })
   return { queries: createQueries(database), close: () => database.close() }
 }
