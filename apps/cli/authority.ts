@@ -60,7 +60,9 @@ async function enrolDevice(
   const { enrol } = await import('#identity')
   const { group, days, out, replace = false } = options
   const paths = enrol(options.authority, role, name, {
-    ...{ group, days, replace },
+    group,
+    days,
+    replace,
     ...(out !== undefined && { out }),
   })
   if (options.json) return print(paths)

@@ -12,6 +12,7 @@ Examples:
   fogmeter enrol meter kitchen --group house-7   … and for a meter
   fogmeter config check agent.toml --for agent   is this file right?
   fogmeter agent run --config agent.toml         run a program
+  fogmeter summary list --since 2h               ask the cloud
 
 Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 not found, 4 not verified.
 Data goes to standard output, everything else to standard error.
@@ -28,9 +29,12 @@ export function buildProgram(): Command {
     .configureHelp({ showGlobalOptions: false })
     .addHelpText('after', EXAMPLES)
     .exitOverride()
+  program.commandsGroup('Devices:')
   addAuthorityCommands(program)
+  program.commandsGroup('Programs:')
   addRunCommands(program)
   addConfigCommand(program)
+  program.commandsGroup('Questions to the cloud:')
   return program
 }
 
@@ -72,6 +76,7 @@ async function addCompletion(program: Command, first: string | undefined): Promi
     return
   }
   program
+    .commandsGroup('This command line:')
     .command('completion')
     .argument('<shell>', 'bash, zsh or fish')
     .description('print a script that completes commands, e.g. source <(fogmeter completion bash)')

@@ -5,7 +5,7 @@ import { wholeNumber } from './authority.ts'
 /** A program ready to start: its configuration is read and right. */
 interface Program {
   config: { log: { level: string } }
-  start(context: ServiceContext): Promise<RunningService>
+  start: (context: ServiceContext) => Promise<RunningService>
   stopTimeoutMs?: number
 }
 

@@ -10,12 +10,11 @@ import { createMeter, meterDefaults, type MeterEvent, type MeterSettings } from 
 import { openMeterStore, type MeterStoreFile } from '#meter-store'
 import { runInitiator, type InitiatorLink } from '#mqtt-link'
 import { systemClock, systemRandom, type Logger } from '#service'
+import { trustedSeconds } from './clock.ts'
 import type { MeterPlan } from './config.ts'
 import { createGroup, type Group } from './group.ts'
 import { createUnit, type Unit } from './unit.ts'
 
-/** 2025-01-01: a machine that says it is earlier does not know, and then no dates are judged. */
-const NEVER_SET_S = 1_735_689_600
 /** A thousand meters do not all shake hands in the same second. */
 const CONNECT_EVERY_MS = 5
 const REVOCATIONS = 'revocations'
@@ -59,7 +58,7 @@ export function openFleet({ config, instances }: MeterPlan, log: Logger): Fleet 
   const trust = createTrust({
     crypto: nodeCrypto,
     authorityKey,
-    now: wallSeconds,
+    now: () => trustedSeconds(systemClock),
     revocations: revocations.current,
   })
 
@@ -80,7 +79,11 @@ export function openFleet({ config, instances }: MeterPlan, log: Logger): Fleet 
     const { credential, signingSecret } = identity
     return runInitiator({
       ...brokerOf(config),
-      ...{ crypto: nodeCrypto, random: systemRandom, clock: systemClock, trust, log },
+      crypto: nodeCrypto,
+      random: systemRandom,
+      clock: systemClock,
+      trust,
+      log,
       node: config.node,
       own: { credential, key: nodeCrypto.signingKey(signingSecret) },
       peerRole: 'fog',
@@ -111,7 +114,7 @@ export function openFleet({ config, instances }: MeterPlan, log: Logger): Fleet 
       next()
     },
     async close() {
-      await Promise.all([...owners.keys()].map((unit) => unit.link?.close()))
+      await Promise.all([...owners.keys()].map(async (unit) => unit.link?.close()))
       for (const file of files.values()) file.close()
     },
   }
@@ -172,11 +175,6 @@ function readPassword(path: string): string {
       { cause },
     )
   }
-}
-
-function wallSeconds(): number | null {
-  const nowS = Math.floor(systemClock.now() / 1_000)
-  return nowS < NEVER_SET_S ? null : nowS
 }
 
 /** The newest signed list any fog node passed on, remembered across restarts. */

@@ -24,7 +24,7 @@ export interface Group {
   closeBlocks(): void
   drained(): boolean
   /** A line of a pipe that was not understood. */
-  badLine(error: CodedError): void
+  badLine: (error: CodedError) => void
   /** Why the last commit failed, null while commits work. */
   failure(): CodedError | null
 }

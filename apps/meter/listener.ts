@@ -6,8 +6,8 @@ import type { Metrics } from '#service'
 export interface ListenerOptions {
   listen: { host: string; port: number } | null
   registry: Metrics['registry']
-  health(): string | null
-  status(): object
+  health: () => string | null
+  status: () => object
 }
 
 /** `/metrics`, `/healthz` and, as JSON, `/status`. Returns what closes it. */

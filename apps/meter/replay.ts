@@ -42,10 +42,8 @@ export function* replayHousehold(
     registers = integrate(registers, powerW, intervalSeconds)
     const { voltageDv, currentMa } = last
     const { importWh, exportWh } = registers
-    yield {
-      ...{ timeS: endS, powerW, voltageDv, currentMa, importWh, exportWh },
-      status: status.integratedRegister,
-    }
+    const flags = status.integratedRegister
+    yield { timeS: endS, powerW, voltageDv, currentMa, importWh, exportWh, status: flags }
   }
 }
 

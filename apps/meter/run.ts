@@ -110,7 +110,11 @@ async function feed(
     config: config.source,
     newestTimeS: unit.meter.status().newestTimeS,
     onBadLine: group.badLine,
-    ...{ index, timeline, signal, clock: systemClock, input: process.stdin },
+    index,
+    timeline,
+    signal,
+    clock: systemClock,
+    input: process.stdin,
   })
   let taken = 0
   for await (const measurement of source) {
@@ -125,7 +129,10 @@ function timelineOf({ source }: MeterConfig, group: Group | undefined): Timeline
   if (group === undefined || source.kind === 'stdin' || source.kind === 'csv') return null
   const { start, intervalSeconds, timeScale } = source
   return openTimeline({
-    ...{ clock: systemClock, startS: start, intervalSeconds, timeScale },
+    clock: systemClock,
+    startS: start,
+    intervalSeconds,
+    timeScale,
     remembered: group.store.note(TIMELINE),
     remember: (note) => group.store.setNote(TIMELINE, note),
   })
@@ -177,7 +184,7 @@ function stopAfterTimer(
 
 interface Drained {
   /** Call when something may have changed. */
-  check(): void
+  check: () => void
   /** Resolves when every meter is drained, or after `ms`. */
   within(ms: number): Promise<void>
 }

@@ -6,7 +6,9 @@ import { CodedError } from '#errors'
 import { loadExcerpt, parseJsonLine, readCsv, simulate, type SourceReading } from '#household'
 import type { Measurement } from '#meter'
 import type { Clock } from '#ports'
+import { timeQuality } from '#reading'
 import { replayHousehold } from './replay.ts'
+import { NEVER_SET_S } from './clock.ts'
 import type { Timeline } from './timeline.ts'
 
 /** What a source needs to know about the meter it feeds. */
@@ -22,7 +24,7 @@ export interface SourceOptions {
   input: Readable
   signal: AbortSignal
   /** A line of a pipe that could not be used. */
-  onBadLine(error: CodedError): void
+  onBadLine: (error: CodedError) => void
 }
 
 /** Measurements, each at the moment it is due; ends when the source does or `signal` aborts. */
@@ -113,12 +115,22 @@ async function* fromLines(options: SourceOptions): AsyncGenerator<Measurement, v
     try {
       const row = parseJsonLine(line, lineNumber)
       if (row === null) continue
-      yield { ...measured(row), timeS: row.timeS ?? Math.floor(clock.now() / 1_000) }
+      yield { ...measured(row), ...timeOf(row, clock) }
     } catch (error) {
       if (!(error instanceof CodedError)) throw error
       onBadLine(error)
     }
   }
+}
+
+/** A line without a time is of now; a clock that was never set does not know when that is. */
+function timeOf(
+  { timeS }: SourceReading,
+  clock: Clock,
+): Pick<Measurement, 'timeS' | 'timeQuality'> {
+  if (timeS !== null) return { timeS }
+  const nowS = Math.floor(clock.now() / 1_000)
+  return nowS < NEVER_SET_S ? { timeS: nowS, timeQuality: timeQuality.unknown } : { timeS: nowS }
 }
 
 function measured(row: SourceReading): Omit<Measurement, 'timeS'> {

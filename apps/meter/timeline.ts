@@ -19,7 +19,7 @@ export interface TimelineOptions {
   timeScale: number
   /** Where the beginning is remembered, so that a restarted meter is where it would have been. */
   remembered: Uint8Array | null
-  remember(note: Uint8Array): void
+  remember: (note: Uint8Array) => void
 }
 
 interface Anchor {

@@ -13,8 +13,8 @@ export interface Unit {
   send(payloads: readonly Uint8Array[]): void
   /** A new session: greets. */
   onOpen(): void
-  onDrain(): void
-  onClosed(): void
+  onDrain: () => void
+  onClosed: () => void
 }
 
 export function createUnit(meter: Meter): Unit {

@@ -127,8 +127,8 @@ export function createMeter(options: MeterOptions): Meter {
     const previous = carried ?? (journal.newest && registerState(journal.newest))
     const { importWh, exportWh, memory, flags, events } = registers.advance(previous, m)
     const given = (m.status ?? 0) & ~statusBits.timeQualityMask
-    const status = (m.timeQuality ?? timeQuality.synchronised) | given | flags
-    const reading = checkReading({ ...values, importWh, exportWh, status })
+    const word = (m.timeQuality ?? timeQuality.synchronised) | given | flags
+    const reading = checkReading({ ...values, importWh, exportWh, status: word })
     return { record: { reading, memory }, events }
   }
 
@@ -155,8 +155,8 @@ export function createMeter(options: MeterOptions): Meter {
   }
 
   function crossesBoundary(earlierS: number, laterS: number): boolean {
-    const periodOf = (timeS: number) => Math.ceil(timeS / settings.boundarySeconds)
-    return periodOf(earlierS) !== periodOf(laterS)
+    const { boundarySeconds } = settings
+    return Math.ceil(earlierS / boundarySeconds) !== Math.ceil(laterS / boundarySeconds)
   }
 
   function endsBlock(reading: Reading): boolean {

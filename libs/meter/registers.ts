@@ -88,18 +88,6 @@ export function createRegisters(settings: RegisterSettings) {
     }
   }
 
-  /** A meter with registers left them out once: its sum waits for them, or energy would count twice. */
-  function hold(previous: RegisterState): RegisterStep {
-    const { importWh, exportWh } = previous
-    return {
-      importWh,
-      exportWh,
-      memory: pick(previous),
-      flags: status.substitute,
-      events: ['held'],
-    }
-  }
-
   function follow(
     previous: RegisterState | null,
     m: Measurement,
@@ -170,6 +158,18 @@ export function createRegisters(settings: RegisterSettings) {
   }
 
   return { advance }
+}
+
+/** A meter with registers left them out once: its sum waits for them, or energy would count twice. */
+function hold(previous: RegisterState): RegisterStep {
+  const { importWh, exportWh } = previous
+  return {
+    importWh,
+    exportWh,
+    memory: pick(previous),
+    flags: status.substitute,
+    events: ['held'],
+  }
 }
 
 /** A counter showing 0 proves nothing (a restarting meter does that), so zeros never confirm. */

@@ -60,7 +60,7 @@ function configure(
 interface Running {
   child: ChildProcess
   exited: Promise<number | null>
-  log(): string
+  log: () => string
 }
 
 function start(config: string, ...flags: string[]): Running {
@@ -70,6 +70,12 @@ function start(config: string, ...flags: string[]): Running {
   child.stdout.resume()
   const exited = once(child, 'exit').then(([code]) => code as number | null)
   return { child, exited, log: () => log }
+}
+
+/** Exit code 0; else the log says why not. */
+async function expectOrderlyEnd({ exited, log }: Running): Promise<void> {
+  const code = await exited
+  expect(code === 0 ? 'ended with 0' : log()).toBe('ended with 0')
 }
 
 /** The readings the fog holds, checked to be numbered 1, 2, 3 … on one chain. */
@@ -94,7 +100,7 @@ describe('fogmeter meter run', () => {
       names: [name = ''],
     } = configure(FAST)
     const meter = start(config, '--max-readings', '12')
-    expect(await meter.exited, meter.log()).toBe(0)
+    await expectOrderlyEnd(meter)
     const readings = readingsOf(fog.of(name), name)
     expect(readings).toHaveLength(12)
     expect(
@@ -114,7 +120,7 @@ describe('fogmeter meter run', () => {
       names: [name = ''],
     } = configure('kind = "csv"\nfile = "rows.csv"\ntime_scale = 6000')
     const meter = start(config)
-    expect(await meter.exited, meter.log()).toBe(0)
+    await expectOrderlyEnd(meter)
     const readings = readingsOf(fog.of(name), name)
     expect(readings.map((r) => r.importWh)).toEqual([100, 101, 102, 103, 104, 105, 106, 107, 108])
     expect(readings[0]?.timeS).toBe(Date.parse('2026-03-01T00:10:00Z') / 1_000)
@@ -132,7 +138,7 @@ describe('fogmeter meter run', () => {
       { time: 1_800_000_002, power_kw: -0.02 },
     ]
     meter.child.stdin?.end(lines.map((line) => `${JSON.stringify(line)}\n`).join(''))
-    expect(await meter.exited, meter.log()).toBe(0)
+    await expectOrderlyEnd(meter)
     expect(readingsOf(fog.of(name), name).map((r) => r.powerW)).toEqual([10, -20])
     expect(meter.log()).toContain('line 2, field power is unknown')
   })
@@ -145,7 +151,7 @@ describe('fogmeter meter run', () => {
     const meter = start(config)
     await fog.until(() => names.every((name) => (fog.of(name)?.head() ?? 0) >= 5))
     meter.child.kill('SIGTERM')
-    expect(await meter.exited, meter.log()).toBe(0)
+    await expectOrderlyEnd(meter)
     const file = openMeterStore(join(folder, `run-${run}.db`))
     for (const name of names) {
       const store = file.meter(name)
@@ -169,7 +175,7 @@ describe('fogmeter meter run', () => {
       await meter.exited
     }
     const last = start(config, '--max-readings', '7')
-    expect(await last.exited, last.log()).toBe(0)
+    await expectOrderlyEnd(last)
     const file = openMeterStore(join(folder, `run-${run}.db`))
     const timeline = JSON.parse(fromUtf8(file.note('timeline') ?? utf8('{}'))) as {
       anchorS: number
@@ -197,12 +203,12 @@ describe('fogmeter meter run', () => {
     const alone = start(config, '--max-readings', '11', '--stay')
     await expect.poll(() => alone.log(), { timeout: 20_000 }).toContain('source-ended')
     alone.child.kill('SIGTERM')
-    expect(await alone.exited, alone.log()).toBe(0)
+    await expectOrderlyEnd(alone)
     expect(fog.of(name)).toBeUndefined()
     const text = readFileSync(config, 'utf8').replace(`:${port}`, `:${fog.port}`)
     writeFileSync(config, text)
     const again = start(config, '--max-readings', '1')
-    expect(await again.exited, again.log()).toBe(0)
+    await expectOrderlyEnd(again)
     expect(readingsOf(fog.of(name), name)).toHaveLength(12)
   })
 
@@ -234,7 +240,7 @@ describe('fogmeter meter run', () => {
     expect(text).toContain('fogmeter_meter_items_total{kind="reading"} 6')
     expect(text).not.toContain(name)
     meter.child.kill('SIGTERM')
-    expect(await meter.exited, meter.log()).toBe(0)
+    await expectOrderlyEnd(meter)
   })
 
   test('a credential of another role is refused in plain words', async () => {

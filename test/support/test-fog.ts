@@ -30,7 +30,9 @@ export async function startTestFog(files: IdentityPaths): Promise<TestFog> {
   const waiting = new Set<() => void>()
   const { authorityKey, credential } = identity
   const responder = createResponder({
-    ...{ crypto: nodeCrypto, random: systemRandom, clock: systemClock },
+    crypto: nodeCrypto,
+    random: systemRandom,
+    clock: systemClock,
     own: { credential, key: nodeCrypto.signingKey(identity.signingSecret) },
     trust: createTrust({ crypto: nodeCrypto, authorityKey, now: () => null }),
     peerRole: 'meter',

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { nodeCrypto } from '#crypto-node'
 import type { OutboxItem } from '#delivery'
-import { CodedError } from '#errors'
+import { codeOf, CodedError } from '#errors'
 import { encodeDown, type Down } from '#messages'
 import { createModelFog } from '../support/model-fog.ts'
 import { createMeter, meterDefaults } from '#meter'
@@ -192,12 +192,12 @@ describe('blocks', () => {
   })
 })
 
-describe('registers', () => {
-  const registersOf = (meter: Meter) => {
-    const { importWh, exportWh } = meter.status()
-    return [importWh, exportWh]
-  }
+function registersOf(meter: Meter): number[] {
+  const { importWh, exportWh } = meter.status()
+  return [importWh, exportWh]
+}
 
+describe('registers', () => {
   test('power is integrated to the watt-second, both ways, across restarts', () => {
     const { meter, open } = setup()
     meter.measure(at(0, 999_999)) // nothing before it: no interval to count
@@ -345,11 +345,13 @@ function world(settings: Partial<MeterSettings>) {
     },
     moveUp(fate: number) {
       const payload = up.shift()
-      for (let i = 0; payload !== undefined && i < fate; i++) answer(fog.receive(payload))
+      if (payload === undefined) return
+      for (let i = 0; i < fate; i++) answer(fog.receive(payload))
     },
     moveDown(fate: number) {
       const payload = down.shift()
-      for (let i = 0; payload !== undefined && i < fate; i++) send(meter.onMessage(payload))
+      if (payload === undefined) return
+      for (let i = 0; i < fate; i++) send(meter.onMessage(payload))
     },
     commit: () => answer(fog.commit()),
     /** Carries everything to and fro until nothing is under way. */
@@ -499,7 +501,7 @@ test.each(['live', 'block'] as const)(
               accepted = [...accepted, m]
               timeS = m.timeS
             } catch (error) {
-              expect(error).toMatchObject({ code: 'sqlite/full' })
+              if (codeOf(error) !== 'sqlite/full') throw error
               w.box.repair()
             }
           } else if (step.do === 'up') w.moveUp(step.fate)
@@ -553,7 +555,7 @@ test('the checks catch a chain that was cut', () => {
   const { meter, box } = setup({ maxReadings: 1 })
   for (let i = 0; i < 3; i++) meter.measure(at(i * 10))
   const [first, , third] = blocksOf(box.disk().blocks)
-  expect(() => expectChained([first!, third!])).toThrow()
+  expect(() => expectChained([first!, third!])).toThrow(/equal/)
   expect(chain(nodeCrypto, third!.statement.previousChain, first!.readings[0]!)).not.toEqual(
     third!.statement.chain,
   )

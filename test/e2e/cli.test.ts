@@ -1,0 +1,302 @@
+import { execFile, spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { decodeCredential } from '#credential'
+import packageFile from '../../package.json' with { type: 'json' }
+
+const cli = join(import.meta.dirname, '../../apps/cli/main.ts')
+const shim = join(import.meta.dirname, '../../apps/cli/fogmeter.mjs')
+
+let folder: string
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'fogmeter-cli-'))
+  await fogmeter('authority', 'init')
+})
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+interface Outcome {
+  code: number
+  stdout: string
+  stderr: string
+}
+
+function started(command: string, args: readonly string[], env = {}): Promise<Outcome> {
+  return new Promise((resolve) => {
+    const options = { cwd: folder, env: { ...process.env, ...env } }
+    execFile(command, args, options, (error, stdout, stderr) => {
+      resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr })
+    })
+  })
+}
+
+/** One run of the command line as a process of its own. */
+function fogmeter(...args: string[]): Promise<Outcome> {
+  return started(process.execPath, [cli, ...args])
+}
+
+describe('help and usage', () => {
+  test('--version and --help go to stdout with 0', async () => {
+    expect(await fogmeter('--version')).toEqual({
+      code: 0,
+      stdout: `${packageFile.version}\n`,
+      stderr: '',
+    })
+    const help = await fogmeter('--help')
+    expect(help).toMatchObject({ code: 0, stderr: '' })
+    for (const word of [
+      'authority',
+      'enrol',
+      'revoke',
+      'broker',
+      'agent',
+      'cloud',
+      'meter',
+      'summary',
+      'status',
+      'completion',
+      'Exit codes',
+    ]) {
+      expect(help.stdout).toContain(word)
+    }
+  })
+
+  test.each([
+    ['nothing at all', [], 'Usage: fogmeter'],
+    ['a misspelt command', ['enrl'], '(Did you mean enrol?)'],
+    ['a role that is none', ['enrol', 'toaster', 'x'], 'Allowed choices are meter, fog, cloud'],
+    ['a missing option', ['meter', 'run'], "required option '--config <file>'"],
+    ['a number that is none', ['enrol', 'meter', 'x', '--days', '0'], 'whole number above 0'],
+    ['a name that is none', ['enrol', 'meter', '../x'], '(identity/bad-name)'],
+  ])('%s: exit code 2, on stderr only', async (_, args, words) => {
+    const outcome = await fogmeter(...args)
+    expect(outcome).toMatchObject({ code: 2, stdout: '' })
+    expect(outcome.stderr).toContain(words)
+  })
+
+  test('help needs no program: neither the logger nor SQLite nor the crypto is loaded', async () => {
+    const trace = await started(process.execPath, [cli, 'enrol', '--help'], { NODE_DEBUG: 'esm' })
+    expect(trace.stdout).toContain('Usage: fogmeter enrol')
+    expect(trace.stderr).toContain('/node_modules/commander/') // so the trace does show modules
+    for (const heavy of ['better_sqlite3', 'better-sqlite3', 'pino', '@noble']) {
+      expect(trace.stderr.includes(`/node_modules/${heavy}/`)).toBe(false)
+    }
+  })
+
+  test('colour only on a terminal, and never with NO_COLOR', async () => {
+    const plain = await fogmeter('revoke', 'nobody')
+    const forced = await started(process.execPath, [cli, 'revoke', 'nobody'], {
+      NO_COLOR: '1',
+      FORCE_COLOR: '',
+    })
+    expect(plain.stderr + forced.stderr).not.toContain('\u001b')
+  })
+})
+
+describe('authority, enrol, revoke', () => {
+  test('a device gets a key only its owner can read, and a credential for its role and group', async () => {
+    const { code, stdout } = await fogmeter(
+      'enrol',
+      'meter',
+      'kitchen',
+      '--group',
+      'house-7',
+      '--days',
+      '30',
+      '--json',
+    )
+    expect(code).toBe(0)
+    const paths = JSON.parse(stdout) as { key: string; credential: string; authority: string }
+    expect(statSync(join(folder, paths.key)).mode & 0o777).toBe(0o600)
+    const credential = decodeCredential(
+      new Uint8Array(readFileSync(join(folder, paths.credential))),
+    )
+    expect(credential).toMatchObject({ deviceId: 'kitchen', role: 'meter', group: 'house-7' })
+    expect(credential.notAfterS - credential.notBeforeS).toBeLessThan(31 * 86_400)
+  })
+
+  test('a second credential for a name needs --replace or another name', async () => {
+    await fogmeter('enrol', 'fog', 'roof')
+    const again = await fogmeter('enrol', 'fog', 'roof', '--out', 'elsewhere')
+    expect(again).toMatchObject({ code: 1, stdout: '' })
+    expect(again.stderr).toContain('(identity/already-enrolled)')
+    expect(existsSync(join(folder, 'elsewhere/roof.cwt'))).toBe(false)
+    expect(await fogmeter('enrol', 'fog', 'roof', '--out', 'elsewhere', '--replace')).toMatchObject(
+      { code: 0 },
+    )
+  })
+
+  test('revoke says what to copy where; a name nobody enrolled is exit code 3', async () => {
+    await fogmeter('enrol', 'meter', 'lost')
+    const revoked = await fogmeter('revoke', 'lost')
+    expect(revoked).toMatchObject({ code: 0, stderr: '' })
+    expect(revoked.stdout).toContain('revoked.cose')
+    expect(await fogmeter('revoke', 'never-was')).toMatchObject({ code: 3, stdout: '' })
+  })
+
+  test('an authority is never overwritten, and a missing one is said to be missing', async () => {
+    expect(await fogmeter('authority', 'init')).toMatchObject({ code: 1 })
+    const missing = await fogmeter('enrol', 'meter', 'x', '--authority', 'nowhere')
+    expect(missing.code).toBe(3)
+    expect(missing.stderr).toContain('nowhere')
+  })
+
+  test('a secret has no flag', async () => {
+    const helps = await Promise.all(
+      [['enrol'], ['authority', 'init'], ['meter', 'run'], ['agent', 'run']].map((command) =>
+        fogmeter(...command, '--help'),
+      ),
+    )
+    for (const { stdout } of helps)
+      expect(stdout).not.toMatch(/--\S*(secret|password|token|private)/)
+  })
+})
+
+const METER = `
+node = "fog-1"
+[broker]
+url = "mqtt://127.0.0.1:1"
+[identity]
+key = "{name}.key"
+credential = "{name}.cwt"
+authority = "authority.pub"
+[store]
+path = "meters.db"
+[source]
+kind = "sim"
+`
+
+const write = (name: string, text: string) => {
+  writeFileSync(join(folder, name), text)
+  return name
+}
+
+describe('config check and run', () => {
+  test('a right file is right, for one meter and for a fleet with one store', async () => {
+    const one = write('one.toml', METER)
+    const fleet = write('fleet.toml', `${METER}[fleet]\ncount = 3\n`)
+    for (const file of [one, fleet]) {
+      expect(await fogmeter('config', 'check', file, '--for', 'meter')).toEqual({
+        code: 0,
+        stdout: `${file}: right for the meter\n`,
+        stderr: '',
+      })
+    }
+  })
+
+  test.each([
+    ['a misspelt key', METER.replace('url =', 'ulr ='), 'broker.ulr'],
+    [
+      'a pipe for a fleet',
+      `${METER.replace('"sim"', '"stdin"')}[fleet]\ncount = 2\n`,
+      'one pipe feeds one meter',
+    ],
+    [
+      'one key for a fleet',
+      `${METER.replace('{name}.key', 'a.key')}[fleet]\ncount = 2\n`,
+      'identity.key',
+    ],
+    ['no TOML', 'node = ', 'line 1'],
+  ])('%s: exit code 2, naming it', async (name, text, words) => {
+    const file = write('wrong.toml', text)
+    const check = await fogmeter('config', 'check', file, '--for', 'meter')
+    expect([name, check.code, check.stdout]).toEqual([name, 2, ''])
+    expect(check.stderr).toContain(words)
+    const run = await fogmeter('meter', 'run', '--config', file)
+    expect([name, run.code]).toEqual([name, 2])
+    expect(run.stderr).toContain(words)
+  })
+
+  test('a file that is not there: exit code 3, and a source that is none: 2', async () => {
+    expect(await fogmeter('agent', 'run', '--config', 'none.toml')).toMatchObject({ code: 3 })
+    const file = write('source.toml', METER)
+    for (const source of ['csv', 'sim:3', 'usb']) {
+      const outcome = await fogmeter('meter', 'run', '--config', file, '--source', source)
+      expect(outcome.code).toBe(2)
+      expect(outcome.stderr).toContain('write --source sim')
+    }
+  })
+
+  test('keys that are not there: exit code 1, and the log says what to do', async () => {
+    const file = write('nokeys.toml', METER)
+    const { code, stderr } = await fogmeter('meter', 'run', '--config', file)
+    expect(code).toBe(1)
+    expect(stderr).toContain('identity/missing')
+  })
+})
+
+const completions = async (...words: string[]) =>
+  (await fogmeter('complete', '--', ...words)).stdout.split('\n').map((line) => line.split('\t')[0])
+
+describe('completion', () => {
+  test.each(['bash', 'zsh', 'fish'])('a script for %s', async (shell) => {
+    const { code, stdout } = await fogmeter('completion', shell)
+    expect(code).toBe(0)
+    expect(stdout).toContain('fogmeter')
+    expect(stdout.length).toBeGreaterThan(200)
+  })
+
+  test('bash accepts its script', async () => {
+    const { stdout } = await fogmeter('completion', 'bash')
+    const check = spawnSync('bash', ['-n'], { input: stdout })
+    expect([check.status, check.stderr.toString()]).toEqual([0, ''])
+  })
+
+  test('completes commands, sub-commands and choices', async () => {
+    expect(await completions('')).toEqual(
+      expect.arrayContaining(['enrol', 'meter', 'summary', 'completion']),
+    )
+    expect(await completions('meter', '')).toEqual(expect.arrayContaining(['run', 'list']))
+    expect(await completions('enrol', '')).toEqual(
+      expect.arrayContaining(['meter', 'fog', 'cloud']),
+    )
+    expect(await completions('config', 'check', '--')).toContain('--for')
+  })
+})
+
+describe('started under another Node', () => {
+  test('the shim runs in place under this one', async () => {
+    expect(await started(process.execPath, [shim, '--version'])).toMatchObject({
+      code: 0,
+      stdout: `${packageFile.version}\n`,
+    })
+    expect(await started(process.execPath, [shim, 'enrl'])).toMatchObject({ code: 2 })
+  })
+
+  const old = oldNode()
+  test.skipIf(old === null)(
+    'an older Node hands over to the bundled one, exit code and signals too',
+    async () => {
+      const outcome = await started(old ?? '', [shim, '--version'])
+      expect(outcome).toEqual({ code: 0, stdout: `${packageFile.version}\n`, stderr: '' })
+      expect(await started(old ?? '', [shim, 'revoke', 'nobody-at-all'])).toMatchObject({ code: 3 })
+
+      await fogmeter('enrol', 'meter', 'm', '--out', '.')
+      writeFileSync(join(folder, 'm.toml'), METER.replaceAll('{name}', 'm'))
+      const child = spawn(old ?? '', [shim, 'meter', 'run', '--config', 'm.toml'], { cwd: folder })
+      for await (const chunk of child.stderr) if (String(chunk).includes('"started"')) break
+      child.kill('SIGTERM')
+      expect(await once(child, 'exit')).toEqual([0, null])
+    },
+  )
+
+  test.skipIf(old === null)('without the bundled one it says what to do', async () => {
+    const lonely = join(folder, 'lonely.mjs')
+    writeFileSync(lonely, readFileSync(shim))
+    const outcome = await started(old ?? '', [lonely, '--version'])
+    expect(outcome).toMatchObject({ code: 1, stdout: '' })
+    expect(outcome.stderr).toContain('npm ci')
+  })
+})
+
+/** A Node of this machine that cannot run TypeScript, or null. */
+function oldNode(): string | null {
+  for (const path of ['/usr/bin/node', '/usr/local/bin/node']) {
+    if (!existsSync(path)) continue
+    const version = spawnSync(path, ['--version']).stdout.toString()
+    if (Number(/^v(\d+)/.exec(version)?.[1] ?? 99) < 22) return path
+  }
+  return null
+}
