@@ -1,21 +1,11 @@
-import { equal } from '#bytes'
 import type { Credential } from '#credential'
-import { errorMessageFor, suite4, type Exporter } from '#edhoc'
-import { codeOf, CodedError } from '#errors'
+import { suite4 } from '#edhoc'
+import { codeOf } from '#errors'
 import { deriveRecordPair } from '#record'
-import { answerMessage1, answerMessage3, type Acceptor } from './accept.ts'
-import { PerKeyLimit, TokenBucket } from './bucket.ts'
+import { PerKeyLimit } from './bucket.ts'
 import { Epochs } from './epochs.ts'
-import { refusalIn } from './failures.ts'
-import {
-  epochOfIdentifier,
-  handshakeFrame,
-  parseFrame,
-  peekIdentifier,
-  responderIdentifier,
-  unknownSessionFrame,
-} from './frames.ts'
-import { HalfOpenTable, type HalfOpen } from './half-open.ts'
+import { parseFrame, unknownSessionFrame } from './frames.ts'
+import { Handshakes, type Reply } from './handshakes.ts'
 import { channelLimits } from './limits.ts'
 import { ownCredential } from './peers.ts'
 import { SessionTable, type Session } from './sessions.ts'
@@ -28,9 +18,6 @@ import type {
   ResponderOutput,
 } from './types.ts'
 
-/** A channel may begin a fresh handshake this often; repeated messages do not count. */
-const FRESH_HANDSHAKE_MS = 1_000
-
 /** The side that is connected to: a fog node for its meters, the cloud for its fog nodes. */
 export function createResponder(options: ResponderOptions): Responder {
   return new ResponderChannels(options)
@@ -39,45 +26,42 @@ export function createResponder(options: ResponderOptions): Responder {
 class ResponderChannels implements Responder {
   readonly #options: ResponderOptions
   readonly #limits: ChannelLimits
-  readonly #acceptor: Acceptor
   readonly #sessions = new SessionTable()
-  readonly #halfOpen: HalfOpenTable
-  readonly #bucket: TokenBucket
+  readonly #handshakes: Handshakes
   readonly #hints: PerKeyLimit
-  readonly #refusedHandshakes = new Tally()
   readonly #refusedRecords = new Tally()
-  #handshakes = 0
-  #limited = 0
-  #opened = 0
-  #unknown = 0
-  #alarms = 0
+  readonly #counts = { handshakes: 0, opened: 0, unknownSession: 0, alarms: 0 }
 
   constructor(options: ResponderOptions) {
     const limits = channelLimits(options.limits)
-    this.#options = options
-    this.#limits = limits
-    this.#acceptor = {
+    const acceptor = {
       deps: options,
       suite: options.suite ?? suite4(options.crypto),
       own: ownCredential(options.own),
       rule: { role: options.peerRole, group: options.group, deviceId: null },
     }
-    this.#halfOpen = new HalfOpenTable(limits.halfOpen)
-    this.#bucket = new TokenBucket(limits.burst, limits.perSecond, this.#now())
+    this.#options = options
+    this.#limits = limits
+    this.#handshakes = new Handshakes(acceptor, limits)
     this.#hints = new PerKeyLimit(limits.retransmitMs, limits.unknownChannels)
   }
 
   receive(cid: string, bytes: Uint8Array): ResponderOutput[] {
+    const session = this.#sessions.get(cid)
     const frame = parseFrame(bytes)
     switch (frame.kind) {
       case 'record':
-        return this.#record(cid, bytes)
+        return session === undefined ? this.#unknownSession(cid) : this.#record(session, bytes)
       case 'message1':
-        return this.#message1(cid, frame.body)
+        return this.#act(cid, session, this.#handshakes.message1(cid, frame.body, session))
       case 'handshake':
-        return this.#message3(cid, frame.id, frame.body)
+        return this.#act(
+          cid,
+          session,
+          this.#handshakes.message3(cid, frame.id, frame.body, session),
+        )
       case 'error':
-        return this.#error(cid, frame.id, frame.body)
+        return this.#act(cid, session, this.#handshakes.error(cid, frame.id, frame.body))
       default:
         this.#refusedRecords.add('malformed')
         return []
@@ -96,7 +80,7 @@ class ResponderChannels implements Responder {
 
   tick(): ResponderOutput[] {
     const now = this.#now()
-    this.#halfOpen.expire(now - this.#limits.giveUpMs)
+    this.#handshakes.expire(now - this.#limits.giveUpMs)
     const over: Session[] = []
     for (const session of this.#sessions.all()) {
       session.epochs.expire(now)
@@ -136,15 +120,12 @@ class ResponderChannels implements Responder {
 
   counters(): ResponderCounters {
     return {
+      ...this.#counts,
       sessions: this.#sessions.size,
-      halfOpen: this.#halfOpen.size,
-      handshakes: this.#handshakes,
-      handshakesRefused: this.#refusedHandshakes.toRecord(),
-      handshakesLimited: this.#limited,
-      opened: this.#opened,
+      halfOpen: this.#handshakes.halfOpen,
+      handshakesRefused: this.#handshakes.refused(),
+      handshakesLimited: this.#handshakes.limited,
       refused: this.#refusedRecords.toRecord(),
-      unknownSession: this.#unknown,
-      alarms: this.#alarms,
     }
   }
 
@@ -152,113 +133,71 @@ class ResponderChannels implements Responder {
     return this.#options.clock.monotonic()
   }
 
-  #record(cid: string, bytes: Uint8Array): ResponderOutput[] {
-    const session = this.#sessions.get(cid)
-    if (session === undefined) return this.#unknownSession(cid)
-    const opened = session.epochs.open(bytes, this.#now())
+  #record(session: Session, bytes: Uint8Array): ResponderOutput[] {
+    const { cid, peer, epochs } = session
+    const opened = epochs.open(bytes, this.#now())
     if ('plaintext' in opened) {
-      this.#opened += 1
-      if (session.finished !== null && session.epochs.newest?.confirmed) session.finished = null
-      return [{ type: 'message', cid, peer: session.peer, payload: opened.plaintext }]
+      this.#counts.opened += 1
+      if (session.finished !== null && epochs.newest?.confirmed) session.finished = null
+      return [{ type: 'message', cid, peer, payload: opened.plaintext }]
     }
     this.#refusedRecords.add(opened.refused)
-    return this.#refusedRecord(session, opened.refused)
-  }
-
-  #refusedRecord(session: Session, reason: string): ResponderOutput[] {
-    if (session.epochs.drop) return this.#end(session, 'channel/too-many-failures')
-    if (session.epochs.alarm && !session.alarmed) {
+    if (epochs.drop) return this.#end(session, 'channel/too-many-failures')
+    if (epochs.alarm && !session.alarmed) {
       session.alarmed = true
-      this.#alarms += 1
+      this.#counts.alarms += 1
     }
     // Keys we do not have: the same news for the initiator as a session we do not have.
-    return reason === 'unknown-epoch' ? this.#unknownSession(session.cid) : []
+    return opened.refused === 'unknown-epoch' ? this.#unknownSession(cid) : []
   }
 
-  #message1(cid: string, message1: Uint8Array): ResponderOutput[] {
-    const session = this.#sessions.get(cid)
-    if (session?.finished && equal(session.finished.message1, message1)) return []
-    const known = this.#halfOpen.byMessage1(cid, message1)
-    if (known !== undefined) return [{ type: 'frame', cid, bytes: known.frame2 }]
-    const cI = peekIdentifier(message1)
-    if (cI === null) return this.#ignore('channel/malformed')
-    const epoch = epochOfIdentifier(cI)
-    if (session !== undefined && !mayFollow(session, epoch)) return this.#ignore('channel/stale')
-    if (!this.#mayBegin(cid, session)) {
-      this.#limited += 1
-      return []
-    }
-    try {
-      const cR = this.#freeIdentifier(cid, cI, session)
-      const offer = { cid, cI, cR, epoch, message1, nowMs: this.#now() }
-      const half = answerMessage1(this.#acceptor, offer)
-      this.#halfOpen.add(half)
-      return [{ type: 'frame', cid, bytes: half.frame2 }]
-    } catch (error) {
-      return this.#refuse(cid, cI, error)
+  #act(cid: string, session: Session | undefined, reply: Reply): ResponderOutput[] {
+    switch (reply.type) {
+      case 'ignored':
+        return []
+      case 'unknown':
+        return this.#unknownSession(cid)
+      case 'frame':
+        return [{ type: 'frame', cid, bytes: reply.bytes }]
+      case 'accepted':
+        return this.#accepted(cid, session, reply)
+      default: {
+        const answer: ResponderOutput[] =
+          reply.bytes === null ? [] : [{ type: 'frame', cid, bytes: reply.bytes }]
+        // A rekeying that failed leaves the session as it is: nothing has closed.
+        if (session !== undefined) return answer
+        return [...answer, { type: 'closed', cid, peer: null, code: reply.code }]
+      }
     }
   }
 
-  #message3(cid: string, cR: number, message3: Uint8Array): ResponderOutput[] {
-    const session = this.#sessions.get(cid)
-    const done = session?.finished
-    if (done && done.cR === cR && equal(done.message3, message3)) {
-      return [{ type: 'frame', cid, bytes: done.frame4 }]
-    }
-    const half = this.#halfOpen.byIdentifier(cid, cR)
-    if (half === undefined) return session === undefined ? this.#unknownSession(cid) : []
-    this.#halfOpen.delete(half)
-    try {
-      const accepted = answerMessage3(this.#acceptor, half, message3, (peer) => {
-        requireSameDevice(session, peer)
-      })
-      const { peer, exporter, frame4 } = accepted
-      const finished = { cR, message1: half.message1, message3: message3.slice(), frame4 }
-      const opened = this.#install(half, peer, exporter, finished)
-      return [{ type: 'frame', cid, bytes: frame4 }, ...opened]
-    } catch (error) {
-      const closed = { type: 'closed', cid, peer: null, code: codeOf(error) } as const
-      return [...this.#refuse(cid, half.cI, error), closed]
-    }
-  }
-
-  #error(cid: string, cR: number, body: Uint8Array): ResponderOutput[] {
-    const half = this.#halfOpen.byIdentifier(cid, cR)
-    const code = refusalIn(body)?.code
-    if (half === undefined || code === undefined) return []
-    this.#halfOpen.delete(half)
-    this.#refusedHandshakes.add(code)
-    return [{ type: 'closed', cid, peer: null, code }]
-  }
-
-  #install(
-    half: HalfOpen,
-    peer: Credential,
-    exporter: Exporter,
-    finished: NonNullable<Session['finished']>,
+  #accepted(
+    cid: string,
+    before: Session | undefined,
+    { peer, epoch, exporter, finished }: Reply & { type: 'accepted' },
   ): ResponderOutput[] {
-    const { cid, epoch } = half
     const now = this.#now()
     const limits = this.#limits
     const where = { role: 'responder', channelId: cid, epoch, monoMs: now, limits } as const
     const keys = deriveRecordPair(exporter, this.#options.crypto, where)
-    const before = this.#sessions.get(cid)
-    const session = before ?? {
-      cid,
-      peer,
-      epochs: new Epochs(this.#limits.oldEpochMs),
-      finished,
-      handshakeAtMs: now,
-      alarmed: false,
-    }
+    const session = before ?? this.#newSession(cid, peer)
+    session.epochs.install(epoch, keys, false, now)
     session.peer = peer
     session.finished = finished
     session.handshakeAtMs = now
-    session.epochs.install(epoch, keys, false, now)
+    this.#counts.handshakes += 1
+    return [
+      { type: 'frame', cid, bytes: finished.frame4 },
+      { type: 'open', cid, peer, epoch, rekey: before !== undefined },
+      ...this.#crowdedOut(peer.deviceId),
+    ]
+  }
+
+  #newSession(cid: string, peer: Credential): Session {
+    const epochs = new Epochs(this.#limits.oldEpochMs)
+    const session = { cid, peer, epochs, finished: null, handshakeAtMs: 0, alarmed: false }
     this.#sessions.add(session)
-    this.#handshakes += 1
-    const opened = { type: 'open', cid, peer, epoch, rekey: before !== undefined } as const
-    return [opened, ...this.#crowdedOut(peer.deviceId)]
+    return session
   }
 
   #crowdedOut(deviceId: string): ResponderOutput[] {
@@ -267,61 +206,16 @@ class ResponderChannels implements Responder {
     return channels.slice(0, surplus).flatMap((cid) => this.drop(cid, 'channel/superseded'))
   }
 
-  /**
-   * Signing an answer costs about a hundred times an opened record, so fresh handshakes are
-   * rationed. A channel with a session pays from its own allowance: a flood cannot stop its rekey.
-   */
-  #mayBegin(cid: string, session: Session | undefined): boolean {
-    const now = this.#now()
-    const recent = now - FRESH_HANDSHAKE_MS
-    if (this.#halfOpen.of(cid).some((half) => half.startedAtMs > recent)) return false
-    if (session !== undefined) return session.handshakeAtMs <= recent
-    return this.#bucket.take(now)
-  }
-
-  #freeIdentifier(cid: string, cI: number, session: Session | undefined): number {
-    const taken = [cI, ...this.#halfOpen.of(cid).map((half) => half.cR)]
-    if (session?.finished) taken.push(session.finished.cR)
-    return responderIdentifier(this.#options.random(1)[0] ?? 0, taken)
-  }
-
   #unknownSession(cid: string): ResponderOutput[] {
     if (!this.#hints.take(cid, this.#now())) return []
-    this.#unknown += 1
+    this.#counts.unknownSession += 1
     return [{ type: 'frame', cid, bytes: unknownSessionFrame() }]
-  }
-
-  #ignore(code: string): ResponderOutput[] {
-    this.#refusedHandshakes.add(code)
-    return []
-  }
-
-  #refuse(cid: string, cI: number, error: unknown): ResponderOutput[] {
-    this.#refusedHandshakes.add(codeOf(error))
-    const answer = errorMessageFor(error, [this.#acceptor.suite.id])
-    return [{ type: 'frame', cid, bytes: handshakeFrame(cI, answer) }]
   }
 
   #end(session: Session, code: string): ResponderOutput[] {
     this.#sessions.delete(session)
-    this.#halfOpen.deleteChannel(session.cid)
+    this.#handshakes.forget(session.cid)
     session.epochs.clear()
     return [{ type: 'closed', cid: session.cid, peer: session.peer, code }]
   }
-}
-
-/**
- * The next handshake of a living session makes the next epoch; or the newest one again, when the
- * initiator never got message_4. Anything else is a replay of an earlier handshake.
- */
-function mayFollow(session: Session, epoch: number): boolean {
-  const newest = session.epochs.newest
-  if (newest === undefined) return true
-  return epoch === ((newest.number + 1) & 3) || (epoch === newest.number && !newest.confirmed)
-}
-
-/** A channel stays with the device that opened it; only its keys, and its credential, may be renewed. */
-function requireSameDevice(session: Session | undefined, peer: Credential): void {
-  if (session === undefined || session.peer.deviceId === peer.deviceId) return
-  throw new CodedError('channel/other-device', 'this channel belongs to another device')
 }

@@ -144,7 +144,7 @@ export type ResponderOutput =
       readonly peer: Credential
       readonly payload: Uint8Array
     }
-  /** The session (or, with peer null, a handshake) on this channel ended. */
+  /** Nothing is left on this channel: its session ended or, with peer null, its first handshake failed. */
   | {
       readonly type: 'closed'
       readonly cid: string

@@ -5,6 +5,8 @@ import type { LinkOptions } from './types.ts'
 
 const KEEPALIVE_SECONDS = 60
 const CONNECT_TIMEOUT_MS = 10_000
+/** How long a DISCONNECT may take to be answered by the end of the stream. */
+const GOODBYE_MS = 1_000
 /** Above this many bytes waiting in the socket, nothing more is accepted from the caller. */
 const WRITE_LIMIT = 1_048_576
 
@@ -41,7 +43,7 @@ export function openConnection(options: ConnectionOptions, events: ConnectionEve
   const client = new MqttClient(() => openStream(address, ca), clientOptions(options))
   let state: 'opening' | 'up' | 'down' = 'opening'
   let reason = 'the broker closed the connection'
-  const timer = setTimeout(
+  let timer = setTimeout(
     () => abort(new Error('no answer from the broker')),
     options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
   )
@@ -86,8 +88,12 @@ export function openConnection(options: ConnectionOptions, events: ConnectionEve
     },
     close() {
       reason = 'closed'
-      if (client.connected) client.end()
-      else client.stream.destroy()
+      if (!client.connected) client.stream.destroy()
+      else if (!client.disconnecting) {
+        client.end()
+        // A peer that does not hang up, or packets held back here, must not keep us.
+        timer = setTimeout(() => client.stream.destroy(), GOODBYE_MS)
+      }
       return closed
     },
   }

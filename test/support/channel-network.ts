@@ -40,8 +40,14 @@ export interface Ledger {
  */
 export class Simulation {
   readonly ledger: Ledger = {
-    ...{ sentUp: [], sentDown: [], gotUp: [], gotDown: [], violations: [] },
-    ...{ opens: 0, rekeys: 0, closes: 0 },
+    sentUp: [],
+    sentDown: [],
+    gotUp: [],
+    gotDown: [],
+    violations: [],
+    opens: 0,
+    rekeys: 0,
+    closes: 0,
   }
   readonly #world: World
   readonly #limits: Partial<ChannelLimits>

@@ -262,7 +262,10 @@ describe('what goes wrong and heals', () => {
     const trust = thief.trust(clock)
     const responder = createResponder({
       ...common,
-      ...{ own: thiefFog, trust, peerRole: 'meter', group: 'default' },
+      own: thiefFog,
+      trust,
+      peerRole: 'meter',
+      group: 'default',
     })
     const { link, events: atFog } = await startFog(url, responder)
     const meter = startMeter(stolen, url, { trust: new TestAuthority(9).trust(clock) })
@@ -338,7 +341,10 @@ describe('the responder side under load', () => {
     const got: string[] = []
     let release: (() => void) | null = null
     const link = runResponder({
-      ...{ url, node: 'fog-1', responder, backoff },
+      url,
+      node: 'fog-1',
+      responder,
+      backoff,
       onUp: () => up.add(undefined),
       onMessage: (_cid, _peer, payload) => {
         got.push(fromUtf8(payload))
@@ -360,6 +366,28 @@ describe('the responder side under load', () => {
     ;(release as unknown as () => void)()
     await idle.find((count) => count === 1001)
     expect(got).toEqual([...Array.from({ length: 1000 }, (_, i) => `${i}`), 'last'])
+  })
+
+  test('closing does not wait for a receiver that never finishes', async () => {
+    const { port } = await broker()
+    const url = `mqtt://127.0.0.1:${port}`
+    const held = new Happenings<void>()
+    const link = runResponder({
+      url,
+      node: 'fog-1',
+      responder: newResponder(),
+      backoff,
+      onMessage: () => {
+        held.add(undefined)
+        return new Promise<void>(() => undefined)
+      },
+    })
+    const { link: meter, events } = startMeter(authority.enrol('meter-1', 'meter'), url)
+    await events.find((event) => event === 'open fog-1')
+    for (let i = 0; i < 100; i++) meter.send(utf8('x'))
+    await held.next()
+    await link.close()
+    expect(link.up).toBe(false)
   })
 
   test('a thousand messages of fifty meters arrive, each once, with their sender', async () => {
