@@ -3,9 +3,8 @@
  * made them durable, and never get stuck behind one that is refused. No input or output of its own.
  */
 export { createSender } from './sender.ts'
-export type { Sender, SenderOptions } from './sender.ts'
+export type { Sender } from './sender.ts'
 export { packItems } from './pack.ts'
-export type { PackOptions } from './pack.ts'
 export type {
   DeliveryCounters,
   DeliveryEvent,

@@ -3,13 +3,6 @@
  * blocks wait in the store until the fog node holds them. Portable; see README.md.
  */
 export { createMeter } from './meter.ts'
-export type { Meter, MeterOptions } from './meter.ts'
+export type { Meter } from './meter.ts'
 export { meterDefaults } from './settings.ts'
-export type {
-  Measurement,
-  MeterEvent,
-  MeterSettings,
-  MeterStatus,
-  MeterStore,
-  RegisterEvent,
-} from './types.ts'
+export type { Measurement, MeterEvent, MeterSettings, MeterStatus, MeterStore } from './types.ts'

@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
 import * as fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { nodeCrypto } from '#crypto-node'
@@ -198,14 +199,12 @@ function checkBlocks(file: MeterStoreFile): number {
   return numbers.length
 }
 
+const writer = fileURLToPath(import.meta.resolve('../support/meter-writer.ts'))
+
 test('SIGKILL: every number a process reported as stored is there, and the chain verifies', async () => {
-  const child = spawn(
-    process.execPath,
-    [join(import.meta.dirname, '../support/meter-writer.ts'), path],
-    {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    },
-  )
+  const child = spawn(process.execPath, [writer, path], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
   let reported = 0
   for await (const line of createInterface({ input: child.stdout })) {
     reported = Number(line)
