@@ -6,11 +6,7 @@ export type {
   Identity,
   Initiator,
   InitiatorCounters,
-  InitiatorOptions,
-  InitiatorState,
   Output,
   Responder,
-  ResponderCounters,
-  ResponderOptions,
   ResponderOutput,
 } from './types.ts'

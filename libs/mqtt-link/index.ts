@@ -4,8 +4,6 @@ export type {
   InitiatorLink,
   InitiatorLinkOptions,
   LinkLog,
-  LinkOptions,
   ResponderLink,
-  ResponderLinkOptions,
   Target,
 } from './types.ts'
