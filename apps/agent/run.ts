@@ -60,7 +60,8 @@ export async function runAgent(
     registry: metrics.registry,
     health: () => node.health(),
   })
-  log.info({ event: 'listening', node: identity.deviceId }, 'agent is ready')
+  const where = { node: identity.deviceId, metricsPort: server.port }
+  log.info({ event: 'listening', ...where }, 'agent is ready')
   return {
     metricsPort: server.port,
     status: `serving meters as ${identity.deviceId}`,

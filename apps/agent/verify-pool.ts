@@ -9,6 +9,8 @@ export interface VerifyPool extends Verifier {
   waiting(): number
   /** Workers that ended by themselves and were replaced. */
   replaced(): number
+  /** Ends one thread as a crash would, for tests of what happens then. */
+  crashOne(): Promise<unknown>
   close(): Promise<void>
 }
 
@@ -111,6 +113,7 @@ export function startVerifyPool(workers: number, onCrash: (error: unknown) => vo
     },
     waiting: () => queue.length + inWork,
     replaced: () => replaced,
+    crashOne: () => Promise.all([...threads].slice(0, 1).map(({ worker }) => worker.terminate())),
     async close() {
       closed = true
       for (const job of queue.splice(0)) job.reject(gone())
