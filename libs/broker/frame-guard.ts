@@ -80,6 +80,7 @@ export class FrameGuard {
 
   /** How long to leave this connection unread, in ms; 0 when it is within its rates. */
   get waitMs(): number {
+    if (!this.#rules.has('packet-rate')) return 0
     const { packetsPerSecond, bytesPerSecond } = this.#limits
     const packetDebt = -this.#packetCredit / packetsPerSecond
     const byteDebt = -this.#byteCredit / bytesPerSecond
