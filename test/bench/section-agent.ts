@@ -1,0 +1,147 @@
+/** The agent with its broker, as processes, under meters that send as fast as receipts come. */
+import { join } from 'node:path'
+import { nodeCrypto } from '#crypto-node'
+import { loadExcerpt } from '#household'
+import { signStatement, statementToSign } from '#reading'
+import { atLeast, median, type Figure, type Run } from './figures.ts'
+import { blockReadings, MeterSource, modes, type Mode } from './meter-source.ts'
+import { personOf } from './people.ts'
+import { cpuUsOf, ownCpuUs } from './proc.ts'
+import { startFogNode, type FogNode } from './programs.ts'
+import { startWorker, type Worker } from './worker.ts'
+
+export const modeNames: Record<Mode, string> = {
+  each: 'each reading signed',
+  live: 'live, signature every 16',
+  block: 'reports of 16',
+}
+
+/** At least this much of (or this many times) what one core verifies when it does nothing else. */
+const goals: Record<Mode, number> = { each: 0.75, live: 4, block: 8 }
+
+/** Blocks a meter sends before it waits for a receipt; together they stay below the agent's limit. */
+const windows: Record<Mode, number> = { each: 16, live: 4, block: 8 }
+const meters = 200
+/** Blocks per meter and round: about a second of work. */
+const blocks: Record<Mode, number> = { each: 40, live: 10, block: 20 }
+
+interface Sample {
+  /** µs of the agent's CPU, all its threads, per reading. */
+  agentUs: number
+  brokerUs: number
+  perSecond: number
+}
+
+export async function agentSection(run: Run): Promise<Figure[]> {
+  const { profile } = run
+  const fog = await startFogNode({ dir: join(run.dir, 'agent'), agent: {}, profile })
+  const fleet = startWorker('fleet')
+  try {
+    await fleet.ask('connect', { port: fog.port, meters, intervalS: 1 })
+    const samples = await rounds(run, fog, fleet)
+    return figures(samples)
+  } finally {
+    await fleet.stop()
+    await fog.stop()
+  }
+}
+
+interface Samples {
+  verifyUs: number[]
+  modes: Record<Mode, Sample[]>
+}
+
+async function rounds(run: Run, fog: FogNode, fleet: Worker): Promise<Samples> {
+  const verify = await verifier()
+  const samples: Samples = { verifyUs: [], modes: { each: [], live: [], block: [] } }
+  const scale = run.quick ? 0.25 : 1
+  // The first round warms up compilers and caches, and is not counted.
+  for (let round = 0; round <= run.rounds; round++) {
+    run.say(round === 0 ? 'warming up' : `round ${round} of ${run.rounds}`)
+    const verifyUs = verify()
+    if (round > 0) samples.verifyUs.push(verifyUs)
+    for (const mode of modes) {
+      const count = Math.max(1, Math.round(blocks[mode] * scale))
+      const sample = await measure(fog, fleet, mode, count)
+      if (round > 0) samples.modes[mode].push(sample)
+    }
+  }
+  return samples
+}
+
+async function measure(
+  { agent, broker }: FogNode,
+  fleet: Worker,
+  mode: Mode,
+  blocksPerMeter: number,
+): Promise<Sample> {
+  if (agent === null) throw new Error('a fog node without agent')
+  await fleet.ask('prepare', { mode, blocksPerMeter })
+  const readingsBefore = await agent.metric('fogmeter_agent_readings_total')
+  const [agentBefore, brokerBefore] = [cpuUsOf(agent.pid), cpuUsOf(broker.pid)]
+  const { ms } = await fleet.ask<{ ms: number }>('run', windows[mode])
+  const [agentAfter, brokerAfter] = [cpuUsOf(agent.pid), cpuUsOf(broker.pid)]
+  const readings = (await agent.metric('fogmeter_agent_readings_total')) - readingsBefore
+  const sent = meters * blocksPerMeter * blockReadings(mode)
+  if (readings !== sent) throw new Error(`${sent} readings were sent, ${readings} committed`)
+  return {
+    agentUs: (agentAfter - agentBefore) / readings,
+    brokerUs: (brokerAfter - brokerBefore) / readings,
+    perSecond: (readings / ms) * 1_000,
+  }
+}
+
+/** Measures node:crypto's Ed25519 with a prepared key and nothing around it, µs of CPU per check. */
+export async function verifier(): Promise<() => number> {
+  const days = await loadExcerpt()
+  const own = personOf('meter-0001', 'meter')
+  const { block } = new MeterSource(own, days, { house: 0, intervalS: 1 }).block('block')
+  const message = statementToSign(block.statement)
+  const signature = signStatement(own.key, block.statement)
+  const key = nodeCrypto.verifyKey(own.key.publicKey)
+  return () => {
+    const count = 2_000
+    const before = ownCpuUs()
+    for (let i = 0; i < count; i++) if (!key.verify(message, signature)) throw new Error('bad')
+    return (ownCpuUs() - before) / count
+  }
+}
+
+function figures({ verifyUs, modes: byMode }: Samples): Figure[] {
+  const section = 'agent'
+  const bare = median(verifyUs)
+  const result: Figure[] = [
+    { section, what: 'bare Ed25519 verify, one core', median: bare, unit: 'µs CPU' },
+  ]
+  for (const mode of modes) {
+    const name = modeNames[mode]
+    const samples = byMode[mode]
+    const agentUs = median(samples.map((sample) => sample.agentUs))
+    // Against the verify of the same round: both saw the same machine.
+    const ratios = samples.map((sample, round) => (verifyUs[round] ?? bare) / sample.agentUs)
+    const perSecond = median(samples.map((sample) => sample.perSecond))
+    result.push(
+      {
+        section,
+        what: `agent's CPU per reading, ${name}`,
+        median: agentUs,
+        unit: 'µs CPU',
+        ratio: { value: median(ratios), of: 'bare verify rate' },
+        goal: atLeast(goals[mode]),
+      },
+      {
+        section,
+        what: `broker's CPU per reading, ${name}`,
+        median: median(samples.map((sample) => sample.brokerUs)),
+        unit: 'µs CPU',
+      },
+      {
+        section,
+        what: `readings, ${name} (meters, broker and agent share the cores)`,
+        median: perSecond,
+        unit: '/s',
+      },
+    )
+  }
+  return result
+}
