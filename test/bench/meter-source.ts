@@ -18,7 +18,7 @@ import {
  */
 export type Mode = 'each' | 'live' | 'block'
 
-export const modes: readonly Mode[] = ['each']
+export const modes: readonly Mode[] = ['each', 'live', 'block']
 export const blockReadings = (mode: Mode): number => (mode === 'each' ? 1 : 16)
 
 /** One message ready to seal. */
