@@ -18,7 +18,7 @@ export async function runBroker(
   config: BrokerConfig,
 ): Promise<RunningService> {
   // A young generation that stays small: nearly everything here lives for one message. It halves what
-  // an idle connection costs in resident memory (test/attack/broker-memory.ts measures it).
+  // an idle connection costs in resident memory (test/attack/broker-memory.test.ts measures it).
   setFlagsFromString('--semi-space-growth-factor=1')
   const { log } = context
   const { node, listen, limits, local } = config

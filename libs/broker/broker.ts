@@ -12,7 +12,7 @@ import {
   type DoorKeeper,
 } from './doors.ts'
 import { createEngine, type EngineHost } from './engine.ts'
-import { FrameGuard, type GuardLimits } from './frame-guard.ts'
+import { FrameGuard, NO_RATE, type GuardLimits } from './frame-guard.ts'
 import { defaultLimits, LOCAL_PACKET_BYTES, type BrokerLimits } from './limits.ts'
 import { Refusals, type Reason } from './refusals.ts'
 import { allRules, type Rules } from './rules.ts'
@@ -203,8 +203,8 @@ class KeylessBroker implements Broker, EngineHost, DoorKeeper, Inspector {
 
   #localLimits(): GuardLimits {
     const { connectBytes } = this.limits
-    const unlimited = { packetsPerSecond: Infinity, bytesPerSecond: Infinity }
-    return { connectBytes, packetBytes: LOCAL_PACKET_BYTES, ...unlimited }
+    const rates = { packetsPerSecond: NO_RATE, bytesPerSecond: NO_RATE }
+    return { connectBytes, packetBytes: LOCAL_PACKET_BYTES, ...rates }
   }
 
   #control(channel: string, word: string): void {

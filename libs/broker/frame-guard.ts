@@ -1,6 +1,9 @@
 import type { Rules } from './rules.ts'
 
-/** What a frame guard enforces; `Infinity` switches a rate off. */
+/** As a rate: none to speak of. Finite, because ∞ − ∞ is no number to keep account in. */
+export const NO_RATE = Number.MAX_SAFE_INTEGER
+
+/** What a frame guard enforces. */
 export interface GuardLimits {
   connectBytes: number
   packetBytes: number

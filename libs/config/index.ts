@@ -12,4 +12,3 @@ export {
 } from './schemas.ts'
 export { expandMeters, type MeterInstance } from './fleet.ts'
 export { allKeys, type TableSchema } from './schema-tree.ts'
-export type { Address, Listener } from './leaf.ts'
