@@ -1,31 +1,39 @@
-import { decode, encode } from '#cbor'
 import { CodedError } from '#errors'
 import type { BlockRow } from '#fog'
 
-/** Largest group ever read back: 512 blocks of 64 readings are below it. */
-const largest = 4 * 2 ** 20
+/** Meter id and length of the body, four bytes each. */
+const HEAD = 8
 
-/** The blocks of one commit as CBOR: [meterId, body, meterId, body, …]. */
+/** The blocks of one commit, each as meter id ‖ length ‖ body (big-endian, no padding). */
 export function encodeGroup(blocks: readonly BlockRow[]): Uint8Array {
-  return encode(blocks.flatMap(({ meterId, body }) => [meterId, body]))
+  const out = new Uint8Array(blocks.reduce((sum, { body }) => sum + HEAD + body.length, 0))
+  const view = new DataView(out.buffer)
+  let at = 0
+  for (const { meterId, body } of blocks) {
+    view.setUint32(at, meterId)
+    view.setUint32(at + 4, body.length)
+    out.set(body, at + HEAD)
+    at += HEAD + body.length
+  }
+  return out
 }
 
-/** The mirror of `encodeGroup`; throws `fog/store-damaged`. */
+/** The mirror of `encodeGroup`; bodies are views into `bytes`. Throws `fog/store-damaged`. */
 export function decodeGroup(bytes: Uint8Array): BlockRow[] {
-  try {
-    const value = decode(bytes, { size: largest })
-    if (!Array.isArray(value) || value.length % 2 !== 0) throw new Error('not pairs')
-    const rows: BlockRow[] = []
-    for (let i = 0; i < value.length; i += 2) {
-      const [meterId, body] = [value[i], value[i + 1]]
-      if (typeof meterId !== 'number' || !(body instanceof Uint8Array))
-        throw new Error('not a pair')
-      rows.push({ meterId, body })
-    }
-    return rows
-  } catch (error) {
-    throw new CodedError('fog/store-damaged', 'a group of blocks in the store is damaged', {
-      cause: error,
-    })
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+  const rows: BlockRow[] = []
+  let at = 0
+  while (at < bytes.length) {
+    if (at + HEAD > bytes.length) throw damaged()
+    const start = at + HEAD
+    const end = start + view.getUint32(at + 4)
+    if (end > bytes.length) throw damaged()
+    rows.push({ meterId: view.getUint32(at), body: bytes.subarray(start, end) })
+    at = end
   }
+  return rows
+}
+
+function damaged(): CodedError {
+  return new CodedError('fog/store-damaged', 'a group of blocks in the store is damaged')
 }

@@ -16,8 +16,8 @@ export function commitDue(core: Core): boolean {
 }
 
 /**
- * One transaction for all that is ready; then, and only then, the receipts. Throws what the store
- * throws, with nothing changed: the blocks stay ready and the next call tries again.
+ * One transaction for all that is ready; then, and only then, their receipts are due. Throws what
+ * the store throws, with nothing changed: the blocks stay ready and the next call tries again.
  */
 export function commitGroup(core: Core): void {
   const group = selectGroup(core)
@@ -26,7 +26,6 @@ export function commitGroup(core: Core): void {
     const id = timed(core, () => core.store.commit(plan.commit))
     settle(core, group, plan, id)
   }
-  sendReceipts(core, group)
 }
 
 /** At most one credential per meter and group: a change gets a group of its own. */
@@ -104,6 +103,7 @@ function settle(core: Core, group: readonly PendingBlock[], plan: Plan, id: numb
   for (const entry of group) {
     entry.meter.pending.shift()
     applyBlock(core, entry.meter, entry.block, plan.commit.committedS)
+    core.receiptsDue.add(entry.meter)
   }
   core.inFlight -= group.length
   core.ready = core.ready.slice(group.length)
@@ -111,10 +111,16 @@ function settle(core: Core, group: readonly PendingBlock[], plan: Plan, id: numb
   core.readySinceMs = core.clock.monotonic()
 }
 
-/** One per meter and commit, however many blocks: receipts are cumulative. */
-function sendReceipts(core: Core, group: readonly PendingBlock[]): void {
-  const meters = new Set(core.receiptsDue)
-  for (const { meter } of group) meters.add(meter)
-  core.receiptsDue.clear()
-  for (const meter of meters) reply(core, meter, { type: 'receipt', durable: meter.durable.number })
+/**
+ * Receipts are cumulative, and making one costs as much as opening a record: a meter that sends
+ * many blocks a second gets one for several of them. `all` leaves none for later.
+ */
+export function sendReceipts(core: Core, all: boolean): void {
+  const now = core.clock.monotonic()
+  for (const meter of core.receiptsDue) {
+    if (!all && now - meter.receiptedMs < core.settings.receiptMs) continue
+    core.receiptsDue.delete(meter)
+    meter.receiptedMs = now
+    reply(core, meter, { type: 'receipt', durable: meter.durable.number })
+  }
 }

@@ -26,6 +26,8 @@ export interface FogSettings {
     /** … or its oldest block has waited this long. */
     maxWaitMs: number
   }
+  /** A meter gets at most one receipt in this time. */
+  receiptMs: number
   /** Blocks between arrival and commit; above it the link is held back. */
   maxInFlight: number
   maxInFlightPerMeter: number
@@ -84,7 +86,7 @@ export interface Core {
   readySinceMs: number
   /** Blocks between arrival and commit. */
   inFlight: number
-  /** Meters owed a receipt though nothing of theirs is being committed. */
+  /** Meters owed a receipt for what is durable. */
   readonly receiptsDue: Set<Meter>
   /** Those held back, with the time since when. */
   held: { since: number; release: () => void }[]

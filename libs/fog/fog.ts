@@ -5,7 +5,7 @@ import type { Clock } from '#ports'
 import { createWindows } from '#window'
 import type { FogStatus } from '#messages'
 import { restore, saveCheckpoint } from './checkpoint.ts'
-import { commitGroup } from './commit.ts'
+import { commitGroup, sendReceipts } from './commit.ts'
 import { emptyState, newCounters } from './core.ts'
 import type { Core, FogCounters, FogSettings, MeterLink } from './core.ts'
 import { applyRevocations, closeSession, openSession, takeMessage } from './sessions.ts'
@@ -45,7 +45,7 @@ export interface Fog {
   receive(channelId: string, payload: Uint8Array): Promise<void> | undefined
   /** Commits, closes windows, checkpoints; every 20 to 50 ms. Throws what the store throws. */
   tick(): void
-  /** Commits everything that has been verified, now. */
+  /** Commits everything that has been verified and sends every receipt, now. */
   flush(): void
   /** `flush` and a checkpoint, so that the next start has nothing to replay. */
   close(): void
@@ -76,6 +76,7 @@ export function createFog(options: FogOptions): Fog {
   const flush = () => {
     do commitGroup(core)
     while (core.ready.length > 0)
+    sendReceipts(core, true)
   }
   return {
     open: (channelId, peer) => openSession(core, channelId, peer),

@@ -69,8 +69,8 @@ export interface Meter {
   liveAsked: boolean
   /** Numbers up to here will not come any more: given up by the meter, or refused by us. */
   givenUpThrough: number
-  /** A receipt is owed even if nothing new becomes durable. */
-  receiptDue: boolean
+  /** Monotonic ms of the last receipt. */
+  receiptedMs: number
 
   recent: RecentBlock[]
   /** Up to where its registers have been turned into energy. */
@@ -105,7 +105,7 @@ export function newMeter(crypto: Crypto, credential: Credential): Meter {
     liveBase: null,
     liveAsked: false,
     givenUpThrough: 0,
-    receiptDue: false,
+    receiptedMs: -Infinity,
     recent: [],
     energy: newEnergyTrack(),
     registers: [],

@@ -15,6 +15,7 @@ export function openSession(core: Core, channelId: string, peer: Credential): vo
     const old = meter.channelId
     resetLive(meter)
     meter.liveAsked = false
+    meter.receiptedMs = -Infinity
     meter.channelId = channelId
     core.channels.set(channelId, meter)
     if (old !== null) {

@@ -8,6 +8,7 @@ import type { FogSettings } from './core.ts'
  */
 export const fogDefaults: FogSettings = {
   commit: { bytes: 4_096, maxBlocks: defaults.commit.maxBlocks, maxWaitMs: 200 },
+  receiptMs: 250,
   maxInFlight: 4_096,
   maxInFlightPerMeter: defaults.delivery.windowItems,
   holdMs: 1_000,

@@ -1,6 +1,6 @@
 import { encodeItem, type FogStatus, type Summary } from '#messages'
 import { saveCheckpoint } from './checkpoint.ts'
-import { commitDue, commitGroup } from './commit.ts'
+import { commitDue, commitGroup, sendReceipts } from './commit.ts'
 import { wallS, type Core } from './core.ts'
 import { forwardStatement } from './registers.ts'
 
@@ -10,7 +10,8 @@ import { forwardStatement } from './registers.ts'
  */
 export function tick(core: Core): void {
   try {
-    if (commitDue(core) || core.receiptsDue.size > 0) commitGroup(core)
+    if (commitDue(core)) commitGroup(core)
+    sendReceipts(core, false)
     closeWindows(core)
     checkpointIfDue(core)
   } finally {

@@ -10,11 +10,13 @@ export interface Verifier {
 
 /** Verifies at once in the calling thread: tests, simulations, and places without threads. */
 export function inlineVerifier(crypto: Pick<Crypto, 'verifyKey'>): Verifier {
-  let last: VerifyKey | null = null
+  // A credential keeps its key's bytes in one array, so that array can stand for the prepared key.
+  const keys = new WeakMap<Uint8Array, VerifyKey>()
   return {
     verify(publicKey, message, signature) {
-      if (last === null || last.publicKey !== publicKey) last = crypto.verifyKey(publicKey)
-      return Promise.resolve(last.verify(message, signature))
+      const key = keys.get(publicKey) ?? crypto.verifyKey(publicKey)
+      keys.set(publicKey, key)
+      return Promise.resolve(key.verify(message, signature))
     },
   }
 }

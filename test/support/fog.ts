@@ -157,6 +157,7 @@ export function fogBench(options: BenchOptions = {}) {
   const settings: FogSettings = {
     ...fogDefaults,
     statusMs: 0,
+    receiptMs: 0,
     window: { ...fogDefaults.window, seconds: 60, graceSeconds: 0, idleSeconds: 180 },
     ...options.settings,
   }

@@ -69,6 +69,23 @@ describe('receipts', () => {
     expect(bench.fog.counters()).toMatchObject({ readings: 4, repeats: 2 })
   })
 
+  test('for many blocks a second come together', async () => {
+    const { bench, meter } = await greeted({ settings: { receiptMs: 1_000 } })
+    for (let i = 0; i < 4; i++) {
+      bench.up(cid, report(meter.block(2)))
+      await bench.commit()
+    }
+    expect(bench.take(cid)).toEqual([{ type: 'receipt', durable: 2 }])
+    bench.clock.advance(1_000)
+    bench.fog.tick()
+    bench.fog.tick()
+    expect(bench.take(cid)).toEqual([{ type: 'receipt', durable: 8 }])
+    bench.up(cid, report(meter.block(1)))
+    await settled()
+    bench.fog.flush()
+    expect(bench.take(cid)).toEqual([{ type: 'receipt', durable: 9 }])
+  })
+
   test('what is too old to be compared is receipted as well', async () => {
     const { bench, meter } = await greeted()
     const first = meter.block(1)
