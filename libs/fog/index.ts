@@ -2,8 +2,8 @@
  * The fog node's core: signed blocks become durable, then receipted, then counted, then summarised.
  * Portable and without input or output of its own. See README.md.
  */
-export { createFog, type Fog, type FogOptions, type MeterView } from './fog.ts'
-export type { FogCounters, FogSettings, MeterLink } from './core.ts'
+export { createFog, type Fog } from './fog.ts'
+export type { FogSettings } from './core.ts'
 export { fogDefaults } from './settings.ts'
 export type {
   BlockGroup,
@@ -15,4 +15,4 @@ export type {
   MeterRow,
 } from './store.ts'
 export { inlineVerifier, type Verifier } from './verifier.ts'
-export { createUplink, type Uplink, type UplinkOptions } from './uplink.ts'
+export { createUplink, type Uplink } from './uplink.ts'

@@ -1,5 +1,4 @@
 /** SQLite opened the way a program that acknowledges after commit must open it. */
 export { openDatabase } from './open.ts'
-export type { OpenOptions } from './open.ts'
 export type { Database, SqlValue, Statement } from './database.ts'
 export { startCheckpoints } from './checkpoints.ts'
