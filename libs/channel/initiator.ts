@@ -196,6 +196,7 @@ class InitiatorChannel implements Initiator {
     const limits = this.#limits
     const where = { role: 'initiator', channelId, epoch, monoMs: now, limits } as const
     const keys = deriveRecordPair(exporter, this.#options.crypto, where)
+    exporter.wipe() // nothing else is ever exported, and rekeying makes a new handshake
     this.#epochs.install(epoch, keys, true, now)
     this.#epoch = epoch
     this.#attempt = null

@@ -180,6 +180,7 @@ class ResponderChannels implements Responder {
     const limits = this.#limits
     const where = { role: 'responder', channelId: cid, epoch, monoMs: now, limits } as const
     const keys = deriveRecordPair(exporter, this.#options.crypto, where)
+    exporter.wipe() // nothing else is ever exported, and rekeying makes a new handshake
     const session = before ?? this.#newSession(cid, peer)
     session.epochs.install(epoch, keys, false, now)
     session.peer = peer

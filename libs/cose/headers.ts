@@ -5,7 +5,7 @@ import { CodedError } from '#errors'
 export type Headers = Map<number | string, CborValue>
 
 /** RFC 9052 §3.1, common header parameters. */
-export const HEADER = { alg: 1, crit: 2, iv: 5 } as const
+export const HEADER = { alg: 1, crit: 2, iv: 5, partialIv: 6 } as const
 
 /** RFC 9053 §2.2 and §4.3. */
 export const ALG = { edDsa: -8, chaCha20Poly1305: 24 } as const

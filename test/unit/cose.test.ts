@@ -253,4 +253,71 @@ describe('COSE_Encrypt0', () => {
       { numRuns: 500 },
     )
   })
+
+  describe('with algorithm and IV implied', () => {
+    const context = { iv: nonce }
+    const partialIv = fromHex('0102')
+    const made = (changes: object = {}) =>
+      encryptEncrypt0({ key: aead, partialIv, context, payload, ...changes })
+    const parted = (change: (parts: CborValue[]) => void) => {
+      const parts = decode(made()) as CborValue[]
+      change(parts)
+      return encode(parts)
+    }
+    const readImplied = (message: Uint8Array) => decryptEncrypt0(message, aead, { context })
+
+    test('the nonce is the padded Partial IV xor the context IV (RFC 9052 §3.1)', () => {
+      const message = made()
+      expect(readImplied(message).payload).toEqual(payload)
+      const [protectedBytes, unprotected, ciphertext] = decode(message) as CborValue[]
+      expect(protectedBytes).toEqual(new Uint8Array())
+      expect(unprotected).toEqual(new Map([[6, partialIv]]))
+      const aad = encStructure(new Uint8Array(), new Uint8Array())
+      const whole = fromHex('5c3a9950bd2852f66e6c8c4d')
+      expect(aead.open(whole, aad, ciphertext as Uint8Array)).toEqual(payload)
+    })
+
+    const refused: [string, () => Uint8Array, string][] = [
+      ['the complete form', () => sealed(() => undefined), 'cose/unsupported'],
+      [
+        'a nonce of its own',
+        () => parted((p) => (p[1] = new Map([[5, nonce]]))),
+        'cose/unsupported',
+      ],
+      [
+        'an algorithm without protection',
+        () =>
+          parted(
+            (p) =>
+              (p[1] = new Map<number, CborValue>([
+                [1, 24],
+                [6, partialIv],
+              ])),
+          ),
+        'cose/unsupported',
+      ],
+      ['no Partial IV', () => parted((p) => (p[1] = new Map())), 'cose/malformed'],
+      [
+        'a longer Partial IV of the same number',
+        () => parted((p) => (p[1] = new Map([[6, fromHex('000102')]]))),
+        'cose/malformed',
+      ],
+      [
+        'another Partial IV',
+        () => parted((p) => (p[1] = new Map([[6, fromHex('0103')]]))),
+        'cose/not-authentic',
+      ],
+    ]
+    test.each(refused)('refuses %s', (_name, make, code) => {
+      expect(codeThrown(() => readImplied(make()))).toBe(code)
+    })
+
+    test('and is refused where it is not expected', () => {
+      expect(codeThrown(() => read(made()))).toBe('cose/unsupported')
+    })
+
+    test.each(['', '00'.repeat(2), '01'.repeat(13)])('refuses to make Partial IV "%s"', (hex) => {
+      expect(codeThrown(() => made({ partialIv: fromHex(hex) }))).toBe('cose/malformed')
+    })
+  })
 })
