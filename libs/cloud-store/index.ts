@@ -1,10 +1,7 @@
 /** The cloud's tables on SQLite: the drain's store, and the queries of HTTP and command line. */
 export { openCloudQueries, openCloudStore } from './open.ts'
 export type { Queries } from './open.ts'
-export { defaultLimit, maxLimit } from './page.ts'
 export type { ListQuery, Page } from './page.ts'
-export type { EventQuery, FogQuery, RegisterQuery, WatchQuery } from './lists.ts'
 export { isoTime, parseWhen } from './time.ts'
-export type { Accounting, PrototypeSummary, StatusView } from './totals.ts'
-export type { EventView, RegisterView } from './evidence-views.ts'
+export type { Accounting, StatusView } from './totals.ts'
 export type { FogView, MeterView, SummaryView } from './views.ts'

@@ -3,20 +3,15 @@
  * one transaction with the inbox number, and answers with receipts only afterwards.
  */
 export { createCloud } from './cloud.ts'
-export type { Cloud, CloudOptions, CloudOutput } from './cloud.ts'
-export type { CloudCounters } from './counters.ts'
+export type { Cloud, CloudOutput } from './cloud.ts'
 export { createMemoryStore } from './memory-store.ts'
-export { registerFlagNames, registerFlags, suspiciousFlags } from './register.ts'
-export { newFog } from './store.ts'
+export { registerFlagNames, registerFlags } from './register.ts'
 export type {
   CloudStore,
   CloudTx,
   CredentialEntry,
-  EventEntry,
   FogRecord,
-  RefusedEntry,
   RegisterEntry,
   RegisterFacts,
   SummaryEntry,
-  Totals,
 } from './store.ts'

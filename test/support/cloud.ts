@@ -26,8 +26,6 @@ export interface TestDevice {
 
 const authority = nodeCrypto.signingKey(new Uint8Array(32).fill(1))
 
-export const authorityKey = authority.publicKey
-
 /** A device with its own key; `seed` other than 0 stands for re-enrolment or another authority. */
 export function device(
   role: Role,
