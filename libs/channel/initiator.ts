@@ -7,6 +7,7 @@ import { Epochs } from './epochs.ts'
 import { initiatorIdentifier, parseFrame, type Frame } from './frames.ts'
 import { channelLimits } from './limits.ts'
 import { isPermanent, ownCredential, type PeerRule } from './peers.ts'
+import { HandshakePlan } from './plan.ts'
 import type {
   ChannelLimits,
   Initiator,
@@ -16,24 +17,10 @@ import type {
   Output,
 } from './types.ts'
 
-/** Share of the rekey age by which a channel may be early, so that a fleet started together spreads. */
-const REKEY_SPREAD = 0.1
-/** A planned rekey that failed waits this many give-up times (up to twice); the old epoch goes on meanwhile. */
-const REKEY_RETRY = 3
-
 /** The side that connects: a meter towards its fog node, a fog node towards the cloud. */
 export function createInitiator(options: InitiatorOptions): Initiator {
   return new InitiatorChannel(options)
 }
-
-/** The handshake that will begin by itself. */
-interface Plan {
-  readonly cause: Cause
-  readonly atMs: number
-  readonly deadlineMs: number
-}
-
-const NO_PLAN: Plan = { cause: 'rekey', atMs: Infinity, deadlineMs: Infinity }
 
 class InitiatorChannel implements Initiator {
   readonly channelId: string
@@ -43,13 +30,11 @@ class InitiatorChannel implements Initiator {
   readonly #own: OwnCredential
   readonly #rule: PeerRule
   readonly #epochs: Epochs
+  readonly #plan: HandshakePlan
   readonly #counters = { handshakes: 0, sealed: 0, opened: 0, refused: 0, unknownSession: 0 }
   #state: InitiatorState = 'idle'
   #peer: Credential | null = null
   #attempt: Attempt | null = null
-  #plan: Plan = NO_PLAN
-  #rekeyNotBeforeMs = -Infinity
-  #unknownNotBeforeMs = -Infinity
   /** Number (modulo 4) of the newest epoch. */
   #epoch = 3
   #identifier: number
@@ -65,6 +50,7 @@ class InitiatorChannel implements Initiator {
     const { peerRole, group, node } = options
     this.#rule = { role: peerRole, group: group ?? null, deviceId: node }
     this.#epochs = new Epochs(this.#limits.oldEpochMs)
+    this.#plan = new HandshakePlan(this.#limits, options.random)
     this.#identifier = options.random(1)[0] ?? 0
   }
 
@@ -114,8 +100,7 @@ class InitiatorChannel implements Initiator {
     const attempt = this.#attempt
     if (attempt === null) {
       if (now < this.#plan.atMs) return []
-      const deadline = Math.min(this.#plan.deadlineMs, now + this.#limits.giveUpMs)
-      return this.#begin(this.#plan.cause, deadline)
+      return this.#begin(this.#plan.cause, this.#plan.deadlineFrom(now))
     }
     if (now >= attempt.deadlineMs) return this.#failed('channel/timeout', null, null)
     return now < attempt.resendAtMs ? [] : [{ type: 'frame', bytes: attempt.frame() }]
@@ -140,7 +125,7 @@ class InitiatorChannel implements Initiator {
   close(): void {
     this.#state = 'closed'
     this.#abandonAttempt()
-    this.#plan = NO_PLAN
+    this.#plan.clear()
     this.#epochs.clear()
   }
 
@@ -159,7 +144,7 @@ class InitiatorChannel implements Initiator {
   #begin(cause: Cause, deadlineMs: number): Output[] {
     const epoch = (this.#epoch + 1) & 3
     this.#identifier += 1
-    this.#plan = NO_PLAN
+    this.#plan.clear()
     this.#attempt = new Attempt({
       deps: this.#options,
       limits: this.#limits,
@@ -203,9 +188,7 @@ class InitiatorChannel implements Initiator {
     this.#peer = peer
     this.#state = 'open'
     this.#counters.handshakes += 1
-    const early = limits.rekeyAfterMs * REKEY_SPREAD * this.#fraction()
-    const atMs = now + limits.rekeyAfterMs - early
-    this.#plan = { cause: 'rekey', atMs, deadlineMs: Infinity }
+    this.#plan.opened(now)
     return [{ type: 'open', peer, epoch, rekey: cause === 'rekey' }]
   }
 
@@ -230,8 +213,7 @@ class InitiatorChannel implements Initiator {
     const now = this.#now()
     const attempt = this.#attempt
     if (this.#state !== 'open' && attempt?.waitsFor !== 'message_4') return []
-    if (now < this.#unknownNotBeforeMs) return []
-    this.#unknownNotBeforeMs = now + this.#limits.unknownSessionMs
+    if (!this.#plan.heedsUnknown(now)) return []
     this.#counters.unknownSession += 1
     const first = this.#state !== 'open'
     if (attempt?.waitsFor === 'message_2') {
@@ -239,11 +221,8 @@ class InitiatorChannel implements Initiator {
       return []
     }
     this.#abandonAttempt()
-    this.#plan = {
-      cause: first ? 'first' : 'unknown',
-      atMs: now + this.#fraction() * (this.#limits.unknownSessionMs / 2),
-      deadlineMs: first && attempt ? attempt.deadlineMs : Infinity,
-    }
+    if (first) this.#plan.again('first', now, attempt?.deadlineMs ?? Infinity)
+    else this.#plan.again('unknown', now, Infinity)
     return []
   }
 
@@ -254,10 +233,8 @@ class InitiatorChannel implements Initiator {
     if (this.#attempt?.cause !== 'rekey' || permanent) {
       return [...frames, ...this.#finish(code, !permanent, detail)]
     }
-    const wait = REKEY_RETRY * this.#limits.giveUpMs * (1 + this.#fraction())
     this.#abandonAttempt()
-    this.#rekeyNotBeforeMs = this.#now() + wait
-    this.#plan = { cause: 'rekey', atMs: this.#rekeyNotBeforeMs, deadlineMs: Infinity }
+    this.#plan.rekeyFailed(this.#now())
     return frames
   }
 
@@ -272,14 +249,6 @@ class InitiatorChannel implements Initiator {
   }
 
   #planRekey(now: number): void {
-    if (this.#attempt !== null || this.#plan.cause !== 'rekey') return
-    const atMs = Math.max(now, this.#rekeyNotBeforeMs)
-    if (atMs < this.#plan.atMs) this.#plan = { ...this.#plan, atMs }
-  }
-
-  /** A random number in [0, 1). */
-  #fraction(): number {
-    const bytes = this.#options.random(4)
-    return new DataView(bytes.buffer, bytes.byteOffset, 4).getUint32(0) / 2 ** 32
+    if (this.#attempt === null) this.#plan.rekeySoon(now)
   }
 }
