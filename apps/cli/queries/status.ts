@@ -26,14 +26,12 @@ async function runStatus(options: CommonOptions): Promise<void> {
 }
 
 function lines(s: StatusView): string[] {
-  const newest =
-    s.newestEnd === null ? 'none' : `${moment(s.newestEnd)} UTC, ${duration(s.lagSeconds)} ago`
   const rows: [name: string, text: string][] = [
     ['fog nodes', String(s.fogs)],
     ['meters', String(s.meters)],
     ['readings', `${s.readings} in ${s.summaries} windows`],
     ['energy', `${kilo(s.importWh)} kWh import, ${kilo(s.exportWh)} kWh export`],
-    ['newest window', newest],
+    ['newest window', newestWindow(s)],
     ['backlog', attention(s.backlog, `${s.backlog} items`)],
     ['registers', `${s.registers} signed, ${attention(s.flagged, `${s.flagged} flagged`)}`],
     ['refused', attention(s.refused, `${s.refused} items`)],
@@ -44,4 +42,11 @@ function lines(s: StatusView): string[] {
 
 function attention(count: number, text: string): string {
   return count > 0 ? pc.yellow(text) : text
+}
+
+/** Meters that replay compressed or other days may be ahead of this clock. */
+function newestWindow({ newestEnd, lagSeconds }: StatusView): string {
+  if (newestEnd === null || lagSeconds === null) return 'none'
+  const distance = duration(Math.abs(lagSeconds))
+  return `${moment(newestEnd)} UTC, ${distance} ${lagSeconds < 0 ? 'ahead of the clock' : 'ago'}`
 }
