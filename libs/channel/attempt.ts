@@ -13,7 +13,7 @@ import {
   type Suite,
 } from '#edhoc'
 import { codeOf, CodedError } from '#errors'
-import { refusalIn } from './failures.ts'
+import { describe, refusalIn } from './failures.ts'
 import { handshakeFrame, message1Frame, type Frame } from './frames.ts'
 import { peerResolver, type PeerRule } from './peers.ts'
 import type { ChannelDependencies, ChannelLimits } from './types.ts'
@@ -29,7 +29,7 @@ export type Progress =
   | {
       readonly type: 'failed'
       readonly code: string
-      /** What the peer said about it, if it was the peer. */
+      /** What we found wrong, in words, or the code the peer gave. */
       readonly detail: string | null
       /** An error message to send, once the peer can be addressed. */
       readonly answer: Uint8Array | null
@@ -140,7 +140,7 @@ export class Attempt {
       return { type: 'frame', bytes: this.frame() }
     } catch (error) {
       // Without C_R, which was inside, an error message could not be addressed (RFC 9528 §3.4.1).
-      return { type: 'failed', code: codeOf(error), detail: null, answer: null }
+      return { type: 'failed', code: codeOf(error), detail: describe(error), answer: null }
     }
   }
 

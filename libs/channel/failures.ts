@@ -1,4 +1,5 @@
 import { decodeError } from '#edhoc'
+import { CodedError } from '#errors'
 
 /** What an EDHOC error from the peer means for us. */
 export interface Refusal {
@@ -25,3 +26,10 @@ export function refusalIn(body: Uint8Array): Refusal | null {
     return null
   }
 }
+
+/** What we found wrong with a peer, in words a log may have: our own sentence, never the peer's. */
+export function describe(error: unknown): string | null {
+  return error instanceof CodedError && JUDGED.test(error.code) ? error.message : null
+}
+
+const JUDGED = /^(credential|channel)\//

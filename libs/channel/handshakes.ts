@@ -4,7 +4,7 @@ import { errorMessageFor, type Exporter } from '#edhoc'
 import { codeOf, CodedError } from '#errors'
 import { answerMessage1, answerMessage3, type Acceptor } from './accept.ts'
 import { TokenBucket } from './bucket.ts'
-import { refusalIn } from './failures.ts'
+import { describe, refusalIn } from './failures.ts'
 import { epochOfIdentifier, handshakeFrame, peekIdentifier, responderIdentifier } from './frames.ts'
 import { HalfOpenTable, type HalfOpen } from './half-open.ts'
 import type { Finished, Session } from './sessions.ts'
@@ -29,7 +29,12 @@ export type Reply =
       readonly finished: Finished
     }
   /** Over without a result; `bytes` tells the peer, if it was not the peer who said so. */
-  | { readonly type: 'failed'; readonly code: string; readonly bytes: Uint8Array | null }
+  | {
+      readonly type: 'failed'
+      readonly code: string
+      readonly detail: string | null
+      readonly bytes: Uint8Array | null
+    }
 
 const IGNORED: Reply = { type: 'ignored' }
 const UNKNOWN: Reply = { type: 'unknown' }
@@ -106,7 +111,7 @@ export class Handshakes {
     if (half === undefined || refusal === null) return IGNORED
     this.#halfOpen.delete(half)
     this.#refused.add(refusal.code)
-    return { type: 'failed', code: refusal.code, bytes: null }
+    return { type: 'failed', ...refusal, bytes: null }
   }
 
   /** Forgets handshakes begun before `beforeMs`. */
@@ -158,7 +163,7 @@ export class Handshakes {
     const code = codeOf(error)
     this.#refused.add(code)
     const answer = errorMessageFor(error, [this.#acceptor.suite.id])
-    return { type: 'failed', code, bytes: handshakeFrame(cI, answer) }
+    return { type: 'failed', code, detail: describe(error), bytes: handshakeFrame(cI, answer) }
   }
 }
 

@@ -10,6 +10,7 @@ export function channelLimits(changes: Partial<ChannelLimits> = {}): ChannelLimi
     rekeyAfterRecords: defaults.record.rekeyAfterRecords,
     refuseAfterMs: defaults.record.refuseAfterMs,
     oldEpochMs: defaults.record.oldEpochMs,
+    recheckMs: 60_000,
     unknownSessionMs: 5_000,
     halfOpen: 4_096,
     unknownChannels: 4_096,

@@ -30,6 +30,7 @@ class ResponderChannels implements Responder {
   readonly #handshakes: Handshakes
   readonly #hints: PerKeyLimit
   readonly #refusedRecords = new Tally()
+  #recheckedMs: number
   readonly #counts = { handshakes: 0, opened: 0, unknownSession: 0, alarms: 0 }
 
   constructor(options: ResponderOptions) {
@@ -42,6 +43,7 @@ class ResponderChannels implements Responder {
     }
     this.#options = options
     this.#limits = limits
+    this.#recheckedMs = options.clock.monotonic()
     this.#handshakes = new Handshakes(acceptor, limits)
     this.#hints = new PerKeyLimit(limits.retransmitMs, limits.unknownChannels)
   }
@@ -86,7 +88,9 @@ class ResponderChannels implements Responder {
       session.epochs.expire(now)
       if (now - session.handshakeAtMs >= this.#limits.refuseAfterMs) over.push(session)
     }
-    return over.flatMap((session) => this.#end(session, 'channel/expired'))
+    const ended = over.flatMap((session) => this.#end(session, 'channel/expired'))
+    if (now - this.#recheckedMs < this.#limits.recheckMs) return ended
+    return [...ended, ...this.recheck()]
   }
 
   drop(cid: string, code: string): ResponderOutput[] {
@@ -99,6 +103,7 @@ class ResponderChannels implements Responder {
   }
 
   recheck(): ResponderOutput[] {
+    this.#recheckedMs = this.#now()
     const outputs: ResponderOutput[] = []
     for (const session of this.#sessions.all()) {
       try {
@@ -166,7 +171,8 @@ class ResponderChannels implements Responder {
           reply.bytes === null ? [] : [{ type: 'frame', cid, bytes: reply.bytes }]
         // A rekeying that failed leaves the session as it is: nothing has closed.
         if (session !== undefined) return answer
-        return [...answer, { type: 'closed', cid, peer: null, code: reply.code }]
+        const { code, detail } = reply
+        return [...answer, { type: 'closed', cid, peer: null, code, detail }]
       }
     }
   }
@@ -217,6 +223,6 @@ class ResponderChannels implements Responder {
     this.#sessions.delete(session)
     this.#handshakes.forget(session.cid)
     session.epochs.clear()
-    return [{ type: 'closed', cid: session.cid, peer: session.peer, code }]
+    return [{ type: 'closed', cid: session.cid, peer: session.peer, code, detail: null }]
   }
 }

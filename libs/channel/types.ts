@@ -36,6 +36,8 @@ export interface ChannelLimits {
   rekeyAfterRecords: number
   /** A session without fresh keys for this long is over. */
   refuseAfterMs: number
+  /** The responder judges every session's credential again after this time: they expire. */
+  recheckMs: number
   /** How long records of the epoch before are still opened. */
   oldEpochMs: number
   /** Shortest time between two reactions to "unknown session"; the reaction itself waits up to half of it more. */
@@ -82,7 +84,8 @@ export type Output =
   /**
    * The channel is finished; make a new one. `retry` false means that trying again soon cannot help
    * (untrusted, revoked, wrong role or name): still retry, but at the longest back-off. `detail`
-   * is the reason the peer gave, if it gave one; nothing vouches for it.
+   * says more: what we found wrong with the peer, in words, or the code the peer gave for refusing
+   * us, for which nothing vouches.
    */
   | {
       readonly type: 'closed'
@@ -144,12 +147,16 @@ export type ResponderOutput =
       readonly peer: Credential
       readonly payload: Uint8Array
     }
-  /** Nothing is left on this channel: its session ended or, with peer null, its first handshake failed. */
+  /**
+   * Nothing is left on this channel: its session ended or, with peer null, its first handshake
+   * failed. `detail` then says in words what was wrong with the peer, if that is known.
+   */
   | {
       readonly type: 'closed'
       readonly cid: string
       readonly peer: Credential | null
       readonly code: string
+      readonly detail: string | null
     }
 
 /** Responder for any number of channels. Sans-IO. */
@@ -164,7 +171,7 @@ export interface Responder {
   drop(cid: string, code: string): ResponderOutput[]
   /** Ends every session of a device (revoked). */
   dropDevice(deviceId: string, code: string): ResponderOutput[]
-  /** Judges every session's credential again, after a new revocation list or as time passes. */
+  /** Judges every session's credential again now; for a new revocation list. `tick` does it every minute. */
   recheck(): ResponderOutput[]
   /** The authenticated peer of a channel, or null. */
   peerOf(cid: string): Credential | null

@@ -25,9 +25,13 @@ export interface ConnectionEvents {
   message(topic: string, payload: Buffer, done: () => void): void
   /** The socket has room again after `publish` returned false. */
   drain(): void
-  /** Over, whatever the reason. Once, and the last event. */
-  down(reason: string): void
+  /** Over, whatever the reason: `mqtt-link/…` and words. Once, and the last event. */
+  down(code: DownCode, reason: string): void
 }
+
+/** `not-admitted`: accepted as a client, but not allowed what a channel needs. */
+export type DownCode =
+  'mqtt-link/disconnected' | 'mqtt-link/untrusted-broker' | 'mqtt-link/not-admitted'
 
 /** One MQTT connection, from connecting to closed. It never reconnects; its owner makes another. */
 export interface Connection {
@@ -43,6 +47,7 @@ export function openConnection(options: ConnectionOptions, events: ConnectionEve
   const client = new MqttClient(() => openStream(address, ca), clientOptions(options))
   let state: 'opening' | 'up' | 'down' = 'opening'
   let reason = 'the broker closed the connection'
+  let code: DownCode = 'mqtt-link/disconnected'
   let timer = setTimeout(
     () => abort(new Error('no answer from the broker')),
     options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
@@ -50,6 +55,7 @@ export function openConnection(options: ConnectionOptions, events: ConnectionEve
 
   function abort(error: Error): void {
     reason = error.message
+    if (isCertificateError(error)) code = 'mqtt-link/untrusted-broker'
     client.stream.destroy()
   }
 
@@ -58,12 +64,17 @@ export function openConnection(options: ConnectionOptions, events: ConnectionEve
     events.message(packet.topic, packet.payload as Buffer, done)
   }
   client.on('error', abort)
-  client.stream.on('error', (error) => (reason = error.message))
+  client.stream.on('error', (error) => {
+    reason = error.message
+    if (isCertificateError(error)) code = 'mqtt-link/untrusted-broker'
+  })
   client.on('connect', () => {
+    code = 'mqtt-link/not-admitted'
     client.subscribe(options.topicFilter, { qos: 0 }, (error, granted) => {
       if (error || granted?.[0]?.qos !== 0) return abort(error ?? new Error('subscription refused'))
       clearTimeout(timer)
       state = 'up'
+      code = 'mqtt-link/disconnected'
       client.stream.on('drain', () => events.drain())
       events.up()
     })
@@ -73,7 +84,7 @@ export function openConnection(options: ConnectionOptions, events: ConnectionEve
       clearTimeout(timer)
       if (state !== 'down') {
         state = 'down'
-        events.down(reason)
+        events.down(code, reason)
       }
       resolve()
     })
@@ -97,6 +108,14 @@ export function openConnection(options: ConnectionOptions, events: ConnectionEve
       return closed
     },
   }
+}
+
+/** What Node's TLS says when it is the certificate that it does not like (OpenSSL's X509_V_ERR_…). */
+const CERTIFICATE_ERROR =
+  /^(CERT_|SELF_SIGNED_CERT|DEPTH_ZERO|UNABLE_TO_(GET_ISSUER|VERIFY)|INVALID_CA|HOSTNAME_MISMATCH|ERR_TLS_CERT_ALTNAME)/
+
+function isCertificateError(error: Error & { code?: unknown }): boolean {
+  return typeof error.code === 'string' && CERTIFICATE_ERROR.test(error.code)
 }
 
 /** Everything mqtt.js would do by itself to keep or repeat things is off: the outbox is ours. */

@@ -2,6 +2,7 @@ import { toBase64Url } from '#bytes'
 import { createInitiator, type Initiator, type InitiatorCounters, type Output } from '#channel'
 import { defaults } from '#defaults'
 import { parseAddress, readCa } from './address.ts'
+import { adviceFor } from './advice.ts'
 import { Backoff } from './backoff.ts'
 import { openConnection, type Connection } from './connection.ts'
 import { topicPrefix } from './topics.ts'
@@ -80,7 +81,7 @@ class InitiatorRunner implements InitiatorLink {
           done()
         },
         drain: () => this.#options.onDrain?.(),
-        down: (reason) => this.#ended(initiator, 'mqtt-link/disconnected', true, reason),
+        down: (code, reason) => this.#ended(initiator, code, true, reason),
       },
     )
   }
@@ -170,7 +171,7 @@ class InitiatorRunner implements InitiatorLink {
     const waitMs = retry ? this.#backoff.next() : this.#backoff.longest()
     this.#timer = setTimeout(() => this.connect(), waitMs)
     this.#options.log?.warn(
-      { code, detail, waitMs, node, url },
+      { code, detail, waitMs, node, url, advice: adviceFor(code, detail) },
       'channel ended, will connect again',
     )
     this.#options.onClosed(code, retry)

@@ -3,8 +3,10 @@ import { toBase64Url, utf8 } from '#bytes'
 import type { ResponderOutput } from '#channel'
 import { defaults } from '#defaults'
 import { parseAddress, readCa } from './address.ts'
+import { adviceFor } from './advice.ts'
 import { Backoff } from './backoff.ts'
-import { openConnection, type Connection } from './connection.ts'
+import { openConnection, type Connection, type DownCode } from './connection.ts'
+import { RefusalLog } from './refusal-log.ts'
 import { channelOf, topicPrefix } from './topics.ts'
 import type { ResponderLink, ResponderLinkOptions } from './types.ts'
 
@@ -27,6 +29,7 @@ class ResponderRunner implements ResponderLink {
   readonly #downPrefix: string
   readonly #controlPrefix: string
   readonly #backoff: Backoff
+  readonly #refusals: RefusalLog
   readonly #ticker: NodeJS.Timeout
   #connection: Connection | null = null
   #timer: NodeJS.Timeout | undefined
@@ -43,6 +46,7 @@ class ResponderRunner implements ResponderLink {
     this.#downPrefix = topicPrefix(node, 'dn')
     this.#controlPrefix = topicPrefix(node, 'ctl')
     this.#backoff = new Backoff(options.backoff ?? defaults.backoff, randomBytes)
+    this.#refusals = new RefusalLog(options.log)
     this.#ticker = setInterval(() => this.#perform(options.responder.tick()), TICK_MS)
   }
 
@@ -61,7 +65,7 @@ class ResponderRunner implements ResponderLink {
         up: () => this.#connected(),
         message: (topic, payload, done) => this.#message(topic, payload, done),
         drain: () => undefined,
-        down: (reason) => this.#disconnected(reason),
+        down: (code, reason) => this.#disconnected(code, reason),
       },
     )
   }
@@ -99,7 +103,7 @@ class ResponderRunner implements ResponderLink {
     this.#options.onUp?.()
   }
 
-  #disconnected(reason: string): void {
+  #disconnected(code: DownCode, reason: string): void {
     const wasUp = this.#up
     this.#up = false
     this.#connection = null
@@ -107,7 +111,8 @@ class ResponderRunner implements ResponderLink {
     const waitMs = this.#backoff.next()
     this.#timer = setTimeout(() => this.connect(), waitMs)
     const { log, url, onDown } = this.#options
-    log?.warn({ url, reason, waitMs }, 'no connection to the broker, will connect again')
+    const data = { code, detail: reason, waitMs, url, advice: adviceFor(code, null) }
+    log?.warn(data, 'no connection to the broker, will connect again')
     if (wasUp) onDown?.()
   }
 
@@ -137,7 +142,8 @@ class ResponderRunner implements ResponderLink {
           this.#options.onOpen?.(output.cid, output.peer, output.rekey)
           break
         case 'closed':
-          if (output.peer !== null) this.#publish(this.#controlPrefix + output.cid, DROP)
+          if (output.peer === null) this.#refusals.add(output.code, output.detail)
+          else this.#publish(this.#controlPrefix + output.cid, DROP)
           this.#options.onClosed?.(output.cid, output.peer, output.code)
           break
       }

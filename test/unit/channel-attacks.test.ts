@@ -245,7 +245,12 @@ describe('being somebody else', () => {
     const responder = world.responder({ own: fog2 })
     const initiator = world.initiator()
     expect(exchange(initiator, responder, initiator.start()).initiatorEvents).toEqual([
-      { type: 'closed', code: 'channel/wrong-node', retry: false, detail: null },
+      {
+        type: 'closed',
+        code: 'channel/wrong-node',
+        retry: false,
+        detail: 'expected to reach fog-1 but fog-2 answered; check the node name',
+      },
     ])
     // Everything else about it is in order: under its own name it is accepted.
     open(world.initiator({ node: 'fog-2', seed: 31 }), world.responder({ own: fog2, seed: 32 }))
@@ -279,6 +284,23 @@ describe('being somebody else', () => {
     ])
     expectAlive(a, responder)
     expect(responder.receive(OTHER, b.send(utf8('x')))).toMatchObject([{ bytes: UNKNOWN }])
+  })
+
+  test('a credential that runs out during a session ends it within a minute', () => {
+    const world = createWorld()
+    const responder = world.responder()
+    const soonS = Math.floor(world.clock.now() / 1000) + 3_600
+    const brief = world.authority.enrol('meter-2', 'meter', 'default', soonS)
+    const [a, b] = [world.initiator(), world.initiator({ own: brief, channelId: OTHER, seed: 9 })]
+    open(a, responder)
+    open(b, responder)
+    world.clock.ms += 3_599_000
+    expect(responder.tick()).toEqual([])
+    world.clock.ms += 60_000
+    expect(responder.tick()).toMatchObject([
+      { type: 'closed', cid: OTHER, code: 'credential/expired' },
+    ])
+    expectAlive(a, responder)
   })
 })
 

@@ -189,7 +189,7 @@ describe('a meter and a fog node over a broker', () => {
     const bad = startMeter(authority.enrol('meter-2', 'meter'), url, {
       ca: pem('other.pem'),
     })
-    expect(await bad.events.next()).toBe('closed mqtt-link/disconnected true')
+    expect(await bad.events.next()).toBe('closed mqtt-link/untrusted-broker true')
   })
 
   test('a configuration that cannot work is refused at once, with the reason', () => {
