@@ -20,14 +20,21 @@ export interface RevocationList {
 /** Keeps a list from ever being taken for a credential, which the same key signs. */
 const PURPOSE = utf8('fogmeter revocations 1')
 const ID_LENGTH = 8
-/** 10 bytes an entry: some 26,000 revocations. */
-const LARGEST = 262_144
+/**
+ * A list travels in one message, and a message is at most 64 KiB: at 9 bytes an entry this is 54 kB,
+ * which leaves room in a broker's send buffer of the same size.
+ */
+const MOST_REVOCATIONS = 6_000
+const LARGEST = 9 * MOST_REVOCATIONS + 64
 /** More than COSE_Sign1 adds around a payload. */
 const OVERHEAD = 128
 
 const lookups = new WeakMap<RevocationList, Set<string>>()
 
-/** Signs [number, issuedS, [id, …]], ids sorted and without repetition. */
+/**
+ * Signs [number, issuedS, [id, …]], ids sorted and without repetition.
+ * @throws credential/list-full above `MOST_REVOCATIONS` ids, credential/malformed
+ */
 export function issueRevocations(input: {
   authority: SigningKey
   number: number
@@ -37,6 +44,12 @@ export function issueRevocations(input: {
   const { authority, number, issuedS } = input
   const unique = new Map(input.ids.map((id) => [toHex(id), id]))
   const ids = [...unique].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([, id]) => id)
+  if (ids.length > MOST_REVOCATIONS)
+    throw new CodedError(
+      'credential/list-full',
+      `a revocation list holds at most ${MOST_REVOCATIONS} credentials, this one would hold ` +
+        `${ids.length}: found a new authority and enrol there the devices that should go on`,
+    )
   const payload = encode([number, issuedS, ids])
   readList(payload, payload) // the same rules as on arrival
   return signSign1({ payload, key: authority, externalAad: PURPOSE })
@@ -81,7 +94,8 @@ function readList(payload: Uint8Array, encoded: Uint8Array): RevocationList {
   if (!Array.isArray(value) || value.length !== 3) throw malformed('revocation list: not a triple')
   const [number, issuedS, ids] = value
   if (!isCount(number) || !isCount(issuedS)) throw malformed('revocation list: bad number or time')
-  if (!Array.isArray(ids) || !ids.every(isId)) throw malformed('revocation list: bad ids')
+  if (!Array.isArray(ids) || ids.length > MOST_REVOCATIONS || !ids.every(isId))
+    throw malformed('revocation list: bad ids')
   return { number, issuedS, ids, encoded: Uint8Array.from(encoded) }
 }
 

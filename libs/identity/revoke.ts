@@ -16,7 +16,7 @@ import { appendEntry, readRecord, type Enrolment } from './record.ts'
 /**
  * Revokes every credential of a device and signs a new revocation list. Returns the list's path;
  * it counts on a machine once it has arrived there.
- * @throws identity/not-enrolled, identity/already-revoked
+ * @throws identity/not-enrolled, identity/already-revoked, credential/list-full
  */
 export function revoke(
   folder: string,

@@ -17,6 +17,7 @@ import {
 import { nobleCrypto, type Crypto, type VerifyKey } from '#crypto'
 import { nodeCrypto } from '#crypto-node'
 import { codeOf } from '#errors'
+import { decodeDown, encodeDown } from '#messages'
 
 const authority = nodeCrypto.signingKey(new Uint8Array(32).fill(1))
 const stranger = nodeCrypto.signingKey(new Uint8Array(32).fill(2))
@@ -311,14 +312,21 @@ describe('revocation lists', () => {
     expect(isRevoked(list, { id: new Uint8Array(8) })).toBe(false)
   })
 
-  test('hold thousands', () => {
-    const many = Array.from({ length: 10_000 }, (_, index) => {
+  test('hold as many as fit one message, and say so when they are full', () => {
+    const many = Array.from({ length: 6_001 }, (_, index) => {
       const id = new Uint8Array(8)
       new DataView(id.buffer).setUint32(0, index)
       return id
     })
-    const bytes = issueRevocations({ authority, number: 8, issuedS: START, ids: many })
-    expect(checkRevocations(nodeCrypto, authority.publicKey, bytes).ids).toEqual(many)
+    const issue = (ids: Uint8Array[]) =>
+      issueRevocations({ authority, number: 2 ** 40, issuedS: 2 ** 40, ids })
+    const full = many.slice(0, 6_000)
+    const sent = encodeDown({ type: 'revocations', list: issue(full) })
+    expect(sent.length).toBeLessThan(60_000)
+    const received = decodeDown(sent)
+    if (received.type !== 'revocations') throw new Error(received.type)
+    expect(checkRevocations(nodeCrypto, authority.publicKey, received.list).ids).toEqual(full)
+    expect(codeThrown(() => issue(many))).toBe('credential/list-full')
   })
 
   const wrap = (value: CborValue) =>
@@ -339,6 +347,11 @@ describe('revocation lists', () => {
     ['with a negative number', wrap([-1, 0, []]), 'malformed'],
     ['with a short id', wrap([1, 0, [new Uint8Array(7)]]), 'malformed'],
     ['with text as ids', wrap([1, 0, 'all']), 'malformed'],
+    [
+      'with more than fit',
+      wrap([1, 0, Array.from({ length: 6_001 }, () => new Uint8Array(8))]),
+      'malformed',
+    ],
   ])('are refused %s', (_name, bytes, what) => {
     expect(codeThrown(() => checkRevocations(nodeCrypto, authority.publicKey, bytes))).toBe(
       `credential/${what}`,
