@@ -184,8 +184,19 @@ function followRevocations(
   log: Logger,
 ) {
   const check = (bytes: Uint8Array) => checkRevocations(nodeCrypto, authorityKey, bytes)
-  const stored = files[0]?.note(REVOCATIONS) ?? null
-  let current: RevocationList | null = stored === null ? null : check(stored)
+  let current = remembered()
+
+  /** A list of an earlier authority means nothing to this one, and must not keep the meter from starting. */
+  function remembered(): RevocationList | null {
+    const stored = files[0]?.note(REVOCATIONS) ?? null
+    try {
+      return stored === null ? null : check(stored)
+    } catch (error) {
+      log.warn({ code: codeOf(error) }, 'the stored revocation list is of no use any more')
+      return null
+    }
+  }
+
   return {
     current: () => current,
     /** True when the list was newer and is now in force. */

@@ -51,6 +51,12 @@ export interface Sender {
   counters(): Readonly<DeliveryCounters>
 }
 
+/**
+ * How far a peer may raise our numbers at once: more than any restored copy can be behind. Numbers
+ * are never used again, so a hostile peer that could name any would use up all there are.
+ */
+const MOST_RAISED = 2 ** 32
+
 /** Rewinds on request are spaced: a window of 64 behind one lost frame asks 63 times. */
 const FIRST_REWIND_GAP_MS = 1_000
 
@@ -138,6 +144,7 @@ export function createSender(options: SenderOptions): Sender {
 
   function onWelcome(durable: number): void {
     if (state.phase === 'open') return onReceipt({ type: 'receipt', durable })
+    if (durable - outbox.next() > MOST_RAISED) return ignore({ type: 'welcome', durable })
     settleThrough(durable)
     state.phase = 'open'
     const next = outbox.next()

@@ -30,7 +30,8 @@ export interface Reading {
  * of readings a fog node aggregates stay exact.
  */
 export const readingLimits = {
-  number: Number.MAX_SAFE_INTEGER,
+  /** One below the largest exact integer, so that the number after any reading's can be named. */
+  number: Number.MAX_SAFE_INTEGER - 1,
   /** The last second of the year 9999. */
   timeS: 253_402_300_799,
   powerW: 1_000_000_000,

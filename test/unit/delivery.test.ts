@@ -126,6 +126,18 @@ describe('sender', () => {
     expect(events).toEqual([{ type: 'raised', from: 2, to: 10 }])
   })
 
+  test('a welcome that would use up our numbers is not believed', () => {
+    const { box, sender, events, clock } = setup()
+    box.add(1)
+    sender.onOpen()
+    for (const durable of [Number.MAX_SAFE_INTEGER, 2 ** 32 + 3])
+      expect(sender.onMessage({ type: 'welcome', durable })).toEqual([])
+    expect(events.map((event) => event.type)).toEqual(['ignored', 'ignored'])
+    expect([box.outbox.next(), box.held().length, sender.welcomed()]).toEqual([2, 1, false])
+    clock.advance(120_000)
+    expect(sender.needsReconnect()).toBe(true)
+  })
+
   test('a storm of resend requests rewinds once, then with growing gaps', () => {
     const { box, sender, sent, clock } = setup()
     box.add(1)
