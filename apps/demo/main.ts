@@ -20,8 +20,10 @@ interface Options {
 
 /** Reading time is compressed; the agent's patience, which runs on the wall clock, shrinks with it. */
 function settings({ speed }: Options): { source: string; block: string; window: string } {
+  // One beginning for all, so that separate processes share one compressed timeline.
+  const start = `${new Date().toISOString().slice(0, 13)}:00:00Z`
   return {
-    source: `kind = "replay"\nhouse = {index}\ninterval_seconds = 60\ntime_scale = ${speed}`,
+    source: `kind = "replay"\nhouse = {index}\nstart = "${start}"\ninterval_seconds = 60\ntime_scale = ${speed}`,
     block: 'readings = 16\nseconds = 60',
     window: 'idle_seconds = 3\nrevision_delay_ms = 1000',
   }

@@ -13,21 +13,15 @@ export interface Notify {
   watchdog(): void
 }
 
-/** Sends one datagram to systemd; false when this way is not open. */
-type Datagram = (state: string) => boolean
-
 /** `failed` hears about every message that did not get through; none is worth stopping for. */
-export async function createNotify(failed: (error: unknown) => void): Promise<Notify> {
-  const socket = process.env['NOTIFY_SOCKET']
-  if (socket === undefined) {
+export function createNotify(failed: (error: unknown) => void): Notify {
+  if (process.env['NOTIFY_SOCKET'] === undefined) {
     return { ready() {}, status() {}, stopping() {}, watchdog() {} }
   }
-  const send = await datagram(socket)
-  // A child process is asked to speak where no datagram socket is to be had; NotifyAccess=all
-  // makes systemd listen to it.
-  const raw = (state: string) => {
-    if (!send(state)) execFile('systemd-notify', [state], (error) => error && failed(error))
-  }
+  // Node has no datagram socket of this kind, so a child process speaks for us (5 ms, a few times a
+  // minute); NotifyAccess=all makes systemd listen to it.
+  const raw = (state: string) =>
+    void execFile('systemd-notify', [state], (error) => error && failed(error))
   return {
     ready: (status) => {
       const options = { ready: true, pid: process.pid }
@@ -36,27 +30,5 @@ export async function createNotify(failed: (error: unknown) => void): Promise<No
     status: (text) => void systemdNotify({ status: text, pid: process.pid }).catch(failed),
     stopping: () => raw('STOPPING=1'),
     watchdog: () => raw('WATCHDOG=1'),
-  }
-}
-
-/** systemd-notify(1) costs 5 ms a call; node-unix-socket, where it loads, a fraction of one. */
-async function datagram(socket: string): Promise<Datagram> {
-  // An abstract socket ('@…') has no path the package could send to.
-  if (!socket.startsWith('/')) return () => false
-  try {
-    const { DgramSocket } = await import('node-unix-socket')
-    const sender = new DgramSocket()
-    sender.on('error', () => {})
-    return (state) => {
-      const bytes = Buffer.from(state)
-      try {
-        sender.sendTo(bytes, 0, bytes.length, socket)
-        return true
-      } catch {
-        return false
-      }
-    }
-  } catch {
-    return () => false
   }
 }

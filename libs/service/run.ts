@@ -38,7 +38,7 @@ export async function runService(options: ServiceOptions): Promise<void> {
   const log = createLogger({ name: options.name })
   crashOn('uncaughtException', log)
   crashOn('unhandledRejection', log)
-  const notify = await createNotify((error) => log.debug({ err: error }, 'systemd was not reached'))
+  const notify = createNotify((error) => log.debug({ err: error }, 'systemd was not reached'))
   const stopping = new AbortController()
   const ended = Promise.withResolvers<number>()
   const begin = (exitCode: number) => {
