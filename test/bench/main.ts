@@ -12,9 +12,13 @@ import { isMet, type Figure, type Machine, type Report, type Section } from './f
 import { goalText, intoReadme, shortNumber, toJson, toTable } from './output.ts'
 import { serveRole } from './roles.ts'
 import { agentSection } from './section-agent.ts'
+import { bytesSection } from './section-bytes.ts'
+import { handshakeSection } from './section-handshake.ts'
 
 const sections: Record<string, Section> = {
   agent: agentSection,
+  bytes: bytesSection,
+  handshake: handshakeSection,
 }
 
 const usage = `usage: npm run bench -- [options]
