@@ -38,7 +38,7 @@ export function account(cluster: Cluster): Account {
   const meters = cluster.meters.map((meter) => meterStatus(cluster, meter))
   const journals = cluster.fogs.map(({ name, store }) => journalOf(name, store))
   const cloud = cloudTotals(cluster.cloudStore)
-  const problems = [...meters.flatMap((meter) => compareMeter(meter, journals, cloud))]
+  const problems = meters.flatMap((meter) => compareMeter(meter, journals, cloud))
   let [lost, duplicated, accepted] = [0, 0, 0]
   for (const journal of journals) {
     const { distinct, repeated } = tally(journal)
@@ -152,7 +152,7 @@ function compareEnergy(meters: MeterStatus[], journals: Journal[], cloud: Accoun
   const advanced = sum(
     meters.map(({ deviceId, importWh }) => {
       const starts = journals.flatMap(({ startWh }) => startWh.get(deviceId) ?? [])
-      const start = starts.sort((a, b) => a.first - b.first)[0]
+      const start = starts.toSorted((a, b) => a.first - b.first)[0]
       return start === undefined ? 0 : importWh - start.importWh
     }),
   )

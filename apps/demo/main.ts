@@ -29,9 +29,12 @@ function settings({ speed }: Options): { source: string; block: string; window: 
   }
 }
 
+function say(line: string): void {
+  process.stderr.write(`${line}\n`)
+}
+
 async function main(options: Options): Promise<number> {
   const dir = options.dir ?? mkdtempSync(join(tmpdir(), 'fogmeter-'))
-  const say = (line: string) => process.stderr.write(`${line}\n`)
   const cluster = await prepareCluster({
     dir,
     ...settings(options),
@@ -51,10 +54,10 @@ async function main(options: Options): Promise<number> {
     const view = startView(cluster, { live: process.stderr.isTTY && !options.json })
     const accident = await stop.requested
     if (accident !== null) throw new CodedError('demo/process-ended', accident)
-    const verdict = options.seconds === undefined ? null : await settle(cluster, say)
+    const verdict = options.seconds === undefined ? null : await settle(cluster)
     view.stop()
     await stopCluster(cluster)
-    return verdict === null ? 0 : report(account(cluster), options.json, say)
+    return verdict === null ? 0 : report(account(cluster), options.json)
   } finally {
     await stopCluster(cluster)
     if (options.dir === undefined) rmSync(dir, { recursive: true, force: true })
@@ -62,7 +65,7 @@ async function main(options: Options): Promise<number> {
 }
 
 /** Meters stop producing and hand over what they hold; then the fogs, window by window. */
-async function settle(cluster: Cluster, say: (line: string) => void): Promise<true> {
+async function settle(cluster: Cluster): Promise<true> {
   say('stopping the meters; each signs and delivers what it holds')
   await stopTier(cluster, 'meter')
   say('closing the last windows')
@@ -70,7 +73,7 @@ async function settle(cluster: Cluster, say: (line: string) => void): Promise<tr
   return true
 }
 
-function report(result: Account, json: boolean, say: (line: string) => void): number {
+function report(result: Account, json: boolean): number {
   const { problems, ...figures } = result
   for (const problem of problems) say(problem)
   const ok = problems.length === 0 && result.lost === 0 && result.duplicated === 0

@@ -62,7 +62,7 @@ export async function killCampaign(options: KillOptions): Promise<KillReport> {
     await stopCluster(cluster)
     const result = account(cluster)
     result.problems.push(...accidents, ...(await groundTruth(cluster)))
-    return { ...result, kills, recoveryMs: recoveryMs.sort((a, b) => a - b) }
+    return { ...result, kills, recoveryMs: recoveryMs.toSorted((a, b) => a - b) }
   } finally {
     await stopCluster(cluster)
     rmSync(dir, { recursive: true, force: true })
@@ -96,6 +96,10 @@ async function killAll(
   return { kills, recoveryMs }
 }
 
+function progress(done: number, name: string): void {
+  process.stderr.write(`${done} ${name}\n`)
+}
+
 function kindOf({ name, program }: ProcessSpec): string {
   if (program !== 'broker') return program
   return name === 'cloud-broker' ? name : 'fog-broker'
@@ -104,7 +108,7 @@ function kindOf({ name, program }: ProcessSpec): string {
 function shuffled<T>(values: readonly T[], random: () => number): T[] {
   return values
     .map((value) => ({ value, at: random() }))
-    .sort((a, b) => a.at - b.at)
+    .toSorted((a, b) => a.at - b.at)
     .map(({ value }) => value)
 }
 
@@ -115,8 +119,7 @@ if (import.meta.main) {
   const kills = Number(values.kills ?? 100)
   const seed = Number(values.seed ?? Math.floor(Math.random() * 2 ** 31))
   process.stderr.write(`seed ${seed}, ${kills} kills\n`)
-  const onKill = (done: number, name: string) => process.stderr.write(`${done} ${name}\n`)
-  const report = await killCampaign({ kills, seed, onKill })
+  const report = await killCampaign({ kills, seed, onKill: progress })
   const { recoveryMs, ...rest } = report
   const at = (share: number) => recoveryMs[Math.floor((recoveryMs.length - 1) * share)]
   process.stdout.write(`${JSON.stringify({ seed, ...rest, p50Ms: at(0.5), p99Ms: at(0.99) })}\n`)

@@ -13,7 +13,10 @@ export async function startCuttableLink(targetPort: () => number): Promise<Cutta
   const sockets = new Set<Socket>()
   let whole = true
   const server = createServer((near) => {
-    if (!whole) return void near.resetAndDestroy()
+    if (!whole) {
+      near.resetAndDestroy()
+      return
+    }
     const far = connect(targetPort(), '127.0.0.1')
     for (const [from, to] of [
       [near, far],
