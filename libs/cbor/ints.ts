@@ -4,58 +4,20 @@
  */
 import { CodedError } from '#errors'
 import { refuse } from './errors.ts'
+import { MOST_HEAD_BYTES, writeHead } from './head.ts'
 import { DEFAULT_SIZE } from './scan.ts'
 
 const NULL = 0xf6
-const MOST_BYTES = 9
-const TWO_32 = 2 ** 32
 
 // Reused between calls: nothing here awaits, and the result is always a copy.
 let scratch = new Uint8Array(1024)
-
-/** Writes a head (RFC 8949 §3, shortest form) at `at` and returns where it ends. */
-function writeHead(out: Uint8Array, at: number, majorBits: number, argument: number): number {
-  if (argument < 24) {
-    out[at] = majorBits | argument
-    return at + 1
-  }
-  if (argument < 0x100) {
-    out[at] = majorBits | 24
-    out[at + 1] = argument
-    return at + 2
-  }
-  if (argument < 0x10000) {
-    out[at] = majorBits | 25
-    return write16(out, at + 1, argument)
-  }
-  if (argument < TWO_32) {
-    out[at] = majorBits | 26
-    return write32(out, at + 1, argument)
-  }
-  out[at] = majorBits | 27
-  return write32(out, write32(out, at + 1, Math.floor(argument / TWO_32)), argument % TWO_32)
-}
-
-function write16(out: Uint8Array, at: number, value: number): number {
-  out[at] = value >>> 8
-  out[at + 1] = value
-  return at + 2
-}
-
-function write32(out: Uint8Array, at: number, value: number): number {
-  out[at] = value >>> 24
-  out[at + 1] = value >>> 16
-  out[at + 2] = value >>> 8
-  out[at + 3] = value
-  return at + 4
-}
 
 /**
  * A CBOR array of integers and nulls, the same bytes as `encode(values)`.
  * @throws cbor/not-encodable for anything but safe integers and null
  */
 export function encodeInts(values: readonly (number | null)[]): Uint8Array {
-  const most = MOST_BYTES * (values.length + 1)
+  const most = MOST_HEAD_BYTES * (values.length + 1)
   if (scratch.length < most) scratch = new Uint8Array(most)
   let at = writeHead(scratch, 0, 0x80, values.length)
   for (const value of values) {
