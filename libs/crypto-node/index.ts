@@ -30,6 +30,7 @@ const TAG_LENGTH = 16
 
 // RFC 8410: the fixed DER bytes before a raw key of 32 bytes; they differ only in the algorithm.
 const OID_LAST_BYTE = { ed25519: 0x70, x25519: 0x6e } as const
+const CURVE_NAME = { ed25519: 'Ed25519', x25519: 'X25519' } as const
 type Curve = keyof typeof OID_LAST_BYTE
 
 /** A raw 32-byte secret as a KeyObject. */
@@ -60,18 +61,24 @@ export function privateKeyObject(curve: Curve, secret: Uint8Array): KeyObject {
   }
 }
 
-/** A raw 32-byte public key as a KeyObject. */
+/** A raw 32-byte public key as a KeyObject. As a JWK (RFC 8037) it skips OpenSSL's DER decoders. */
 export function publicKeyObject(curve: Curve, raw: Uint8Array): KeyObject {
-  const prefix = [0x30, 0x2a, 0x30, 5, 6, 3, 0x2b, 0x65, OID_LAST_BYTE[curve], 3, 0x21, 0]
-  const der = Buffer.concat([Uint8Array.from(prefix), raw])
-  return createPublicKey({ key: der, format: 'der', type: 'spki' })
+  const key = { kty: 'OKP', crv: CURVE_NAME[curve], x: base64Url(raw) }
+  return createPublicKey({ key, format: 'jwk' })
 }
 
 /** The 32 raw bytes of a public key, or of the public half of a private one. */
 export function rawPublic(key: KeyObject): Uint8Array {
-  const half = key.type === 'private' ? createPublicKey(key) : key
-  const der = half.export({ type: 'spki', format: 'der' })
-  return Uint8Array.from(der.subarray(-32))
+  if (key.type === 'public') {
+    const { x = '' } = key.export({ format: 'jwk' })
+    return Uint8Array.from(Buffer.from(x, 'base64url'))
+  }
+  // Not through JWK, which would turn the secret half into a string as well.
+  return rawPublic(createPublicKey(key))
+}
+
+function base64Url(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('base64url')
 }
 
 /** What the interface promises: the plain type, in memory of its own instead of a shared pool. */
