@@ -1,5 +1,5 @@
-import pc from 'picocolors'
 import { CodedError } from '#errors'
+import { coloursFor } from './colours.ts'
 
 /** The command line's exit codes; scripts depend on them. */
 export const exitCodes = { ok: 0, failure: 1, usage: 2, notFound: 3, notVerified: 4 } as const
@@ -22,7 +22,7 @@ export function exitCodeOf(error: unknown): number {
  * else is a defect and shows where it came from.
  */
 export function describeError(error: unknown): string {
-  const start = pc.createColors(process.stderr.isTTY && pc.isColorSupported).red('fogmeter:')
+  const start = coloursFor(process.stderr).red('fogmeter:')
   if (error instanceof CodedError) return `${start} ${error.message} (${error.code})\n`
   const detail = error instanceof Error ? (error.stack ?? error.message) : String(error)
   return `${start} an unexpected error; please report it with this: ${detail}\n`

@@ -1,9 +1,10 @@
-import colors from 'picocolors'
+import { coloursFor } from '../cli/colours.ts'
 import type { Cluster } from './cluster.ts'
 import { byLabel, scrape, total, type Series } from './scrape.ts'
 import { fetchJson } from './processes.ts'
 
 const REFRESH_MS = 1_000
+const colors = coloursFor(process.stderr)
 
 /** Shows each tier's counters every second: redrawn in place on a terminal, else a line now and then. */
 export function startView(cluster: Cluster, { live }: { live: boolean }): { stop(): void } {

@@ -233,9 +233,13 @@ describe.skipIf(!hasOpenssl)('TLS', () => {
     expect(await greet(fifth)).toBeNull()
     for (const { socket } of clients) socket.destroy()
     await Promise.all(clients.map(({ closed }) => closed))
-    const later = await openTls()
-    expect(await greet(later)).toBe(0)
-    later.socket.destroy()
+    // The broker hears of the four ends a little after we do; until then it goes on refusing.
+    for (;;) {
+      const later = await openTls()
+      const answer = await greet(later)
+      later.socket.destroy()
+      if (answer === 0) break
+    }
   })
 
   test('a key that does not fit its certificate is a coded error', async () => {

@@ -39,7 +39,7 @@ interface Outcome {
 
 /** Runs the real command line in a process of its own. */
 function fogmeter(args: readonly string[], env: Record<string, string> = {}): Promise<Outcome> {
-  const { FOGMETER_URL: _url, FOGMETER_TOKEN_FILE: _token, ...inherited } = process.env
+  const { FOGMETER_URL: _1, FOGMETER_TOKEN_FILE: _2, FORCE_COLOR: _3, ...inherited } = process.env
   const child = spawn(process.execPath, [main, ...args], { env: { ...inherited, ...env } })
   const outcome: Outcome = { code: null, out: '', err: '' }
   child.stdout.on('data', (data: Buffer) => (outcome.out += data.toString()))

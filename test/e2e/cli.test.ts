@@ -25,7 +25,8 @@ interface Outcome {
 
 function started(command: string, args: readonly string[], env = {}): Promise<Outcome> {
   return new Promise((resolve) => {
-    const options = { cwd: folder, env: { ...process.env, ...env } }
+    const { FORCE_COLOR: _, ...inherited } = process.env
+    const options = { cwd: folder, env: { ...inherited, ...env } }
     execFile(command, args, options, (error, stdout, stderr) => {
       resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr })
     })
@@ -89,7 +90,7 @@ describe('help and usage', () => {
     const plain = await fogmeter('revoke', 'nobody')
     const forced = await started(process.execPath, [cli, 'revoke', 'nobody'], {
       NO_COLOR: '1',
-      FORCE_COLOR: '',
+      FORCE_COLOR: '1',
     })
     expect(plain.stderr + forced.stderr).not.toContain('\u001b')
   })

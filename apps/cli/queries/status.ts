@@ -1,11 +1,13 @@
 import type { Command } from 'commander'
-import pc from 'picocolors'
 import type { StatusView } from '#cloud-store'
 import { addFormatOptions, addSourceOptions } from './options.ts'
 import type { CommonOptions } from './options.ts'
 import { print, printJson, run, say } from './output.ts'
 import { openSource } from './source.ts'
 import { duration, kilo, moment } from './text.ts'
+import { coloursFor } from '../colours.ts'
+
+const colours = coloursFor(process.stdout)
 
 export function addStatusCommand(command: Command): void {
   addFormatOptions(addSourceOptions(command))
@@ -37,11 +39,11 @@ function lines(s: StatusView): string[] {
     ['refused', attention(s.refused, `${s.refused} items`)],
     ['events', String(s.events)],
   ]
-  return rows.map(([name, text]) => `${pc.bold(name.padEnd(14))}${text}`)
+  return rows.map(([name, text]) => `${colours.bold(name.padEnd(14))}${text}`)
 }
 
 function attention(count: number, text: string): string {
-  return count > 0 ? pc.yellow(text) : text
+  return count > 0 ? colours.yellow(text) : text
 }
 
 /** Meters that replay compressed or other days may be ahead of this clock. */

@@ -1,6 +1,8 @@
 import Table from 'cli-table3'
-import pc from 'picocolors'
 import { printable } from './text.ts'
+import { coloursFor } from '../colours.ts'
+
+const colours = coloursFor(process.stdout)
 
 export interface Column<Row> {
   title: string
@@ -44,7 +46,7 @@ export function renderTable<Row>(
 ): string {
   const widths = options.widths ?? columnWidths(columns, rows)
   const table = new Table({
-    head: (options.heading ?? true) ? columns.map((column) => pc.bold(column.title)) : [],
+    head: (options.heading ?? true) ? columns.map((column) => colours.bold(column.title)) : [],
     chars: noBorders,
     style: { 'padding-left': 0, 'padding-right': GAP, head: [], border: [], compact: true },
     colAligns: columns.map((column) => column.align ?? 'left'),
@@ -60,5 +62,5 @@ export function renderTable<Row>(
 
 function cell<Row>(column: Column<Row>, row: Row): string {
   const text = printable(column.text(row))
-  return column.warn?.(row) ? pc.yellow(text) : text
+  return column.warn?.(row) ? colours.yellow(text) : text
 }
