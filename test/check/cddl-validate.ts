@@ -1,9 +1,13 @@
 /**
  * Checks CBOR values against a CDDL file (RFC 8610), on the syntax tree of the `cddl` package. Only
  * what our files use is understood: arrays with optional and repeated members, groups inside
- * arrays, choices, ranges, literals, int/uint/bstr/tstr/null, .size and .regexp, and the empty map.
+ * arrays, choices, ranges, literals, int/uint/bstr/tstr/null, .size and .regexp, and maps whose keys
+ * are all required integers, one a line.
  * Anything else throws, so that a rule can never pass by not being understood.
  */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import {
   parse,
   type Array as CddlArray,
@@ -19,14 +23,28 @@ export type Validator = (rule: string, value: CborValue) => boolean
 
 /** Reads the CDDL file at `path`. */
 export function cddlValidator(path: string): Validator {
-  const rules = new Map(parse(path).map((rule) => [rule.Name, rule]))
+  const rules = new Map(parseFile(path).map((rule) => [rule.Name, rule]))
   return (rule, value) => matchesRule(rules, rule, value)
 }
 
 /** The names of all rules of a file. */
 export function cddlRules(path: string): string[] {
-  return parse(path).map((rule) => rule.Name)
+  return parseFile(path).map((rule) => rule.Name)
 }
+
+/** The package cannot read integer keys (`-1 => int`): they go in as names, `key-1: int`. */
+function parseFile(path: string): Assignment[] {
+  const text = readFileSync(path, 'utf8').replace(/^(\s+)(-?\d+) =>/gm, `$1${KEY}$2:`)
+  const folder = mkdtempSync(join(tmpdir(), 'cddl-'))
+  try {
+    writeFileSync(join(folder, 'named.cddl'), text)
+    return parse(join(folder, 'named.cddl'))
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+}
+
+const KEY = 'key'
 
 type Rules = ReadonlyMap<string, Assignment>
 
@@ -48,7 +66,17 @@ function matchesRule(rules: Rules, name: string, value: CborValue): boolean {
   const rule = ruleOf(rules, name)
   if (rule.Type === 'array') return matchesArray(rules, rule, value)
   if (rule.Type === 'variable') return matchesAny(rules, rule.PropertyType, value)
+  const members = membersOf(rule.Properties)
+  if (members.every(({ Name }) => Name.startsWith(KEY))) return matchesMap(rules, members, value)
   throw new Error(`CDDL: group ${name} stands where a type is needed`)
+}
+
+function matchesMap(rules: Rules, members: Property[], value: CborValue): boolean {
+  if (!(value instanceof Map) || value.size !== members.length) return false
+  return members.every(({ Name, Type }) => {
+    const held = value.get(Number(Name.slice(KEY.length)))
+    return held !== undefined && matchesAny(rules, Type, held)
+  })
 }
 
 function matchesAny(rules: Rules, types: PropertyType | PropertyType[], value: CborValue): boolean {
