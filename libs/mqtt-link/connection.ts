@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net'
 import { MqttClient, type IClientOptions } from 'mqtt'
 import { openStream, parseAddress, readCa } from './address.ts'
+import { encodePublish } from './publish.ts'
 import type { LinkOptions } from './types.ts'
 
 const KEEPALIVE_SECONDS = 60
@@ -59,6 +60,18 @@ export function openConnection(options: ConnectionOptions, events: ConnectionEve
     client.stream.destroy()
   }
 
+  /** Packets of the same turn leave in one piece; a commit's receipts are hundreds. */
+  let corked = false
+  function gather(socket: Socket): void {
+    corked = true
+    socket.cork()
+    client.reschedulePing()
+    process.nextTick(() => {
+      corked = false
+      socket.uncork()
+    })
+  }
+
   client.handleMessage = (packet, done) => {
     if (state !== 'up') return done()
     events.message(packet.topic, packet.payload as Buffer, done)
@@ -92,9 +105,11 @@ export function openConnection(options: ConnectionOptions, events: ConnectionEve
 
   return {
     publish(topic, payload) {
-      if (state !== 'up' || !client.connected) return false
-      if ((client.stream as Socket).writableLength > WRITE_LIMIT) return false
-      client.publish(topic, asBuffer(payload))
+      if (state !== 'up' || !client.connected || client.disconnecting) return false
+      const socket = client.stream as Socket
+      if (socket.writableLength > WRITE_LIMIT) return false
+      if (!corked) gather(socket)
+      socket.write(encodePublish(topic, payload))
       return true
     },
     close() {
@@ -134,10 +149,4 @@ function clientOptions(options: ConnectionOptions): IClientOptions {
     ...(username === undefined ? {} : { username }),
     ...(password === undefined ? {} : { password }),
   }
-}
-
-function asBuffer(bytes: Uint8Array): Buffer {
-  return Buffer.isBuffer(bytes)
-    ? bytes
-    : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }
