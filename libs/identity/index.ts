@@ -5,4 +5,9 @@ export { revoke } from './revoke.ts'
 export { createKeyFile } from './keys.ts'
 export { loadIdentity, type DeviceIdentity, type IdentityPaths } from './load.ts'
 export { readEnrolments } from './record.ts'
-export { watchRevocations, type RevocationWatch } from './watch.ts'
+export {
+  recallRevocations,
+  rememberRevocations,
+  watchRevocations,
+  type RevocationWatch,
+} from './watch.ts'

@@ -22,6 +22,8 @@ import {
   enrol,
   loadIdentity,
   readEnrolments,
+  recallRevocations,
+  rememberRevocations,
   revoke,
   watchRevocations,
   type EnrolmentPaths,
@@ -261,12 +263,17 @@ function listIn(where: string): RevocationList {
   return watch.current()
 }
 
-function watchIn(where: string, events: unknown[] = []) {
+function authorityKey(): Uint8Array {
   const pem = readFileSync(join(folder, 'authority.pub'), 'utf8')
+  return fromBase64Url(createPublicKey(pem).export({ format: 'jwk' }).x ?? '')
+}
+
+function watchIn(where: string, events: unknown[] = [], memory?: string) {
   return watchRevocations(join(where, 'revoked.cose'), {
     crypto: nodeCrypto,
-    authorityKey: fromBase64Url(createPublicKey(pem).export({ format: 'jwk' }).x ?? ''),
+    authorityKey: authorityKey(),
     pollMs: 60_000,
+    ...(memory !== undefined && { memory: rememberRevocations(memory) }),
     onChange: (list) => events.push(list.number),
     onError: (error) => events.push(codeOf(error)),
   })
@@ -307,12 +314,10 @@ describe('revocation', () => {
 
   test('is seen by the poll alone', async () => {
     add('m-1')
-    const pem = readFileSync(join(folder, 'authority.pub'), 'utf8')
-    const authorityKey = fromBase64Url(createPublicKey(pem).export({ format: 'jwk' }).x ?? '')
     const seen = await new Promise<number>((resolve) => {
       const watch = watchRevocations(join(folder, 'revoked.cose'), {
         crypto: nodeCrypto,
-        authorityKey,
+        authorityKey: authorityKey(),
         pollMs: 5,
         onChange(list) {
           watch.close()
@@ -322,6 +327,48 @@ describe('revocation', () => {
       revoke(folder, 'm-1', { nowS: NOW })
     })
     expect(seen).toBe(2)
+  })
+
+  test('cannot be taken back by an old file while the program is down', () => {
+    const { id } = loadIdentity(withKey(add('m-1'))).credential
+    const [path, memory] = [join(folder, 'revoked.cose'), join(root, 'seen.cose')]
+    const old = readFileSync(path)
+    revoke(folder, 'm-1', { nowS: NOW })
+    const restart = (kept?: string) => {
+      const events: unknown[] = []
+      const watch = watchIn(folder, events, kept)
+      watch.close()
+      return { events, revoked: isRevoked(watch.current(), { id }) }
+    }
+    expect(restart(memory)).toEqual({ events: [], revoked: true })
+    writeFileSync(path, old)
+    expect(restart(memory)).toEqual({ events: ['identity/stale-revocations'], revoked: true })
+    // It is the memory that does it.
+    expect(restart()).toEqual({ events: [], revoked: false })
+    const recall = (key: Uint8Array) =>
+      recallRevocations(rememberRevocations(memory), nodeCrypto, key)?.number ?? null
+    expect(recall(authorityKey())).toBe(2)
+    expect(recall(nodeCrypto.signingKey(new Uint8Array(32)).publicKey)).toBe(null)
+    writeFileSync(memory, 'damaged')
+    expect(restart(memory)).toEqual({ events: [], revoked: false })
+  })
+
+  test('a full list refuses one more, and stays as it is', () => {
+    add('m-1')
+    const path = join(folder, 'revoked.cose')
+    const pem = readFileSync(join(folder, 'authority.key'), 'utf8')
+    const seed = fromBase64Url(createPrivateKey(pem).export({ format: 'jwk' }).d ?? '')
+    const ids = Array.from({ length: 6_000 }, (_, index) => {
+      const id = new Uint8Array(8)
+      new DataView(id.buffer).setUint32(0, index)
+      return id
+    })
+    const authority = nodeCrypto.signingKey(seed)
+    writeFileSync(path, issueRevocations({ authority, number: 9, issuedS: NOW, ids }))
+    const error = thrown(() => revoke(folder, 'm-1', { nowS: NOW }))
+    expect(error.code).toBe('credential/list-full')
+    expect(error.message).toContain('found a new authority')
+    expect(listIn(folder)).toMatchObject({ number: 9 })
   })
 
   test('cannot be taken back by an old, damaged or missing file', () => {
