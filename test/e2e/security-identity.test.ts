@@ -152,6 +152,10 @@ function knock(own: Identity, change: { node?: string; url?: string } = {}): Pro
   return promise
 }
 
+function knockAs(from: string, role: Role, name: string, group = 'default'): Promise<LogLine> {
+  return knock(identityOf(enrol(from, role, name, { group })))
+}
+
 test('readings pass over mqtts on both links', async () => {
   await until(
     'both fog nodes store',
@@ -161,6 +165,7 @@ test('readings pass over mqtts on both links', async () => {
     'both reach the cloud',
     async () => (await atCloud('fog-1')) + (await atCloud('fog-2')) === 2,
   )
+  expect(accidents).toEqual([])
 })
 
 test('what a meter program refuses, and what is refused to it, is in its log with what to do', async () => {
@@ -212,12 +217,10 @@ test('what a meter program refuses, and what is refused to it, is in its log wit
 test('the fog node judges for itself, whatever a device does not check', async () => {
   const other = join(dir, 'second-authority')
   createAuthority(other)
-  const attempt = (from: string, role: Role, name: string, group = 'default') =>
-    knock(identityOf(enrol(from, role, name, { group })))
   const answers = await Promise.all([
-    attempt(authority, 'meter', 'guest', 'elsewhere'),
-    attempt(authority, 'fog', 'fog-8'),
-    attempt(other, 'meter', 'meter-03'),
+    knockAs(authority, 'meter', 'guest', 'elsewhere'),
+    knockAs(authority, 'fog', 'fog-8'),
+    knockAs(other, 'meter', 'meter-03'),
   ])
   expect(answers.map(({ detail }) => detail)).toEqual([
     'credential/wrong-group',

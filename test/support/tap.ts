@@ -136,7 +136,7 @@ export function publishPacket(topic: string, payload: Uint8Array): Buffer {
 function splitPackets(socket: Socket, take: (packet: Buffer) => void): void {
   let waiting = Buffer.alloc(0)
   socket.on('data', (bytes) => {
-    waiting = Buffer.concat([waiting, bytes as Buffer])
+    waiting = Buffer.concat([waiting, bytes])
     for (let size = sizeOf(waiting); size <= waiting.length; size = sizeOf(waiting)) {
       take(Buffer.from(waiting.subarray(0, size)))
       waiting = waiting.subarray(size)

@@ -318,8 +318,8 @@ describe('revocation lists', () => {
       new DataView(id.buffer).setUint32(0, index)
       return id
     })
-    const issue = (ids: Uint8Array[]) =>
-      issueRevocations({ authority, number: 2 ** 40, issuedS: 2 ** 40, ids })
+    const issue = (entries: Uint8Array[]) =>
+      issueRevocations({ authority, number: 2 ** 40, issuedS: 2 ** 40, ids: entries })
     const full = many.slice(0, 6_000)
     const sent = encodeDown({ type: 'revocations', list: issue(full) })
     expect(sent.length).toBeLessThan(60_000)
