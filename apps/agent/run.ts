@@ -1,3 +1,4 @@
+import { setFlagsFromString } from 'node:v8'
 import type { AgentConfig } from '#config'
 import { createTrust } from '#credential'
 import { nodeCrypto } from '#crypto-node'
@@ -22,6 +23,7 @@ export async function runAgent(
   { log, notify }: Pick<ServiceContext, 'log' | 'notify'>,
   config: AgentConfig,
 ): Promise<RunningService & { metricsPort: number | null }> {
+  collectAlone()
   const identity = loadIdentity(config.identity)
   const own = {
     credential: identity.credential,
@@ -78,4 +80,12 @@ export async function runAgent(
 function trustedSeconds(): number | null {
   const nowS = Math.floor(systemClock.now() / 1000)
   return nowS < neverSetS ? null : nowS
+}
+
+/**
+ * Young objects are collected by the thread that made them. With two to four cores V8's helpers for
+ * it are in the way of the verifying threads; without them the agent spends up to a tenth less CPU.
+ */
+function collectAlone(): void {
+  setFlagsFromString('--no-parallel-scavenge')
 }

@@ -58,14 +58,15 @@ export const atMost = (limit: number, on: Goal['on'] = 'median'): Goal => ({
 })
 
 /** Null where there is no goal. */
-export function isMet({ median, ratio, goal }: Figure): boolean | null {
+export function isMet(figure: Figure): boolean | null {
+  const { ratio, goal } = figure
   if (goal === undefined) return null
-  const value = goal.on === 'median' ? median : (ratio?.value ?? Number.NaN)
+  const value = goal.on === 'median' ? figure.median : (ratio?.value ?? Number.NaN)
   return goal.relation === '≥' ? value >= goal.limit : value <= goal.limit
 }
 
 export function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b)
+  const sorted = values.toSorted((a, b) => a - b)
   const middle = sorted.length >> 1
   const high = sorted[middle] ?? Number.NaN
   return sorted.length % 2 === 1 ? high : ((sorted[middle - 1] ?? high) + high) / 2

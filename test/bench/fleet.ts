@@ -61,7 +61,8 @@ class FleetMeter {
   prepare({ mode, blocksPerMeter }: Load): number {
     this.#messages = []
     this.#at = 0
-    for (let i = 0; i < blocksPerMeter; i++) this.#messages.push(...this.source.block(mode).messages)
+    for (let i = 0; i < blocksPerMeter; i++)
+      this.#messages.push(...this.source.block(mode).messages)
     return this.#messages.length
   }
 

@@ -3,14 +3,7 @@ import type { Identity } from '#channel'
 import { nodeCrypto } from '#crypto-node'
 import { integrate, registersAt, replayDay, type ExcerptDay, type MinuteSample } from '#household'
 import { encodeUp } from '#messages'
-import {
-  buildBlock,
-  encodeBlock,
-  encodeLive,
-  firstChain,
-  type Block,
-  type Reading,
-} from '#reading'
+import { buildBlock, encodeBlock, encodeLive, firstChain, type Block, type Reading } from '#reading'
 
 /**
  * `each`: every reading a signed report of its own; `live`: each reading at once, and a signature
@@ -63,7 +56,16 @@ export class MeterSource {
     this.#registers = integrate(this.#registers, powerW, this.#intervalS)
     const { importWh, exportWh } = this.#registers
     const number = this.#number++
-    return { number, timeS: this.#timeS, powerW, voltageDv, currentMa, importWh, exportWh, status: 0 }
+    return {
+      number,
+      timeS: this.#timeS,
+      powerW,
+      voltageDv,
+      currentMa,
+      importWh,
+      exportWh,
+      status: 0,
+    }
   }
 
   /** The next signed block, and the messages that carry it. */

@@ -49,7 +49,12 @@ export function connectMqtt(
   socket.on('error', (error) => lost(error.message))
   socket.on('close', () => lost('the broker closed the connection'))
   socket.on('connect', () => {
-    const session = { protocolId: 'MQTT', protocolVersion: 4, clean: true, keepalive: 1_200 } as const
+    const session = {
+      protocolId: 'MQTT',
+      protocolVersion: 4,
+      clean: true,
+      keepalive: 1_200,
+    } as const
     socket.write(generate({ cmd: 'connect', clientId, ...session }))
   })
   return {

@@ -8,7 +8,7 @@ export function toTable({ machine, figures }: Report): string {
   const lines = [describeMachine(machine), '']
   const rows = figures.map(cells)
   const widths = columns.map((name, i) =>
-    Math.max(name.length, ...rows.map((row) => [...(row[i] ?? '')].length)),
+    Math.max(name.length, ...rows.map((row) => row[i]?.length ?? 0)),
   )
   const line = (row: readonly string[]) =>
     row
@@ -33,7 +33,6 @@ export function toJson({ machine, figures }: Report): string {
 
 /** The same for the README. */
 export function toMarkdown({ machine, figures }: Report): string {
-  const row = (parts: readonly string[]) => `| ${parts.join(' | ')} |`
   return [
     `Measured by \`npm run bench\` on ${describeMachine(machine)}. CPU is that of all threads of the`,
     'process named; medians of interleaved rounds; ratios against peers measured in the same run.',
@@ -43,6 +42,8 @@ export function toMarkdown({ machine, figures }: Report): string {
     ...figures.map((figure) => row(cells(figure))),
   ].join('\n')
 }
+
+const row = (parts: readonly string[]): string => `| ${parts.join(' | ')} |`
 
 const markers = ['<!-- figures:begin -->', '<!-- figures:end -->'] as const
 
@@ -78,6 +79,7 @@ export function goalText({ on, relation, limit }: Goal, unit: string): string {
 /** Three digits, and whole numbers from 100 on. */
 export function shortNumber(value: number): string {
   if (!Number.isFinite(value)) return '–'
-  if (Number.isInteger(value) || Math.abs(value) >= 100) return Math.round(value).toLocaleString('en')
+  if (Number.isInteger(value) || Math.abs(value) >= 100)
+    return Math.round(value).toLocaleString('en')
   return String(Number(value.toPrecision(3)))
 }

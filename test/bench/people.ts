@@ -3,13 +3,7 @@ import { createHash } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Identity } from '#channel'
-import {
-  createTrust,
-  decodeCredential,
-  issueCredential,
-  type Role,
-  type Trust,
-} from '#credential'
+import { createTrust, decodeCredential, issueCredential, type Role, type Trust } from '#credential'
 import { nodeCrypto, privateKeyObject, publicKeyObject } from '#crypto-node'
 
 /** The fog node of every measurement. */
@@ -39,12 +33,15 @@ export function personOf(deviceId: string, role: Role): Identity {
 }
 
 /** Trust in the authority, with nothing verified before. */
-export function newTrust(): Trust {
-  return createTrust({
-    crypto: nodeCrypto,
-    authorityKey: authority.publicKey,
-    now: () => Math.floor(Date.now() / 1000),
-  })
+export const newTrust = (): Trust => createTrust(trusting)
+
+/** To whom every credential is new every time. */
+export const forgetfulTrust = (): Trust => createTrust({ ...trusting, cacheSize: 0 })
+
+const trusting = {
+  crypto: nodeCrypto,
+  authorityKey: authority.publicKey,
+  now: () => Math.floor(Date.now() / 1000),
 }
 
 /** The fog node's identity as files; returns what the agent's configuration says about them. */

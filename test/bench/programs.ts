@@ -79,9 +79,11 @@ function agentLines(
   { commitIntervalMs, workers }: NonNullable<FogNodeOptions['agent']>,
 ): string[] {
   return [
-    ...['[broker]', `url = "unix://${socket}"`],
+    '[broker]',
+    `url = "unix://${socket}"`,
     ...writeFogIdentity(dir),
-    ...['[store]', `path = "${join(dir, 'fog.db')}"`],
+    '[store]',
+    `path = "${join(dir, 'fog.db')}"`,
     ...(commitIntervalMs === undefined ? [] : ['[commit]', `interval_ms = ${commitIntervalMs}`]),
     ...(workers === undefined ? [] : ['[verify]', `workers = ${workers}`]),
   ]

@@ -25,13 +25,6 @@ export async function bytesSection(): Promise<Figure[]> {
   const size = (payload: Uint8Array) => encodePublish(topic, initiator.send(payload)).length
   const live = liveSizes(source(), size)
   const reports = reportSizes(source(), size)
-  const figure = (what: string, value: number, limit: number | null): Figure => ({
-    section: 'bytes',
-    what,
-    median: value,
-    unit: 'B',
-    ...(limit === null ? {} : { goal: atMost(limit) }),
-  })
   return [
     figure('PUBLISH of a live reading, median of a day', median(live), null),
     figure('PUBLISH of a live reading, largest of the day', Math.max(...live), 64),
@@ -39,6 +32,11 @@ export async function bytesSection(): Promise<Figure[]> {
     figure('PUBLISH of a signed report of 16, per reading, largest', Math.max(...reports), 26),
     figure('EDHOC messages 1 to 4, credentials by value', handshakeBytes, 800),
   ]
+}
+
+function figure(what: string, value: number, limit: number | null): Figure {
+  const goal = limit === null ? {} : { goal: atMost(limit) }
+  return { section: 'bytes', what, median: value, unit: 'B', ...goal }
 }
 
 /** A day of readings a minute apart, after the first, which goes in full. */

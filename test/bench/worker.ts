@@ -15,18 +15,24 @@ type Answer = { result: unknown } | { error: string }
 
 /** Serves one role in this process until the parent lets go. */
 export function serve(commands: Commands): void {
-  const fail = (error: unknown) => answer({ error: describe(error) })
-  const answer = (message: Answer) => process.send?.(message)
   process.on('message', ({ name, argument }: Request) => {
     const command = commands[name] as ((argument: unknown) => unknown) | undefined
     if (command === undefined) fail(new Error(`no command ${name}`))
-    else Promise.try(command, argument).then((result) => answer({ result }), fail)
+    else Promise.try(command, argument).then((result) => reply({ result }), fail)
   })
   process.on('uncaughtException', (error) => {
     fail(error)
     process.exitCode = 1
   })
   process.on('disconnect', () => process.exit())
+}
+
+function reply(message: Answer): void {
+  process.send?.(message)
+}
+
+function fail(error: unknown): void {
+  reply({ error: describe(error) })
 }
 
 /** A started role. One command at a time. */

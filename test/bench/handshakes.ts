@@ -1,0 +1,124 @@
+/** Handshakes over connections that are open already: TLS 1.3 with certificates on both sides, and ours. */
+import { once } from 'node:events'
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
+import { connect as connectTls, createSecureContext, TLSSocket, type SecureContext } from 'node:tls'
+import { createInitiator, createResponder } from '#channel'
+import type { Trust } from '#credential'
+import { nodeCrypto } from '#crypto-node'
+import { systemClock, systemRandom } from '#service'
+import { makeCertificates, type TlsIdentity } from './certificates.ts'
+import { forgetfulTrust, meterName, newTrust, node, personOf } from './people.ts'
+import { ownCpuUs } from './proc.ts'
+
+/** Two ends of a connection, so that opening it is nobody's cost. */
+type Pair = readonly [client: Socket, server: Socket]
+
+/** `tls` and `tlsNew` differ in when the client reads its key and certificates, the others in whom they know. */
+export type Kind = 'tls' | 'tlsNew' | 'fresh' | 'again'
+
+/** Ready to run; returns µs of CPU per handshake, both sides together. */
+export function handshakesOf(kind: Kind): (count: number) => Promise<number> {
+  const handshake = makeHandshake(kind)
+  return (count) => cpuPerHandshake(count, handshake)
+}
+
+function makeHandshake(kind: Kind): Handshake {
+  if (kind === 'tls') return tlsHandshake('prepared')
+  if (kind === 'tlsNew') return tlsHandshake('each time')
+  return edhocHandshake(kind === 'fresh' ? forgetfulTrust() : newTrust())
+}
+
+type Handshake = (pair: Pair) => Promise<void>
+
+async function cpuPerHandshake(count: number, handshake: Handshake): Promise<number> {
+  const pairs = await openPairs(count)
+  const before = ownCpuUs()
+  for (const pair of pairs) await handshake(pair)
+  const us = (ownCpuUs() - before) / count
+  for (const socket of pairs.flat()) socket.destroy()
+  return us
+}
+
+async function openPairs(count: number): Promise<Pair[]> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  const pairs: Pair[] = []
+  while (pairs.length < count) {
+    const client = connect({ port, host: '127.0.0.1', noDelay: true })
+    const [[accepted]] = await Promise.all([once(server, 'connection'), once(client, 'connect')])
+    pairs.push([client, (accepted as Socket).setNoDelay(true)])
+  }
+  server.close()
+  return pairs
+}
+
+/** A server prepares its key and certificates once. A client may, or leave it to each connection. */
+function tlsHandshake(clientContext: 'prepared' | 'each time'): Handshake {
+  const [meter, fog] = makeCertificates(['meter', node]) as [TlsIdentity, TlsIdentity]
+  const [prepared, forFog] = [contextOf(meter), contextOf(fog)]
+  return async ([client, server]) => {
+    const accepted = new TLSSocket(server, {
+      isServer: true,
+      requestCert: true,
+      rejectUnauthorized: true,
+      secureContext: forFog,
+    })
+    const secureContext = clientContext === 'prepared' ? prepared : contextOf(meter)
+    const connected = connectTls({ socket: client, secureContext, servername: node })
+    await Promise.all([once(accepted, 'secure'), once(connected, 'secureConnect')])
+    if (!connected.authorized || connected.getProtocol() !== 'TLSv1.3')
+      throw new Error('no TLS 1.3')
+    // On the server's side node leaves this to its tls.Server; a peer without a good one has none.
+    if (accepted.getPeerCertificate().subject.CN !== 'meter')
+      throw new Error('no client certificate')
+  }
+}
+
+function contextOf({ key, cert, ca }: TlsIdentity): SecureContext {
+  return createSecureContext({ key, cert, ca, minVersion: 'TLSv1.3', maxVersion: 'TLSv1.3' })
+}
+
+/** `trust` is both sides': whether they remember the credentials they have verified is its affair. */
+function edhocHandshake(trust: Trust): Handshake {
+  const meter = personOf(meterName(0), 'meter')
+  const fog = personOf(node, 'fog')
+  const common = { crypto: nodeCrypto, random: systemRandom, clock: systemClock }
+  // One responder serves all, as a fog node does; it is given room for more than a node would take.
+  const responder = createResponder({
+    ...common,
+    own: fog,
+    trust,
+    peerRole: 'meter',
+    group: 'default',
+    limits: { burst: 1e9, perSecond: 1e9 },
+  })
+  let channel = 0
+  return async ([client, server]) => {
+    const channelId = `c${String(channel++).padStart(7, '0')}`
+    const initiator = createInitiator({
+      ...common,
+      own: meter,
+      trust,
+      peerRole: 'fog',
+      node,
+      channelId,
+    })
+    const opened = Promise.withResolvers<void>()
+    const send = (to: Socket, outputs: readonly { type: string; bytes?: Uint8Array }[]) => {
+      for (const { type, bytes } of outputs) {
+        if (type === 'frame' && bytes !== undefined) to.write(bytes)
+        if (type === 'closed') opened.reject(new Error('the handshake failed'))
+      }
+    }
+    // One frame travels at a time, so that each arrives by itself.
+    server.on('data', (frame) => send(server, responder.receive(channelId, frame)))
+    client.on('data', (frame) => {
+      send(client, initiator.receive(frame))
+      if (initiator.state === 'open') opened.resolve()
+    })
+    send(client, initiator.start())
+    await opened.promise
+    responder.drop(channelId, 'measured')
+  }
+}
