@@ -28,8 +28,10 @@ interface Thread {
 
 /** Passing a message costs 14 µs alone and 0.2 µs a job in batches of this order. */
 const maxBatch = 128
-/** A message to a thread wakes it up, which costs as much as a tenth of a check. */
+/** A message to a thread wakes it up, which costs a third of a check: fewer than this wait … */
 const minBatch = 16
+/** … this long for more. The commit that follows the check waits ten times longer anyway. */
+const lingerMs = 5
 /** Far above what the fog core lets in; beyond it something is stuck. */
 const maxWaiting = 32_768
 /** A job during which two workers died is not tried on a third. */
@@ -41,7 +43,8 @@ export function startVerifyPool(workers: number, onCrash: (error: unknown) => vo
   const threads = new Set<Thread>()
   let queue: Job[] = []
   let [inWork, replaced] = [0, 0]
-  let [planned, closed] = [false, false]
+  let closed = false
+  let timer: NodeJS.Timeout | undefined
 
   function spawn(): void {
     if (closed) return
@@ -61,7 +64,7 @@ export function startVerifyPool(workers: number, onCrash: (error: unknown) => vo
     thread.batch = null
     inWork -= batch.length
     // First more work, so that the thread does not stand still while the answers are handled.
-    dispatch()
+    plan()
     batch.forEach((job, index) => job.resolve(results[index] === 1))
   }
 
@@ -94,14 +97,13 @@ export function startVerifyPool(workers: number, onCrash: (error: unknown) => vo
     }
   }
 
-  /** After everything that arrived together has been looked at. */
+  /** Enough work goes out at once, little of it later, so that a thread gets it in one message. */
   function plan(): void {
-    if (planned) return
-    planned = true
-    setImmediate(() => {
-      planned = false
+    if (queue.length >= minBatch * threads.size) return dispatch()
+    timer ??= setTimeout(() => {
+      timer = undefined
       dispatch()
-    })
+    }, lingerMs)
   }
 
   for (let i = 0; i < workers; i++) spawn()
@@ -119,6 +121,7 @@ export function startVerifyPool(workers: number, onCrash: (error: unknown) => vo
     crashOne: () => Promise.all([...threads].slice(0, 1).map(({ worker }) => worker.terminate())),
     async close() {
       closed = true
+      clearTimeout(timer)
       for (const job of queue.splice(0)) job.reject(gone())
       const ending = [...threads]
       await Promise.all(ending.map(({ worker }) => worker.terminate()))
