@@ -4,6 +4,8 @@ import type { Kind } from './handshakes.ts'
 import { startWorker } from './worker.ts'
 
 const perRound = 300
+/** Rounds that only warm up compilers; a handshake is a lot of code. */
+const warmUps = 4
 const of = 'TLS 1.3 handshake'
 const kinds: readonly Kind[] = ['tls', 'tlsNew', 'fresh', 'again']
 
@@ -14,8 +16,8 @@ export async function handshakeSection(run: Run): Promise<Figure[]> {
   const samples: Record<Kind, number[]> = { tls: [], tlsNew: [], fresh: [], again: [] }
   try {
     for (const { kind, worker } of workers) await worker.ask('prepare', kind)
-    for (let round = 0; round <= run.rounds; round++) {
-      run.say(round === 0 ? 'warming up' : `round ${round} of ${run.rounds}`)
+    for (let round = 1 - warmUps; round <= run.rounds; round++) {
+      run.say(round < 1 ? 'warming up' : `round ${round} of ${run.rounds}`)
       for (const { kind, worker } of workers) {
         const us = await worker.ask<number>('run', count)
         if (round > 0) samples[kind].push(us)
