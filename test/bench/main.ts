@@ -73,6 +73,14 @@ async function bench(): Promise<void> {
   }
   const { profile } = values
   const dir = diskFolder()
+  const clear = () => rmSync(dir, { recursive: true, force: true })
+  // Ctrl-C reaches the other processes by itself.
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => {
+      clear()
+      process.exit(130)
+    })
+  }
   const figures: Figure[] = []
   try {
     for (const name of names) {
@@ -80,7 +88,7 @@ async function bench(): Promise<void> {
       figures.push(...((await sections[name]?.({ rounds, quick, profile, say, dir })) ?? []))
     }
   } finally {
-    rmSync(dir, { recursive: true, force: true })
+    clear()
   }
   publish({ machine: machine(), figures })
 }
