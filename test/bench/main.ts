@@ -9,6 +9,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { setFlagsFromString } from 'node:v8'
+import { format, resolveConfig } from 'prettier'
 import { isMet, type Figure, type Machine, type Report, type Section } from './figures.ts'
 import { goalText, intoReadme, shortNumber, toJson, toTable } from './output.ts'
 import { serveRole } from './roles.ts'
@@ -90,12 +91,12 @@ async function bench(): Promise<void> {
   } finally {
     clear()
   }
-  publish({ machine: machine(), figures })
+  await publish({ machine: machine(), figures })
 }
 
-function publish(report: Report): void {
+async function publish(report: Report): Promise<void> {
   process.stdout.write(values.json ? `${toJson(report)}\n` : toTable(report))
-  if (values['write-readme']) writeReadme(report)
+  if (values['write-readme']) await writeReadme(report)
   const missed = report.figures.filter((figure) => isMet(figure) === false)
   for (const { what, median, unit, ratio, goal } of missed) {
     const value =
@@ -107,12 +108,15 @@ function publish(report: Report): void {
   if (values.check && missed.length > 0) process.exitCode = 1
 }
 
-function writeReadme(report: Report): void {
+async function writeReadme(report: Report): Promise<void> {
   const path = join(root, 'README.md')
   const text = intoReadme(readFileSync(path, 'utf8'), report)
   if (text === null)
     process.stderr.write('README.md has no figures:begin and figures:end markers\n')
-  else writeFileSync(path, text)
+  else {
+    const style = { ...(await resolveConfig(path)), filepath: path }
+    writeFileSync(path, await format(text, style))
+  }
 }
 
 /** Bytes written to a disk cannot be measured in memory. */
