@@ -1,7 +1,12 @@
 import { checkRevocations, type RevocationList } from '#credential'
 import { nodeCrypto } from '#crypto-node'
 import { codeOf } from '#errors'
-import { watchRevocations, type DeviceIdentity } from '#identity'
+import {
+  recallRevocations,
+  rememberRevocations,
+  watchRevocations,
+  type DeviceIdentity,
+} from '#identity'
 import type { Logger } from '#service'
 
 /** The revocation list in force, from a file, from the cloud, or from both: the higher number wins. */
@@ -13,8 +18,9 @@ export interface Revocations {
 }
 
 export interface RevocationOptions {
-  /** Without a file, a list from the cloud is honoured until the next restart. */
   path: string | undefined
+  /** Where the newest list ever seen is kept, so that no restart brings an older one back. */
+  memoryPath: string
   identity: DeviceIdentity
   log: Logger
   onChange(list: RevocationList): void
@@ -23,6 +29,7 @@ export interface RevocationOptions {
 /** Throws `identity/…` or `credential/…` when a file is configured and cannot be used. */
 export function followRevocations(options: RevocationOptions): Revocations {
   const { path, identity, log } = options
+  const memory = rememberRevocations(options.memoryPath)
   const { authorityKey } = identity
   const onChange = (list: RevocationList) => {
     log.info({ number: list.number, revoked: list.ids.length }, 'new revocation list')
@@ -31,8 +38,9 @@ export function followRevocations(options: RevocationOptions): Revocations {
   const onError = (error: unknown) => {
     log.error({ code: codeOf(error), err: error }, 'a revocation list could not be used')
   }
-  if (path === undefined) return inMemory(authorityKey, onChange, onError)
-  const watch = watchRevocations(path, { crypto: nodeCrypto, authorityKey, onChange, onError })
+  if (path === undefined) return fromCloud(memory, authorityKey, onChange, onError)
+  const handlers = { memory, onChange, onError }
+  const watch = watchRevocations(path, { crypto: nodeCrypto, authorityKey, ...handlers })
   return {
     current: () => watch.current(),
     offer: (encoded) => attempt(() => watch.offer(encoded), onError),
@@ -40,12 +48,13 @@ export function followRevocations(options: RevocationOptions): Revocations {
   }
 }
 
-function inMemory(
+function fromCloud(
+  memory: ReturnType<typeof rememberRevocations>,
   authorityKey: Uint8Array,
   onChange: (list: RevocationList) => void,
   onError: (error: unknown) => void,
 ): Revocations {
-  let list: RevocationList | null = null
+  let list = recallRevocations(memory, nodeCrypto, authorityKey)
   return {
     current: () => list,
     offer: (encoded) =>
@@ -54,6 +63,7 @@ function inMemory(
         if (list !== null && next.number <= list.number) return
         list = next
         onChange(next)
+        memory.save(encoded) // last: what cannot be remembered is in force all the same
       }, onError),
     close: () => undefined,
   }

@@ -31,6 +31,7 @@ export async function runAgent(
   }
   const revocations: Revocations = followRevocations({
     path: config.identity.revocations,
+    memoryPath: `${config.store.path}.revoked`,
     identity,
     log,
     onChange: (list) => {

@@ -3,7 +3,7 @@ import { nodeCrypto } from '#crypto-node'
 import { openCloudStore } from '#cloud-store'
 import type { CloudConfig } from '#config'
 import { CodedError } from '#errors'
-import { loadIdentity, watchRevocations } from '#identity'
+import { loadIdentity, rememberRevocations, watchRevocations } from '#identity'
 import type { DeviceIdentity, RevocationWatch } from '#identity'
 import { createMetrics, startMetrics, systemClock, systemRandom, version } from '#service'
 import type { RunningService, ServiceContext } from '#service'
@@ -89,7 +89,7 @@ async function start(context: Context, config: CloudConfig, onStop: OnStop): Pro
 /** The list in force now; `onChange` hears of later ones. Null when none is configured. */
 function followRevocations(
   { log }: Context,
-  { identity: { revocations } }: CloudConfig,
+  { identity: { revocations }, store }: CloudConfig,
   { authorityKey }: DeviceIdentity,
   onStop: OnStop,
   onChange: Parameters<typeof watchRevocations>[1]['onChange'] & object,
@@ -98,6 +98,7 @@ function followRevocations(
   const watch = watchRevocations(revocations, {
     crypto: nodeCrypto,
     authorityKey,
+    memory: rememberRevocations(`${store.path}.revoked`),
     onChange: (list) => {
       log.info({ number: list.number, revoked: list.ids.length }, 'new revocation list')
       onChange(list)

@@ -1,6 +1,7 @@
 import { CodedError } from '#errors'
 import type { Summary } from '#messages'
 import { readingLimits } from '#reading'
+import { defaultMaxStepWh } from '#window'
 import type { Totals } from './store.ts'
 
 /** Far above any fog node; keeps a single hostile summary from exhausting the exact range of sums. */
@@ -12,7 +13,7 @@ const MAX_READINGS = 2 ** 32
  * miscounts should not go unnoticed either. Throws `summary/impossible`, naming the field.
  */
 export function checkSummary(summary: Summary): void {
-  const { endS, revision, meters, readings, importWh, exportWh } = summary
+  const { endS, revision, readings, importWh, exportWh } = summary
   demand('endS', endS <= readingLimits.timeS)
   demand('revision', revision < MAX_READINGS)
   demand('readings', readings <= MAX_READINGS)
@@ -22,8 +23,10 @@ export function checkSummary(summary: Summary): void {
   const { voltageSumDv, voltageCount, voltageMinDv, voltageMaxDv } = summary
   checkSpread('voltage', voltageCount, voltageSumDv, voltageMinDv ?? 0, voltageMaxDv ?? 0)
   demand('voltageMaxDv', (voltageMaxDv ?? 0) <= readingLimits.voltageDv)
-  demand('importWh', importWh <= readingLimits.registerWh * meters)
-  demand('exportWh', exportWh <= readingLimits.registerWh * meters)
+  // What a fog node counts for one reading at most; anything tighter would let one meter's
+  // nonsense have its honest neighbours' window refused.
+  demand('importWh', importWh <= defaultMaxStepWh * readings)
+  demand('exportWh', exportWh <= defaultMaxStepWh * readings)
 }
 
 /** min ≤ sum / count ≤ max, in integers. */

@@ -4,7 +4,13 @@ import type { WindowSettings } from './due.ts'
 
 export { type EnergyReading } from './accumulator.ts'
 export { windowEnd } from './boundaries.ts'
-export { energyOf, newEnergyTrack, type EnergyTrack, type RegisterTrack } from './energy.ts'
+export {
+  defaultMaxStepWh,
+  energyOf,
+  newEnergyTrack,
+  type EnergyTrack,
+  type RegisterTrack,
+} from './energy.ts'
 export { watermarkS } from './watermark.ts'
 export { createWindows, type Windows } from './windows.ts'
 export type { WindowRow } from './state.ts'

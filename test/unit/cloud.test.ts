@@ -148,7 +148,7 @@ describe('summaries', () => {
     ['voltages above their maximum', { voltageMaxDv: 2_299 }, 'summary/impossible'],
     ['a year beyond dates', { endS: 253_402_300_800 }, 'summary/impossible'],
     ['power no line carries', { powerMaxW: 1_000_000_001 }, 'summary/impossible'],
-    ['energy beyond any register', { importWh: 2 * 10 ** 12 + 1 }, 'summary/impossible'],
+    ['energy no fog counts for 30 readings', { importWh: 30 * 10 ** 6 + 1 }, 'summary/impossible'],
   ]
 
   test.each(refusals)('refused: %s', (_name, change, code) => {
@@ -159,6 +159,12 @@ describe('summaries', () => {
     ])
     expect(contents.refused).toMatchObject([{ number: 1, kind: 'summary', code }])
     expect(contents.summaries).toHaveLength(0)
+  })
+
+  test('the most a fog counts is accepted, however much above one register it is', () => {
+    const [readings, meters] = [3_000_000, 1] // 1 MWh each: three times what a register can show
+    const extreme = { readings, meters, importWh: readings * 10 ** 6, powerSumW: 500 * readings }
+    expect(begin().deliver(1, summaryItem(extreme))).toEqual([{ type: 'receipt', durable: 1 }])
   })
 
   test('no voltage at all is fine', () => {
