@@ -10,16 +10,18 @@ export function firstChain(crypto: Hash, deviceId: string): Uint8Array {
   return crypto.sha256(concat(utf8('fogmeter chain'), utf8(deviceId)))
 }
 
+/** Previous value and eight integers. Reused between calls: nothing here awaits or keeps it. */
+const scratch = new Uint8Array(32 + 9 * 9)
+
 /**
  * One link: SHA-256(previous ‖ canonical reading). Neither part is ambiguous: `previous` is always
  * 32 bytes and the rest is one deterministic CBOR array.
  */
 export function chain(crypto: Hash, previous: Uint8Array, reading: Reading): Uint8Array {
   const canonical = encodeReading(reading)
-  const input = new Uint8Array(previous.length + canonical.length)
-  input.set(previous)
-  input.set(canonical, previous.length)
-  return crypto.sha256(input)
+  scratch.set(previous)
+  scratch.set(canonical, previous.length)
+  return crypto.sha256(scratch.subarray(0, previous.length + canonical.length))
 }
 
 /** The chain after all `readings`. */

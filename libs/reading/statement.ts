@@ -1,4 +1,4 @@
-import { utf8 } from '#bytes'
+import { concat, utf8 } from '#bytes'
 import { decode, encode } from '#cbor'
 import { decodeSign1, sigStructure, verifySign1 } from '#cose'
 import type { SigningKey, VerifyKey } from '#crypto'
@@ -101,9 +101,16 @@ function checkRanges(statement: Statement): Statement {
   return statement
 }
 
+/** Everything of the Sig_structure before its last element, which is a byte string. */
+const SIGNED_HEAD = sigStructure(PROTECTED, EXTERNAL_AAD, new Uint8Array()).slice(0, -1)
+
 /** The bytes the meter signs: the Sig_structure of a COSE_Sign1 (RFC 9052 §4.4). */
 export function statementToSign(statement: Statement): Uint8Array {
-  return sigStructure(PROTECTED, EXTERNAL_AAD, encodeStatement(statement))
+  const payload = encodeStatement(statement)
+  // A statement has about a hundred bytes, and then only the last element differs.
+  if (payload.length < 24 || payload.length > 255)
+    return sigStructure(PROTECTED, EXTERNAL_AAD, payload)
+  return concat(SIGNED_HEAD, Uint8Array.of(0x58, payload.length), payload)
 }
 
 /** The 64-byte signature of a statement. */

@@ -80,7 +80,7 @@ function pushDifferences(
  * Throws `reading/…` or `cbor/…`.
  */
 export function decodeBlock(crypto: Hash, body: Uint8Array | CborValue[], deviceId: string): Block {
-  const array = body instanceof Uint8Array ? decode(body) : body
+  const array = body instanceof Uint8Array ? (usualParts(body) ?? decode(body)) : body
   if (!Array.isArray(array) || array.length !== 4) throw malformed('a block body has four parts')
   const previousChain = bytesFrom(array[0], 32, 'previousChain')
   const signature = bytesFrom(array[1], 64, 'signature')
@@ -102,6 +102,40 @@ export function decodeBlock(crypto: Hash, body: Uint8Array | CborValue[], device
     chainAll(crypto, previousChain, readings),
   )
   return { statement, signature, readings }
+}
+
+/** Where the parts of a body without skipped ranges stand, each behind its head. */
+const PREVIOUS_AT = 3
+const SIGNATURE_AT = 37
+const SKIPPED_AT = 101
+const VALUES_AT = 102
+
+/**
+ * The parts of a body without skipped ranges, as nearly every one is: all but the last then have
+ * fixed places. Null for every other body, good or bad: the general decoder reads those.
+ */
+function usualParts(body: Uint8Array): CborValue[] | null {
+  const usual =
+    body[0] === 0x84 &&
+    body[PREVIOUS_AT - 2] === 0x58 &&
+    body[PREVIOUS_AT - 1] === 32 &&
+    body[SIGNATURE_AT - 2] === 0x58 &&
+    body[SIGNATURE_AT - 1] === 64 &&
+    body[SKIPPED_AT] === 0x80
+  const start = usual ? startOfLast(body, VALUES_AT) : -1
+  if (start < 0) return null
+  // Copies, as the general decoder makes them; `slice` would not copy where a Buffer is given.
+  const previousChain = new Uint8Array(body.subarray(PREVIOUS_AT, SIGNATURE_AT - 2))
+  const signature = new Uint8Array(body.subarray(SIGNATURE_AT, SKIPPED_AT))
+  return [previousChain, signature, [], body.subarray(start)]
+}
+
+/** Where the content of a byte string begins that ends with the body; −1 when there is none such. */
+function startOfLast(body: Uint8Array, at: number): number {
+  const left = body.length - at
+  if (body[at] === 0x58 && left >= 2 + 24 && left - 2 === body[at + 1]) return at + 2
+  if (body[at] !== 0x59 || left < 3 + 256) return -1
+  return left - 3 === (body[at + 1]! << 8) + body[at + 2]! ? at + 3 : -1
 }
 
 function registerFrom(valueWh: number): number {

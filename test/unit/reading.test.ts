@@ -2,7 +2,7 @@ import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { concat, equal, toHex, utf8 } from '#bytes'
 import { decode, encode, encodeInts } from '#cbor'
-import { verifySign1 } from '#cose'
+import { sigStructure, verifySign1 } from '#cose'
 import { nobleCrypto as crypto } from '#crypto'
 import { nodeCrypto } from '#crypto-node'
 import { integrate, loadExcerpt, registersAt, replayDay } from '#household'
@@ -178,6 +178,52 @@ describe('block', () => {
     const made = block(run(3))
     const array = decode(encodeBlock(made)) as never
     expect(decodeBlock(nodeCrypto, array, 'meter-1')).toEqual(made)
+  })
+
+  test('from bytes as from the array in them, whether spelled as usual or not', () => {
+    fc.assert(
+      fc.property(
+        anyRun,
+        fc.array(fc.tuple(fc.nat(), fc.nat(255)), { maxLength: 2 }),
+        fc.integer({ min: -2, max: 2 }),
+        ({ readings, skipped }, flips, longer) => {
+          const made = encodeBlock(block(readings, skipped))
+          const at = flips.map(([place, byte]): [number, number] => [place % made.length, byte])
+          const bytes = mutate(concat(made, new Uint8Array(2)).slice(0, made.length + longer), at)
+          const fromBytes = orRefused(() => decodeBlock(nodeCrypto, bytes, 'm'))
+          const array = orRefused(() => decode(bytes)) as never
+          const fromArray = array && orRefused(() => decodeBlock(nodeCrypto, array, 'm'))
+          expect(fromBytes).toEqual(fromArray)
+        },
+      ),
+      { numRuns: 1_000 },
+    )
+  })
+
+  test('what is signed is the Sig_structure of RFC 9052, however long the statement', () => {
+    const protectedBytes = encode(new Map([[1, -8]]))
+    const lengths = new Set<boolean>()
+    for (const holes of [0, 1, 5, 60]) {
+      const skipped = Array.from({ length: holes }, (_, i): SkippedRange => [2 * i + 1, 2 * i + 1])
+      const numbers = Array.from({ length: holes + 1 }, (_, i) => 2 * i + (holes === 0 ? 1 : 2))
+      const readings = numbers
+        .slice(0, Math.max(1, holes))
+        .map((number) => ({ ...plainReading, number }))
+      const { statement } = block(readings, skipped)
+      const payload = encodeStatement(statement)
+      lengths.add(payload.length > 255)
+      const whole = sigStructure(protectedBytes, utf8('fogmeter block 1'), payload)
+      expect(toHex(statementToSign(statement))).toBe(toHex(whole))
+    }
+    expect(lengths.size).toBe(2)
+  })
+
+  test('of a Buffer keeps no part of it', () => {
+    const body = Buffer.from(encodeBlock(block(run(3))))
+    const { statement, signature } = decodeBlock(nodeCrypto, body, 'meter-1')
+    body.fill(0)
+    expect(toHex(statement.previousChain)).toBe(toHex(previousChain))
+    expect(toHex(signature)).not.toMatch(/^0+$/)
   })
 
   test('accounts for numbers skipped before and inside, so that blocks meet', () => {
