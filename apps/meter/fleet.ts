@@ -10,6 +10,7 @@ import { createMeter, meterDefaults, type MeterEvent, type MeterSettings } from 
 import { openMeterStore, type MeterStoreFile } from '#meter-store'
 import { runInitiator, type InitiatorLink } from '#mqtt-link'
 import { systemClock, systemRandom, type Logger } from '#service'
+import { lockDatabase } from '#sqlite'
 import { trustedSeconds } from './clock.ts'
 import type { MeterPlan } from './config.ts'
 import { createGroup, type Group } from './group.ts'
@@ -37,7 +38,7 @@ export function openFleet({ config, instances }: MeterPlan, log: Logger): Fleet 
   const owners = new Map<Unit, DeviceIdentity>()
   for (const [index, identity] of identities.entries()) {
     const path = instances[index]?.store.path ?? ''
-    const file = files.get(path) ?? openMeterStore(path)
+    const file = files.get(path) ?? openAlone(path)
     files.set(path, file)
     const unit = createUnit(
       createMeter({
@@ -116,6 +117,19 @@ export function openFleet({ config, instances }: MeterPlan, log: Logger): Fleet 
     async close() {
       await Promise.all([...owners.keys()].map(async (unit) => unit.link?.close()))
       for (const file of files.values()) file.close()
+    },
+  }
+}
+
+/** Two processes on one store would give two readings the same number, and lose both. */
+function openAlone(path: string): MeterStoreFile {
+  const unlock = lockDatabase(path)
+  const file = openMeterStore(path)
+  return {
+    ...file,
+    close() {
+      file.close()
+      unlock()
     },
   }
 }

@@ -109,7 +109,7 @@ function migrate(
 }
 
 /** better-sqlite3 reports a missing folder as a TypeError, fs as ENOENT: both become ours. */
-function openError(path: string, error: unknown): unknown {
+export function openError(path: string, error: unknown): unknown {
   const known = sqliteError(path, error)
   if (known !== error || error instanceof CodedError) return known
   const reason = error instanceof Error ? error.message : String(error)

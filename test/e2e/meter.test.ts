@@ -143,6 +143,28 @@ describe('fogmeter meter run', () => {
     expect(meter.log()).toContain('line 2, field power is unknown')
   })
 
+  test('a second program on the same store is refused: both would use the same numbers', async () => {
+    const {
+      config,
+      names: [name = ''],
+    } = configure('kind = "sim"\ninterval_seconds = 1')
+    const meter = start(config)
+    await fog.until(() => (fog.of(name)?.kinds.live ?? 0) > 0)
+    const second = start(config)
+    expect(await second.exited).toBe(1)
+    expect(second.log()).toContain('is in use by another process')
+    meter.child.kill('SIGTERM')
+    await expectOrderlyEnd(meter)
+  })
+
+  test('a file that is not there: exit code 1, one sentence, no stack', async () => {
+    const { config } = configure('kind = "csv"\nfile = "none.csv"')
+    const meter = start(config)
+    expect(await meter.exited).toBe(1)
+    expect(meter.log()).toMatch(/none\.csv: ENOENT.*check source\.file/)
+    expect(meter.log()).not.toContain(' at ')
+  })
+
   test('SIGTERM signs the open block, delivers it, and ends with 0', async () => {
     const { config, names } = configure(
       'kind = "replay"\ninterval_seconds = 60\ntime_scale = 600',

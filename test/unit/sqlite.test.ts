@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import BetterSqlite3 from 'better-sqlite3'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { codeOf } from '#errors'
-import { openDatabase } from '#sqlite'
+import { lockDatabase, openDatabase } from '#sqlite'
 import { assertDurable } from '../../libs/sqlite/open.ts'
 
 let folder: string
@@ -170,3 +170,23 @@ function flipIndexBit(path: string): void {
   bytes[at] = bytes[at]! ^ 1
   writeFileSync(path, bytes)
 }
+
+describe('locking', () => {
+  test('one process at a time works on a database, others may read it', () => {
+    const path = join(folder, 'a.db')
+    const unlock = lockDatabase(path)
+    const db = openDatabase(path, { migrations: schema })
+    expect(codeFrom(() => lockDatabase(path))).toBe('sqlite/busy')
+    const reader = openDatabase(path, { migrations: schema, readonly: true })
+    expect(reader.prepare('SELECT * FROM t').all()).toEqual([])
+    reader.close()
+    db.close()
+    unlock()
+    lockDatabase(path)()
+    expect(statSync(`${path}-lock`).mode & 0o777).toBe(0o600)
+  })
+
+  test('a folder that does not exist is said to be the problem', () => {
+    expect(codeFrom(() => lockDatabase(join(folder, 'none/a.db')))).toBe('sqlite/cannot-open')
+  })
+})
