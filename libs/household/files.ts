@@ -34,11 +34,18 @@ export async function* readCsv(path: string): AsyncGenerator<SourceReading, void
       }
     }
   } catch (error) {
-    if (error instanceof CodedError) throw error
-    const cause = { cause: error }
-    throw new CodedError('household/no-file', `cannot read ${path}: ${String(error)}`, cause)
+    throw fileError(path, error)
   }
   if (header === null) throw new CodedError('household/bad-header', `${path} is empty`)
+}
+
+/** What is wrong in a file is said with the file's name; what is wrong with the file, with a cure. */
+function fileError(path: string, cause: unknown): CodedError {
+  if (cause instanceof CodedError)
+    return new CodedError(cause.code, `${path}, ${cause.message}`, { cause })
+  const reason = cause instanceof Error ? cause.message : String(cause)
+  const message = `cannot read ${path}: ${reason}; check source.file, or --source csv:FILE`
+  return new CodedError('household/no-file', message, { cause })
 }
 
 async function* linesOf(path: string): AsyncGenerator<string, void> {

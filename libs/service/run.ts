@@ -49,7 +49,9 @@ export async function runService(options: ServiceOptions): Promise<void> {
   }
   onSignals(log, stopping.signal, begin)
   const fail = (error: unknown) => {
-    log.error({ code: codeOf(error), err: error }, 'cannot go on')
+    // Our own errors say in words what to do; only a surprise needs its stack.
+    const data = error instanceof CodedError ? { detail: error.message } : { err: error }
+    log.error({ code: codeOf(error), ...data }, 'cannot go on')
     begin(1)
   }
 

@@ -292,7 +292,8 @@ describe('CSV', () => {
       'bad.csv': 'household/bad-value',
     }
     for (const [name, code] of Object.entries(codes)) {
-      await expect(collect(name)).rejects.toMatchObject({ code })
+      const message = expect.stringContaining(name) as string
+      await expect(collect(name)).rejects.toMatchObject({ code, message })
     }
   })
 })
