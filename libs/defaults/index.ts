@@ -22,6 +22,8 @@ export const defaults = {
     perSecond: 200,
   },
   backoff: { firstMs: 1_000, maxMs: 120_000 },
+  /** A node's own broker has one node to serve: there is no fleet to spread. */
+  ownBrokerBackoff: { firstMs: 500, maxMs: 5_000 },
   block: { maxReadings: 16, maxSeconds: 60, boundarySeconds: 900, hardMaxReadings: 64 },
   delivery: { windowItems: 64, resendAfterMs: 30_000 },
   window: {

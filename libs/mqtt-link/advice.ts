@@ -24,7 +24,22 @@ const ADVICE: Readonly<Record<string, string>> = {
     "the broker's configuration, and see its log",
 }
 
+/** The system's reasons for a connection that did not come about. */
+const REASONS: readonly [pattern: RegExp, advice: string][] = [
+  [/ECONNREFUSED|ENOENT/, 'no broker listens there: start it, or correct the url of the broker'],
+  [/ENOTFOUND|EAI_AGAIN/, 'no machine of this name is known: correct the url of the broker'],
+  [/EHOSTUNREACH|ENETUNREACH/, 'there is no way to this address: check the network and the url'],
+  [/EACCES/, "this user may not open the broker's socket: add it to the group of the socket"],
+  [/no answer from the broker/, 'check the url of the broker, and firewalls on the way'],
+  [
+    /broker closed the connection/,
+    "the broker's log says why; if this goes on, look for a second program with the same identity",
+  ],
+]
+
 /** The sentence for `code`, or for the peer's reason where that is known; null when there is none. */
 export function adviceFor(code: string, detail: string | null): string | null {
-  return (detail === null ? undefined : ADVICE[detail]) ?? ADVICE[code] ?? null
+  const known = (detail === null ? undefined : ADVICE[detail]) ?? ADVICE[code]
+  if (known !== undefined || detail === null) return known ?? null
+  return REASONS.find(([pattern]) => pattern.test(detail))?.[1] ?? null
 }

@@ -45,7 +45,7 @@ class ResponderRunner implements ResponderLink {
     this.#upPrefix = topicPrefix(node, 'up')
     this.#downPrefix = topicPrefix(node, 'dn')
     this.#controlPrefix = topicPrefix(node, 'ctl')
-    this.#backoff = new Backoff(options.backoff ?? defaults.backoff, randomBytes)
+    this.#backoff = new Backoff(options.backoff ?? defaults.ownBrokerBackoff, randomBytes)
     this.#refusals = new RefusalLog(options.log)
     this.#ticker = setInterval(() => this.#perform(options.responder.tick()), TICK_MS)
   }
@@ -111,7 +111,7 @@ class ResponderRunner implements ResponderLink {
     const waitMs = this.#backoff.next()
     this.#timer = setTimeout(() => this.connect(), waitMs)
     const { log, url, onDown } = this.#options
-    const data = { code, detail: reason, waitMs, url, advice: adviceFor(code, null) }
+    const data = { code, detail: reason, waitMs, url, advice: adviceFor(code, reason) }
     log?.warn(data, 'no connection to the broker, will connect again')
     if (wasUp) onDown?.()
   }

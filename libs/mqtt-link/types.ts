@@ -23,7 +23,7 @@ export interface LinkOptions {
   readonly keepaliveSeconds?: number
   /** Milliseconds until a connection without CONNACK is given up; 10 000 when absent. */
   readonly connectTimeoutMs?: number
-  /** Back-off between attempts, full jitter; `defaults.backoff` when absent. */
+  /** Back-off between attempts, full jitter; `defaults.backoff` or `ownBrokerBackoff` when absent. */
   readonly backoff?: { readonly firstMs: number; readonly maxMs: number }
   /** For a broker that wants them; Fogmeter's own does not. */
   readonly username?: string

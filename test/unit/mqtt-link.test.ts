@@ -10,6 +10,7 @@ import { nodeCrypto } from '#crypto-node'
 import { runInitiator, runResponder } from '#mqtt-link'
 import type { InitiatorLink, InitiatorLinkOptions, ResponderLink } from '#mqtt-link'
 import type { Clock } from '#ports'
+import { adviceFor } from '../../libs/mqtt-link/advice.ts'
 import { startBroker, type TestBroker } from '../support/channel-broker.ts'
 import { TestAuthority } from '../support/channel.ts'
 
@@ -423,3 +424,20 @@ const TLS = new URL('../support/channel-tls/', import.meta.url)
 function pem(name: string): string {
   return readFileSync(new URL(name, TLS), 'utf8')
 }
+
+describe('advice', () => {
+  test.each([
+    ['connect ECONNREFUSED 127.0.0.1:1883', /start it/],
+    ['connect ENOENT /run/x.sock', /start it/],
+    ['getaddrinfo ENOTFOUND fog-1.local', /no machine of this name/],
+    ['the broker closed the connection', /same identity/],
+  ])('%s', (reason, words) => {
+    expect(adviceFor('mqtt-link/disconnected', reason)).toMatch(words)
+  })
+
+  test('a code says more than the reason for the end of the connection', () => {
+    const reason = 'the broker closed the connection'
+    expect(adviceFor('mqtt-link/not-admitted', reason)).toMatch(/node name/)
+    expect(adviceFor('mqtt-link/disconnected', 'something new')).toBeNull()
+  })
+})
