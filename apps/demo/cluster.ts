@@ -46,6 +46,8 @@ export interface Cluster {
   meters: Meter[]
   specs: ProcessSpec[]
   running: Map<string, RunningProcess>
+  /** No tier is started any more. */
+  stopping: boolean
 }
 
 /** Enrols every device and writes every configuration file below `plan.dir`. */
@@ -70,6 +72,7 @@ export async function prepareCluster(plan: ClusterPlan): Promise<Cluster> {
     meters: [],
     specs: [],
     running: new Map(),
+    stopping: false,
   }
   addBroker(cluster, 'cloud-a', 'cloud-broker', cloudBrokerPort, next())
   addCloud(cluster, next())
@@ -189,6 +192,7 @@ export async function startCluster(
   onTier: (started: number) => void = () => {},
 ): Promise<void> {
   for (const tier of ['broker', 'cloud', 'agent', 'meter']) {
+    if (cluster.stopping) return
     const started = cluster.specs
       .filter((spec) => spec.program === tier)
       .map((spec) => startOne(cluster, spec, onAccident))
@@ -220,6 +224,7 @@ export async function stopTier(
 
 /** Stops everything, meters first, brokers last, so that each can still hand on what it has. */
 export async function stopCluster(cluster: Cluster): Promise<void> {
+  cluster.stopping = true
   await stopTier(cluster, 'meter')
   await stopTier(cluster, 'agent')
   await stopTier(cluster, 'cloud')

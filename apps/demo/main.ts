@@ -18,10 +18,13 @@ interface Options {
   dir?: string
 }
 
+/** `interrupted` is for a run whose verdict was asked for and never came. */
+const exitCodes = { ok: 0, failed: 1, interrupted: 130 } as const
+
 /** Reading time is compressed; the agent's patience, which runs on the wall clock, shrinks with it. */
 function settings({ speed }: Options): { source: string; block: string; window: string } {
   // One beginning for all, so that separate processes share one compressed timeline.
-  const start = `${new Date().toISOString().slice(0, 13)}:00:00Z`
+  const start = `${new Date().toISOString().slice(0, 16)}:00Z`
   return {
     source: `kind = "replay"\nhouse = {index}\nstart = "${start}"\ninterval_seconds = 60\ntime_scale = ${speed}`,
     block: 'readings = 16\nseconds = 60',
@@ -34,6 +37,7 @@ function say(line: string): void {
 }
 
 async function main(options: Options): Promise<number> {
+  const stop = stopRequest()
   const dir = options.dir ?? mkdtempSync(join(tmpdir(), 'fogmeter-'))
   const cluster = await prepareCluster({
     dir,
@@ -42,35 +46,53 @@ async function main(options: Options): Promise<number> {
     meters: options.meters,
     httpPort: 8080,
   })
-  const stop = stopRequest(options.seconds)
+  let exitCode: number = exitCodes.failed
   try {
-    await startCluster(
-      cluster,
-      ({ name, log }, code) =>
-        stop.accident(`${name} ended by itself (${code}); its log is ${log}`),
-      (started) => say(`${started} of ${cluster.specs.length} processes are up`),
-    )
-    stop.begin()
-    const view = startView(cluster, { live: process.stderr.isTTY && !options.json })
-    const accident = await stop.requested
-    if (accident !== null) throw new CodedError('demo/process-ended', accident)
-    const verdict = options.seconds === undefined ? null : await settle(cluster)
-    view.stop()
-    await stopCluster(cluster)
-    return verdict === null ? 0 : report(account(cluster), options.json)
+    exitCode = await run(cluster, stop, options)
+    return exitCode
   } finally {
     await stopCluster(cluster)
-    if (options.dir === undefined) rmSync(dir, { recursive: true, force: true })
+    // What went wrong can be found out from the files only.
+    if (exitCode === exitCodes.failed) say(`the files and logs are still in ${dir}`)
+    else if (options.dir === undefined) rmSync(dir, { recursive: true, force: true })
   }
 }
 
+/** Start, watch, settle: each phase ends early when a stop is requested. */
+async function run(cluster: Cluster, stop: StopRequest, options: Options): Promise<number> {
+  const started = startCluster(
+    cluster,
+    ({ name, log }, code) => stop.accident(`${name} ended by itself (${code}); its log is ${log}`),
+    (up) => say(`${up} of ${cluster.specs.length} processes are up`),
+  )
+  let end = await Promise.race([started, stop.requested])
+  if (end === undefined) {
+    const view = startView(cluster, { live: process.stderr.isTTY && !options.json })
+    end = await Promise.race([passed(options.seconds), stop.requested])
+    view.stop()
+  }
+  end ??= await Promise.race([settle(cluster), stop.requested])
+  if (end === undefined) {
+    await stopCluster(cluster)
+    return report(account(cluster), options.json)
+  }
+  if (end !== 'signal') throw new CodedError('demo/process-ended', end.accident)
+  say('stopping everything')
+  return options.seconds === undefined ? exitCodes.ok : exitCodes.interrupted
+}
+
+/** Without `seconds`, never. */
+function passed(seconds: number | undefined): Promise<void> {
+  if (seconds === undefined) return new Promise(() => undefined)
+  return new Promise((resolve) => setTimeout(resolve, seconds * 1_000))
+}
+
 /** Meters stop producing and hand over what they hold; then the fogs, window by window. */
-async function settle(cluster: Cluster): Promise<true> {
+async function settle(cluster: Cluster): Promise<void> {
   say('stopping the meters; each signs and delivers what it holds')
   await stopTier(cluster, 'meter')
   say('closing the last windows')
   await waitUntilDrained(cluster)
-  return true
 }
 
 function report(result: Account, json: boolean): number {
@@ -82,17 +104,19 @@ function report(result: Account, json: boolean): number {
   return ok ? 0 : 1
 }
 
-/** Resolves with null on Ctrl-C or after `seconds`, or with what went wrong. */
-function stopRequest(seconds: number | undefined) {
-  const { promise, resolve } = Promise.withResolvers<string | null>()
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve(null))
-  return {
-    requested: promise,
-    accident: (message: string) => resolve(message),
-    begin() {
-      if (seconds !== undefined) setTimeout(resolve, seconds * 1_000, null)
-    },
-  }
+interface StopRequest {
+  requested: Promise<'signal' | { accident: string }>
+  accident: (message: string) => void
+}
+
+/** Ctrl-C once or often, SIGTERM, or the end of the terminal: the programs end with us. */
+function stopRequest(): StopRequest {
+  const { promise, resolve } = Promise.withResolvers<'signal' | { accident: string }>()
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+    process.on(signal, () => resolve('signal'))
+  // A terminal that is gone takes no more words.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined)
+  return { requested: promise, accident: (accident) => resolve({ accident }) }
 }
 
 function count(max: number) {
