@@ -26,6 +26,7 @@ export function buildProgram(): Command {
     .helpOption('-h, --help', 'show help for any command')
     .helpCommand(false)
     .showSuggestionAfterError()
+    .showHelpAfterError('(add --help to see what it takes)')
     .configureHelp({ showGlobalOptions: false })
     .addHelpText('after', EXAMPLES)
     .exitOverride()
@@ -48,7 +49,7 @@ export async function runCli(args: readonly string[]): Promise<void> {
   try {
     const program = buildProgram()
     if (mayQuery(args)) (await import('./queries/index.ts')).registerQueries(program)
-    await addCompletion(program, args[0])
+    await addCompletion(program, args)
     if (args.length === 0) program.help({ error: true })
     await program.parseAsync(args, { from: 'user' })
   } catch (error) {
@@ -69,7 +70,14 @@ function failed(error: unknown): number {
 }
 
 /** The completion library is only loaded by those who want completion. */
-async function addCompletion(program: Command, first: string | undefined): Promise<void> {
+async function addCompletion(program: Command, args: readonly string[]): Promise<void> {
+  const [first, second] = args
+  if (first === 'completion' && second === 'bash') {
+    const { bashCompletion } = await import('./completion.ts')
+    const command = program.command('completion').argument('<shell>')
+    command.action(() => void process.stdout.write(bashCompletion))
+    return
+  }
   if (first === 'completion' || first === 'complete') {
     const { default: tab } = await import('@bomb.sh/tab/commander')
     tab(program, { completionCommandName: 'completion' })
@@ -79,5 +87,5 @@ async function addCompletion(program: Command, first: string | undefined): Promi
     .commandsGroup('This command line:')
     .command('completion')
     .argument('<shell>', 'bash, zsh or fish')
-    .description('print a script that completes commands, e.g. source <(fogmeter completion bash)')
+    .description('a script that completes commands; in bash: source <(fogmeter completion bash)')
 }

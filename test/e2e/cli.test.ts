@@ -67,6 +67,7 @@ describe('help and usage', () => {
   test.each([
     ['nothing at all', [], 'Usage: fogmeter'],
     ['a misspelt command', ['enrl'], '(Did you mean enrol?)'],
+    ['an option that is none', ['status', '--bogus'], '(add --help'],
     ['a role that is none', ['enrol', 'toaster', 'x'], 'Allowed choices are meter, fog, cloud'],
     ['a missing option', ['meter', 'run'], "required option '--config <file>'"],
     ['a number that is none', ['enrol', 'meter', 'x', '--days', '0'], 'whole number above 0'],
@@ -239,10 +240,21 @@ describe('completion', () => {
     expect(stdout.length).toBeGreaterThan(200)
   })
 
-  test('bash accepts its script', async () => {
-    const { stdout } = await fogmeter('completion', 'bash')
-    const check = spawnSync('bash', ['-n'], { input: stdout })
-    expect([check.status, check.stderr.toString()]).toEqual([0, ''])
+  test('a plain bash completes with its script, sourced twice, and runs nothing of the line', async () => {
+    const { stdout: script } = await fogmeter('completion', 'bash')
+    const input = `fogmeter() { '${process.execPath}' '${cli}' "$@"; }
+set -eu
+${script}
+${script}
+COMP_WORDS=(fogmeter enrol '$(echo ran >&2)' '' ) COMP_CWORD=2
+__fogmeter_complete
+COMP_WORDS=(fogmeter enrol '') COMP_CWORD=2
+__fogmeter_complete
+echo "\${COMPREPLY[*]}"
+complete -p fogmeter`
+    const { status, stdout, stderr } = spawnSync('bash', ['--norc'], { input, encoding: 'utf8' })
+    expect([status, stderr]).toEqual([0, ''])
+    expect(stdout).toMatch(/^meter fog cloud\ncomplete -o default/)
   })
 
   test('completes commands, sub-commands and choices', async () => {
