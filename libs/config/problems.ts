@@ -10,8 +10,18 @@ export function describe(
   data: unknown,
   issues: readonly v.BaseIssue<unknown>[],
 ): string[] {
-  const lines = issues.map((issue) => describeOne(schema, data, pathOf(issue)))
+  const paths = issues.flatMap((issue) => withSiblings(schema, data, pathOf(issue)))
+  const lines = paths.map((keys) => describeOne(schema, data, keys))
   return [...new Set(lines)]
+}
+
+/** valibot stops at the first key a table should not have; whoever mends the file wants all. */
+function withSiblings(schema: TableSchema, data: unknown, keys: string[]): string[][] {
+  const parent = keys.slice(0, -1)
+  const known = keysAt(schema, parent, data)
+  if (known === null || known.includes(keys.at(-1) ?? '')) return [keys]
+  const unknown = Object.keys(at(data, parent) as object).filter((key) => !known.includes(key))
+  return unknown.map((key) => [...parent, key])
 }
 
 function describeOne(schema: TableSchema, data: unknown, keys: readonly string[]): string {

@@ -164,6 +164,11 @@ describe('problems', () => {
     expect(lines.find((line) => line.startsWith('node'))).toContain('found "fog 1"')
   })
 
+  test('every key that does not exist, not only the first of a table', () => {
+    const lines = problems(meterConfig, `${minimalMeter}source.file = "x"\nsource.loop = true`)
+    expect(lines.map((line) => line.split(':')[0])).toEqual(['source.file', 'source.loop'])
+  })
+
   test.each<[string, TableSchema, string, string]>([
     [
       'missing key',
