@@ -21,7 +21,8 @@ export function parseWhen(text: string, nowS: number): number {
   if (Number.isFinite(milliseconds)) return Math.max(0, Math.floor(milliseconds / 1000))
   throw new CodedError(
     'query/bad-time',
-    'a time is 30m, 1h, 7d (before now), an ISO 8601 date such as 2026-01-31T12:00:00Z, or seconds since 1970',
+    `${JSON.stringify(text.slice(0, 40))} is no time; write 30m, 1h, 7d (before now), an ISO 8601 date ` +
+      'such as 2026-01-31T12:00:00Z, or seconds since 1970',
   )
 }
 

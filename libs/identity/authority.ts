@@ -67,7 +67,10 @@ export function createAuthority(
 
 /** @throws identity/missing, permissions, bad-key */
 export function loadAuthorityKey(paths: AuthorityPaths): SigningKey {
-  const secret = readKeyFile(paths.key, 'create the authority first')
+  const secret = readKeyFile(
+    paths.key,
+    'create the authority first, or say where it is with --authority',
+  )
   try {
     return nodeCrypto.signingKey(secret)
   } finally {
@@ -77,7 +80,10 @@ export function loadAuthorityKey(paths: AuthorityPaths): SigningKey {
 
 /** The newest list this authority signed. */
 export function loadRevocations(paths: AuthorityPaths): RevocationList {
-  const key = readPublicKeyFile(paths.authority, 'create the authority first')
+  const key = readPublicKeyFile(
+    paths.authority,
+    'create the authority first, or say where it is with --authority',
+  )
   const bytes = readFile(paths.revocations, 'restore it from a copy: its number must never go back')
   return checkRevocations(nodeCrypto, key, bytes)
 }

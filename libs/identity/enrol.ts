@@ -122,7 +122,10 @@ function retireEarlier(
 /** authority.pub beside the device's own files, unless it is there already. */
 function placeAuthority(source: AuthorityPaths, out: string): void {
   const target = authorityPaths(out).authority
-  const authority = readFile(source.authority, 'create the authority first')
+  const authority = readFile(
+    source.authority,
+    'create the authority first, or say where it is with --authority',
+  )
   const present = readIfPresent(target)
   if (present === null) createFile(target, authority, false)
   else if (!equal(present, authority))

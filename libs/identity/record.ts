@@ -42,7 +42,9 @@ export function appendEntry(path: string, entry: Entry): void {
 
 /** @throws identity/missing, identity/damaged-record */
 export function readRecord(path: string): { authorityName: string; enrolments: Enrolment[] } {
-  const text = fromUtf8(readFile(path, 'create the authority first'))
+  const text = fromUtf8(
+    readFile(path, 'create the authority first, or say where it is with --authority'),
+  )
   const lines = text.split('\n')
   if (lines.pop() !== '')
     throw damaged(path, lines.length + 1, 'is incomplete; nothing was issued for it, delete it')

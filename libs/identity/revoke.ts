@@ -28,7 +28,10 @@ export function revoke(
   const authority = loadAuthorityKey(paths)
   const known = enrolmentsOf(paths, name)
   if (known.length === 0)
-    throw new CodedError('identity/not-enrolled', `"${name}" is not in ${paths.record}`)
+    throw new CodedError(
+      'identity/not-enrolled',
+      `no device "${name}" was enrolled: ${paths.record} lists those that were`,
+    )
   const list = loadRevocations(paths)
   const live = known.filter((entry) => !isRevoked(list, { id: fromBase64Url(entry.id) }))
   if (live.length === 0)
