@@ -69,10 +69,7 @@ export function openFleet({ config, instances }: MeterPlan, log: Logger): Fleet 
     } else if (event.type === 'delivery' && event.event.type !== 'refused') {
       log.debug({ meter: unit.meter.deviceId, ...event.event }, 'delivery')
     } else {
-      log.warn(
-        { meter: unit.meter.deviceId, ...describe(event) },
-        'something to know about a meter',
-      )
+      log.warn({ meter: unit.meter.deviceId, ...describe(event) }, sentences[event.type])
     }
   }
 
@@ -230,6 +227,18 @@ function followRevocations(
   }
 }
 
-function describe(event: Exclude<MeterEvent, { type: 'revocations' }>): object {
+type KnownEvent = Exclude<MeterEvent, { type: 'revocations' }>
+
+const sentences: Readonly<Record<KnownEvent['type'], string>> = {
+  delivery:
+    'the fog node will never accept these readings; a conflict means that another program or an ' +
+    'old copy of the store has used their numbers',
+  register: 'the register did not simply go on',
+  'numbers-raised':
+    'the fog node knows higher numbers than this store, which is new or an old copy; numbering goes on above them',
+  'bad-message': 'a message of the fog node could not be used',
+}
+
+function describe(event: KnownEvent): object {
   return event.type === 'delivery' ? event.event : event
 }
