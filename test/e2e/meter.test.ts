@@ -147,9 +147,9 @@ describe('fogmeter meter run', () => {
     const {
       config,
       names: [name = ''],
-    } = configure('kind = "sim"\ninterval_seconds = 1')
+    } = configure(FAST)
     const meter = start(config)
-    await fog.until(() => (fog.of(name)?.kinds.live ?? 0) > 0)
+    await fog.until(() => (fog.of(name)?.head() ?? 0) >= 5)
     const second = start(config)
     expect(await second.exited).toBe(1)
     expect(second.log()).toContain('is in use by another process')
