@@ -19,15 +19,27 @@ let scratch = new Uint8Array(1024)
 export function encodeInts(values: readonly (number | null)[]): Uint8Array {
   const most = MOST_HEAD_BYTES * (values.length + 1)
   if (scratch.length < most) scratch = new Uint8Array(most)
-  let at = writeHead(scratch, 0, 0x80, values.length)
+  return scratch.slice(0, writeInts(scratch, 0, values))
+}
+
+/**
+ * `encodeInts` into `out` from `start` on, which must have room for nine bytes a value and nine more;
+ * returns where it ends. @throws cbor/not-encodable
+ */
+export function writeInts(
+  out: Uint8Array,
+  start: number,
+  values: readonly (number | null)[],
+): number {
+  let at = writeHead(out, start, 0x80, values.length)
   for (const value of values) {
-    if (value === null) scratch[at++] = NULL
+    if (value === null) out[at++] = NULL
     else if (!Number.isSafeInteger(value) || Object.is(value, -0))
       throw new CodedError('cbor/not-encodable', `${value} is not an integer we can send`)
-    else if (value >= 0) at = writeHead(scratch, at, 0x00, value)
-    else at = writeHead(scratch, at, 0x20, -1 - value)
+    else if (value >= 0) at = writeHead(out, at, 0x00, value)
+    else at = writeHead(out, at, 0x20, -1 - value)
   }
-  return scratch.slice(0, at)
+  return at
 }
 
 /**

@@ -5,6 +5,8 @@
 import { compare, utf8 } from '#bytes'
 import { CodedError } from '#errors'
 import { MOST_HEAD_BYTES, writeHead } from './head.ts'
+import { DEFAULT_DEPTH } from './scan.ts'
+import { shortLived } from './slab.ts'
 import type { CborValue } from './value.ts'
 
 const UINT = 0x00
@@ -38,6 +40,20 @@ export function write(value: CborValue, depth: number): Uint8Array {
   } finally {
     if (out.length > KEPT_BYTES) out = new Uint8Array(KEPT_BYTES)
   }
+}
+
+/**
+ * `before`, then `value` encoded and put into a byte string: the end of a Sig_structure (RFC 9052
+ * §4.4), made at once. To be used and forgotten, see `shortLived`. @throws cbor/not-encodable
+ */
+export function encodeInside(before: Uint8Array, value: CborValue): Uint8Array {
+  at = 0
+  put(value, DEFAULT_DEPTH)
+  const room = shortLived(before.length + MOST_HEAD_BYTES + at)
+  room.set(before)
+  const start = writeHead(room, before.length, BYTES, at)
+  room.set(out.subarray(0, at), start)
+  return room.subarray(0, start + at)
 }
 
 function put(value: CborValue, depth: number): void {

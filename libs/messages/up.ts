@@ -1,5 +1,5 @@
 import { concat } from '#bytes'
-import { decode, decodeInts, encode, type CborValue } from '#cbor'
+import { decode, decodeInts, encode, shortLived, type CborValue } from '#cbor'
 import {
   checkReading,
   readingFromValues,
@@ -124,7 +124,10 @@ function encodeReport(body: Uint8Array): Uint8Array {
 
 function decodeReport(message: Uint8Array): ReceivedUp {
   if (message[0] !== arrayHead(5)) throw malformed('report: a report has five elements')
-  return { type: 'report', body: concat(Uint8Array.of(arrayHead(4)), message.subarray(2)) }
+  const body = shortLived(message.length - 1)
+  body[0] = arrayHead(4)
+  body.set(message.subarray(2), 1)
+  return { type: 'report', body }
 }
 
 /** An `items` message from items encoded before, e.g. as an outbox holds them. */

@@ -1,6 +1,7 @@
 import { concat, utf8 } from '#bytes'
+import { writeInts } from '#cbor'
 import type { Crypto } from '#crypto'
-import { encodeReading, type Reading } from './reading.ts'
+import { readingValues, type Reading } from './reading.ts'
 
 /** The part of #crypto the chain needs. */
 export type Hash = Pick<Crypto, 'sha256'>
@@ -18,10 +19,9 @@ const scratch = new Uint8Array(32 + 9 * 9)
  * 32 bytes and the rest is one deterministic CBOR array.
  */
 export function chain(crypto: Hash, previous: Uint8Array, reading: Reading): Uint8Array {
-  const canonical = encodeReading(reading)
   scratch.set(previous)
-  scratch.set(canonical, previous.length)
-  return crypto.sha256(scratch.subarray(0, previous.length + canonical.length))
+  const end = writeInts(scratch, previous.length, readingValues(reading))
+  return crypto.sha256(scratch.subarray(0, end))
 }
 
 /** The chain after all `readings`. */

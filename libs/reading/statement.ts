@@ -1,5 +1,5 @@
-import { concat, utf8 } from '#bytes'
-import { decode, encode } from '#cbor'
+import { utf8 } from '#bytes'
+import { decode, encode, encodeInside, type CborValue } from '#cbor'
 import { decodeSign1, sigStructure, verifySign1 } from '#cose'
 import type { SigningKey, VerifyKey } from '#crypto'
 import { CodedError } from '#errors'
@@ -48,7 +48,11 @@ export const maxSkippedRanges = 64
 
 /** Deterministic CBOR array of the fields of `Statement` in their order. */
 export function encodeStatement(s: Statement): Uint8Array {
-  return encode([
+  return encode(fieldsOf(s))
+}
+
+function fieldsOf(s: Statement): CborValue[] {
+  return [
     s.deviceId,
     s.first,
     s.last,
@@ -62,7 +66,7 @@ export function encodeStatement(s: Statement): Uint8Array {
     s.endImportWh,
     s.endExportWh,
     s.status,
-  ])
+  ]
 }
 
 /** The mirror of `encodeStatement`; throws `reading/malformed`, `reading/bad-value` or `cbor/…`. */
@@ -101,16 +105,12 @@ function checkRanges(statement: Statement): Statement {
   return statement
 }
 
-/** Everything of the Sig_structure before its last element, which is a byte string. */
+/** Everything of the Sig_structure (RFC 9052 §4.4) before its last element, the statement. */
 const SIGNED_HEAD = sigStructure(PROTECTED, EXTERNAL_AAD, new Uint8Array()).slice(0, -1)
 
-/** The bytes the meter signs: the Sig_structure of a COSE_Sign1 (RFC 9052 §4.4). */
+/** The bytes the meter signs: the Sig_structure of a COSE_Sign1. To be used and forgotten. */
 export function statementToSign(statement: Statement): Uint8Array {
-  const payload = encodeStatement(statement)
-  // A statement has about a hundred bytes, and then only the last element differs.
-  if (payload.length < 24 || payload.length > 255)
-    return sigStructure(PROTECTED, EXTERNAL_AAD, payload)
-  return concat(SIGNED_HEAD, Uint8Array.of(0x58, payload.length), payload)
+  return encodeInside(SIGNED_HEAD, fieldsOf(statement))
 }
 
 /** The 64-byte signature of a statement. */

@@ -8,7 +8,10 @@ import {
   decodeInts,
   decodeSequence,
   encode,
+  encodeInside,
   encodeInts,
+  shortLived,
+  writeInts,
   type CborValue,
 } from '#cbor'
 import { CodedError } from '#errors'
@@ -402,5 +405,45 @@ describe('the hot path: integers and null', () => {
 
   test('a size cap holds here too', () => {
     expect(outcome(() => decodeInts(encodeInts([1, 2, 3]), 3))).toEqual({ code: 'cbor/too-large' })
+  })
+})
+
+describe('for the hot path as well', () => {
+  test('integers written into a larger array are those of encodeInts, and nothing before them', () => {
+    fc.assert(
+      fc.property(fc.array(fc.option(integer)), fc.nat(40), (values, start) => {
+        const out = new Uint8Array(start + 9 * (values.length + 1)).fill(7)
+        const end = writeInts(out, start, values)
+        expect(toHex(out.slice(start, end))).toBe(toHex(encodeInts(values)))
+        expect(out.slice(0, start).every((byte) => byte === 7)).toBe(true)
+      }),
+    )
+  })
+
+  test('a value inside a byte string behind a head is the head and that byte string', () => {
+    const content = fc.oneof(
+      leaf,
+      fc.array(leaf),
+      fc.uint8Array({ maxLength: 70_000, size: 'max' }),
+    )
+    fc.assert(
+      fc.property(fc.uint8Array(), content, (before, inside) => {
+        const whole = concat(before, encode(encode(inside)))
+        expect(toHex(encodeInside(before, inside))).toBe(toHex(whole))
+      }),
+    )
+  })
+
+  test('what is short-lived is still nobody else’s', () => {
+    const lengths = fc.array(fc.oneof(fc.nat(200), fc.nat(3_000)), { maxLength: 200 })
+    fc.assert(
+      fc.property(lengths, (all) => {
+        const pieces = all.map((length, index) => shortLived(length).fill(index))
+        expect(pieces.map(({ length }) => length)).toEqual(all)
+        expect(pieces.every((piece, index) => piece.every((byte) => byte === index % 256))).toBe(
+          true,
+        )
+      }),
+    )
   })
 })
