@@ -224,7 +224,7 @@ export const agentConfig = v.strictObject({
     }),
     {},
   ),
-  verify: v.optional(v.strictObject({ workers: v.optional(integer(0, 64, 1), 1) }), {}),
+  verify: v.optional(v.strictObject({ workers: v.optional(integer(0, 64, 2), 2) }), {}),
   cloud: v.optional(v.array(v.strictObject({ node: deviceName('cloud-a'), ...remoteBroker })), []),
   metrics: metrics('127.0.0.1:9102'),
   log,
