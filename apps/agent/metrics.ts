@@ -15,7 +15,7 @@ export function addMetrics(
 }
 
 function addIntake(metrics: Metrics, { fog, responder, pool }: RunningNode): void {
-  const total = totalsOf(metrics)
+  const total = totalOf(metrics)
   const c = () => fog.counters()
   total('messages_total', 'Messages from meters.', () => c().messages)
   total('live_readings_total', 'Live readings received.', () => c().live)
@@ -49,7 +49,7 @@ function addOutput(
   { fog, store }: RunningNode,
   uplink: RunningUplink | null,
 ): void {
-  const total = totalsOf(metrics)
+  const total = totalOf(metrics)
   const c = () => fog.counters()
   total('windows_closed_total', 'Windows summed up for the first time.', () => c().summaries)
   total('window_revisions_total', 'Later revisions of windows.', () => c().revisions)
@@ -71,7 +71,7 @@ function addOutput(
 }
 
 function addStorage(metrics: Metrics, { fog, store }: RunningNode): void {
-  const total = totalsOf(metrics)
+  const total = totalOf(metrics)
   const c = () => fog.counters()
   total('commits_total', 'Commits on disk.', () => c().commits)
   total('commit_failures_total', 'Commits that failed.', () => c().commitFailures)
@@ -82,17 +82,9 @@ function addStorage(metrics: Metrics, { fog, store }: RunningNode): void {
   total('written_bytes_total', 'Bytes this process had written to disk.', () => writtenBytes() ?? 0)
 }
 
-/** A counter kept elsewhere, without a label. */
-function totalsOf(metrics: Metrics) {
-  return (name: string, help: string, read: () => number): void => {
-    const metric = metrics.counter(`agent_${name}`, help)
-    Object.assign(metric, {
-      collect(): void {
-        metric.reset()
-        metric.inc(read())
-      },
-    })
-  }
+function totalOf(metrics: Metrics) {
+  return (name: string, help: string, read: () => number): void =>
+    metrics.total(`agent_${name}`, help, read)
 }
 
 /** proc(5): what wears a memory card. Null where there is no such file. */

@@ -1,7 +1,6 @@
-import { Counter, Gauge } from 'prom-client'
-import type { Registry } from 'prom-client'
 import type { Queries } from '#cloud-store'
 import type { Clock } from '#ports'
+import type { Metrics } from '#service'
 import type { Drain } from './drain.ts'
 
 /**
@@ -9,15 +8,17 @@ import type { Drain } from './drain.ts'
  * no label names a meter, and fog nodes appear only in the API.
  */
 export function addMetrics(
-  registry: Registry,
+  metrics: Metrics,
   { cloud, responder }: Pick<Drain, 'cloud' | 'responder'>,
   queries: Queries,
   clock: Clock,
 ): void {
   const labelled = (name: string, help: string, label: string, read: () => Counts): void =>
-    addCounter(registry, name, help, label, read)
+    metrics.totals(`cloud_${name}`, `${help}.`, label, () => Object.entries(read()))
   const single = (name: string, help: string, read: () => number): void =>
-    addCounter(registry, name, help, null, () => ({ '': read() }))
+    metrics.total(`cloud_${name}`, `${help}.`, read)
+  const gauge = (name: string, help: string, read: () => number | null): void =>
+    metrics.gauge(`cloud_${name}`, `${help}.`, read)
 
   const c = () => cloud.counters()
   labelled('messages_total', 'Messages from fog nodes', 'type', () => c().messages)
@@ -33,55 +34,10 @@ export function addMetrics(
   labelled('records_refused_total', 'Records refused', 'reason', () => r().refused)
   labelled('handshakes_refused_total', 'Refused handshakes', 'reason', () => r().handshakesRefused)
 
-  addGauges(registry, cloud, queries, clock)
+  const status = () => queries.status(Math.floor(clock.now() / 1000))
+  gauge('open_fogs', 'Fog nodes with a session', () => cloud.openFogs().length)
+  gauge('backlog_items', 'Outbox items known of and not yet here', () => status().backlog)
+  gauge('lag_seconds', 'Now minus the end of the newest window', () => status().lagSeconds)
 }
 
 type Counts = Readonly<Record<string, number>>
-
-function addCounter(
-  registry: Registry,
-  name: string,
-  help: string,
-  label: string | null,
-  read: () => Counts,
-): void {
-  const counter = new Counter({
-    name: `fogmeter_cloud_${name}`,
-    help: `${help}.`,
-    labelNames: label === null ? [] : [label],
-    registers: [],
-    collect() {
-      this.reset()
-      for (const [value, count] of Object.entries(read())) {
-        if (label === null) this.inc(count)
-        else this.inc({ [label]: value }, count)
-      }
-    },
-  })
-  registry.registerMetric(counter)
-}
-
-function addGauges(
-  registry: Registry,
-  cloud: Drain['cloud'],
-  queries: Queries,
-  clock: Clock,
-): void {
-  const add = (name: string, help: string, read: () => number | null): void => {
-    const gauge = new Gauge({
-      name: `fogmeter_cloud_${name}`,
-      help: `${help}.`,
-      registers: [],
-      collect() {
-        const value = read()
-        if (value === null) this.remove()
-        else this.set(value)
-      },
-    })
-    registry.registerMetric(gauge)
-  }
-  const status = () => queries.status(Math.floor(clock.now() / 1000))
-  add('open_fogs', 'Fog nodes with a session', () => cloud.openFogs().length)
-  add('backlog_items', 'Outbox items known of and not yet here', () => status().backlog)
-  add('lag_seconds', 'Now minus the end of the newest window', () => status().lagSeconds)
-}

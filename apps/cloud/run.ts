@@ -62,8 +62,9 @@ async function start(context: Context, config: CloudConfig, onStop: OnStop): Pro
   onStop(() => drain.close())
   drain.changes.on('stored', () => notify.watchdog())
 
-  const { registry } = createMetrics('cloud')
-  addMetrics(registry, drain, queries, systemClock)
+  const counted = createMetrics('cloud')
+  const { registry } = counted
+  addMetrics(counted, drain, queries, systemClock)
   const health = (): string | null => {
     const { ok, detail } = drain.health()
     return ok ? null : detail

@@ -1,9 +1,14 @@
 import type { MeterConfig } from '#config'
-import { createMetrics, systemClock, type RunningService, type ServiceContext } from '#service'
+import {
+  createMetrics,
+  startMetrics,
+  systemClock,
+  type RunningService,
+  type ServiceContext,
+} from '#service'
 import type { MeterPlan } from './config.ts'
 import { openFleet, type Fleet } from './fleet.ts'
 import type { Group } from './group.ts'
-import { startListener } from './listener.ts'
 import { openSource } from './source.ts'
 import { addMeterMetrics, meterViews } from './status.ts'
 import { openTimeline, type Timeline } from './timeline.ts'
@@ -45,7 +50,7 @@ export async function runMeter(
   const drained = watchDrained(fleet)
   const metrics = createMetrics('meter')
   addMeterMetrics(metrics, fleet)
-  const closeListener = await startListener({
+  const server = await startMetrics({
     listen: plan.config.metrics.listen,
     registry: metrics.registry,
     health: () => healthOf(fleet),
@@ -74,7 +79,7 @@ export async function runMeter(
       clearInterval(timer)
       const blocks = fleet.units.reduce((sum, { meter }) => sum + meter.status().outboxBlocks, 0)
       if (blocks > 0) log.info({ blocks }, 'signed blocks stay in the store for the next start')
-      await closeListener()
+      await server.close()
       await fleet.close()
     },
   }

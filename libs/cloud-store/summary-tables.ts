@@ -4,7 +4,8 @@ import { fogKey } from './fog-tables.ts'
 import { first } from './statements.ts'
 import type { Statements } from './statements.ts'
 
-interface SummaryRow {
+/** A summary's own columns, as every query reads them. */
+export interface SummaryRow {
   start_s: number
   end_s: number
   revision: number

@@ -1,6 +1,7 @@
 import { registerFlagNames } from '#cloud'
 import type { FogStatus } from '#messages'
 import { isoTime } from './time.ts'
+import type { SummaryRow } from './summary-tables.ts'
 
 /**
  * What queries return: plain JSON, the same over HTTP and from the command line. Sums stay the exact
@@ -37,28 +38,11 @@ export interface SummaryView {
   received: string
 }
 
-export interface SummaryViewRow {
+export interface SummaryViewRow extends Omit<SummaryRow, 'first_received_s'> {
   id: number
   fog_id: number
   fog_name: string
   received_s: number
-  start_s: number
-  end_s: number
-  revision: number
-  meters: number
-  readings: number
-  power_sum_w: number
-  power_min_w: number
-  power_max_w: number
-  voltage_sum_dv: number
-  voltage_count: number
-  voltage_min_dv: number | null
-  voltage_max_dv: number | null
-  import_wh: number
-  export_wh: number
-  estimated: number
-  unknown_time: number
-  substitute: number
 }
 
 export function summaryView(row: SummaryViewRow): SummaryView {

@@ -1,17 +1,19 @@
 import { createServer, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
+import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client'
 import { CodedError } from '#errors'
 import { version } from './version.ts'
 
 /** Makes metrics called `fogmeter_…` in one registry. */
 export interface Metrics {
   registry: Registry
-  /** Name it `…_total`. With `read`, it shows that running total whenever somebody asks. */
+  /** Counted here. Name it `…_total`. */
   counter(name: string, help: string, labels?: readonly string[]): Counter
-  gauge(name: string, help: string, read?: () => number): Gauge
-  histogram(name: string, help: string, buckets: readonly number[]): Histogram
-  /** A counter kept elsewhere: `read` yields the running totals when somebody asks. */
+  /** `read` is asked at each scrape; the gauge is absent while it says null. */
+  gauge(name: string, help: string, read: () => number | null): void
+  /** A counter kept elsewhere: `read` yields the running total when somebody asks. */
+  total(name: string, help: string, read: () => number): void
+  /** The same with a label: `read` yields each of its values with its running total. */
   totals(name: string, help: string, label: string, read: () => Iterable<[string, number]>): void
 }
 
@@ -33,35 +35,45 @@ export function createMetrics(program: string): Metrics {
     registry,
     counter: (name, help, labels = []) =>
       new Counter({ ...common(name, help), labelNames: [...labels] }),
-    gauge: (name, help, read) =>
-      new Gauge({
-        ...common(name, help),
-        ...(read && { collect: (): void => gaugeOf(registry, name).set(read()) }),
-      }),
-    histogram: (name, help, buckets) =>
-      new Histogram({ ...common(name, help), buckets: [...buckets] }),
-    totals: (name, help, label, read) => void totals(common(name, help), label, read),
+    gauge: (name, help, read) => addGauge(common(name, help), read),
+    total: (name, help, read) => addTotals(common(name, help), [], () => [[{}, read()]]),
+    totals: (name, help, label, read) =>
+      addTotals(common(name, help), [label], () =>
+        Array.from(read(), ([value, total]) => [{ [label]: value }, total]),
+      ),
   }
 }
 
-function gaugeOf(registry: Registry, name: string): Gauge {
-  return registry.getSingleMetric(`fogmeter_${name}`) as Gauge
+interface Common {
+  name: string
+  help: string
+  registers: Registry[]
 }
 
-function totals(
-  common: { name: string; help: string; registers: Registry[] },
-  label: string,
-  read: () => Iterable<[string, number]>,
-): Counter {
-  const counter: Counter = new Counter({
+function addGauge(common: Common, read: () => number | null): void {
+  const gauge: Gauge = new Gauge({
     ...common,
-    labelNames: [label],
     collect: () => {
-      counter.reset()
-      for (const [value, total] of read()) counter.inc({ [label]: value }, total)
+      const value = read()
+      if (value === null) gauge.remove()
+      else gauge.set(value)
     },
   })
-  return counter
+}
+
+function addTotals(
+  common: Common,
+  labelNames: string[],
+  read: () => [labels: Record<string, string>, total: number][],
+): void {
+  const counter: Counter = new Counter({
+    ...common,
+    labelNames,
+    collect: () => {
+      counter.reset()
+      for (const [labels, total] of read()) counter.inc(labels, total)
+    },
+  })
 }
 
 export interface MetricsOptions {
@@ -70,6 +82,8 @@ export interface MetricsOptions {
   registry: Registry
   /** Null when all is well, else one sentence about what is not. */
   health: () => string | null
+  /** What `GET /status` shows as JSON; the page does not exist without it. */
+  status?: () => object
 }
 
 export interface MetricsServer {
@@ -79,12 +93,14 @@ export interface MetricsServer {
 }
 
 /**
- * `GET /metrics` for Prometheus and `GET /healthz` (200 `ok`, or 503 with the reason). No
- * authentication: listen on loopback, or on a network where everyone may read counts.
+ * `GET /metrics` for Prometheus, `GET /healthz` (200 `ok`, or 503 with the reason) and, where the
+ * program has one, `GET /status`. No authentication: listen on loopback, or on a network where
+ * everyone may read counts.
  * @throws service/metrics-listen when the address cannot be had
  */
 export async function startMetrics(options: MetricsOptions): Promise<MetricsServer> {
-  const { listen, registry, health } = options
+  const { listen, registry, health, status } = options
+  const pages = `only /metrics${status ? ', /healthz and /status' : ' and /healthz'}\n`
   if (listen === null) return { port: null, close: () => Promise.resolve() }
   const server = createServer({ requestTimeout: 5_000, headersTimeout: 5_000 })
   server.maxConnections = 32
@@ -92,7 +108,8 @@ export async function startMetrics(options: MetricsOptions): Promise<MetricsServ
     if (request.method !== 'GET') answer(response, 405, 'only GET\n')
     else if (request.url === '/healthz') answerHealth(response, health())
     else if (request.url === '/metrics') void answerMetrics(response, registry)
-    else answer(response, 404, 'only /metrics and /healthz\n')
+    else if (request.url === '/status' && status) answerStatus(response, status())
+    else answer(response, 404, pages)
   })
   await opened(server, listen)
   return {
@@ -122,6 +139,10 @@ function answer(response: ServerResponse, status: number, body: string, type = '
 function answerHealth(response: ServerResponse, problem: string | null): void {
   if (problem === null) answer(response, 200, 'ok\n')
   else answer(response, 503, `${problem}\n`)
+}
+
+function answerStatus(response: ServerResponse, status: object): void {
+  answer(response, 200, `${JSON.stringify(status)}\n`, 'application/json')
 }
 
 async function answerMetrics(response: ServerResponse, registry: Registry): Promise<void> {

@@ -13,6 +13,7 @@ import {
   type Target,
 } from '../support/broker.ts'
 import { agent, greet, message, meter, open, type RawClient } from '../support/raw-mqtt.ts'
+import { seededRandom } from '../support/random.ts'
 
 /** Attacks on time, memory and attention. As in broker.test.ts, each is tried with and without its rule. */
 
@@ -281,24 +282,12 @@ function sample({ cid }: RawClient, random: () => number): Packet {
   return samples[Math.floor(random() * samples.length)] as Packet
 }
 
-/** mulberry32, for a fuzz run that can be repeated. */
-function seeded(seed: number): () => number {
-  let state = seed >>> 0
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let t = state
-    t = Math.imul(t ^ (t >>> 15), t | 1)
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61)
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32
-  }
-}
-
 describe('malformed packets', () => {
   test(`${PACKETS} of them leave the broker running (seed ${SEED})`, async () => {
     const program = await startProgram({
       limits: { packets_per_second: 1_000_000, bytes_per_second: 1_000_000_000 },
     })
-    const random = seeded(SEED)
+    const random = seededRandom(SEED)
     let sent = 0
     while (sent < PACKETS) {
       const batch = Array.from({ length: 20 }, () => mangle(program, random))

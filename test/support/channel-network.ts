@@ -1,6 +1,7 @@
 import { fromUtf8, utf8 } from '#bytes'
 import type { ChannelLimits, Initiator, Output, Responder, ResponderOutput } from '#channel'
 import { createWorld, type World } from './channel.ts'
+import { seededRandom } from './random.ts'
 
 /** How a simulated network treats frames. Probabilities per frame; times in ms. */
 export interface Weather {
@@ -66,7 +67,7 @@ export class Simulation {
   constructor(seed: number, weather: Weather, limits: Partial<ChannelLimits> = {}) {
     this.#world = createWorld(3)
     this.#limits = limits
-    this.#uniform = mulberry32(seed)
+    this.#uniform = seededRandom(seed)
     this.weather = weather
     this.responder = this.#world.responder({ limits })
     this.initiator = this.#newInitiator()
@@ -202,16 +203,5 @@ export class Simulation {
     const event = { atMs: this.nowMs + delayMs, number: this.#made++, run }
     const index = this.#events.findIndex((other) => other.atMs > event.atMs)
     this.#events.splice(index < 0 ? this.#events.length : index, 0, event)
-  }
-}
-
-/** A small generator with a 32-bit seed; good enough to choose faults. */
-function mulberry32(seed: number): () => number {
-  let state = seed >>> 0
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let t = Math.imul(state ^ (state >>> 15), state | 1)
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61)
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32
   }
 }

@@ -11,17 +11,9 @@ import {
   toHex,
   utf8,
 } from '#bytes'
+import { codeThrown } from '../support/coded.ts'
 
 const bytes = fc.uint8Array({ maxLength: 70 })
-
-function codeThrown(action: () => unknown): string {
-  try {
-    action()
-  } catch (error) {
-    return (error as { code?: string }).code ?? 'no code'
-  }
-  return 'nothing thrown'
-}
 
 describe('bytes', () => {
   test('hexadecimal, base64url and UTF-8 come back as they went', () => {

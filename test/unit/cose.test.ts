@@ -14,7 +14,7 @@ import {
 } from '#cose'
 import { nobleCrypto } from '#crypto'
 import { nodeCrypto } from '#crypto-node'
-import { codeOf } from '#errors'
+import { codeThrown } from '../support/coded.ts'
 
 const seed = new Uint8Array(32).fill(3)
 const key = nodeCrypto.signingKey(seed)
@@ -22,15 +22,6 @@ const verifier = nodeCrypto.verifyKey(key.publicKey)
 const payload = utf8('This is the content.')
 const purpose = utf8('fogmeter test')
 const bytes = fc.uint8Array({ maxLength: 80 })
-
-function codeThrown(action: () => unknown): string {
-  try {
-    action()
-  } catch (error) {
-    return codeOf(error)
-  }
-  return 'nothing thrown'
-}
 
 /** A message whose parts are replaced after signing. */
 function altered(change: (parts: CborValue[]) => void): Uint8Array {

@@ -16,8 +16,8 @@ import {
 } from '#credential'
 import { nobleCrypto, type Crypto, type VerifyKey } from '#crypto'
 import { nodeCrypto } from '#crypto-node'
-import { codeOf } from '#errors'
 import { decodeDown, encodeDown } from '#messages'
+import { codeThrown } from '../support/coded.ts'
 
 const authority = nodeCrypto.signingKey(new Uint8Array(32).fill(1))
 const stranger = nodeCrypto.signingKey(new Uint8Array(32).fill(2))
@@ -36,15 +36,6 @@ const fields = {
   id: fromHex('0102030405060708'),
 }
 const encoded = issueCredential({ ...fields, authority })
-
-function codeThrown(action: () => unknown): string {
-  try {
-    action()
-  } catch (error) {
-    return codeOf(error)
-  }
-  return 'nothing thrown'
-}
 
 /** Trust at a fixed time, in the middle of the validity if not given. */
 function trustAt(nowS: number | null = START + 100, list: RevocationList | null = null) {

@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { fromHex, toHex, utf8 } from '#bytes'
 import { checkPublicKey, isStrictSignature, nobleCrypto, requireStrictKey } from '#crypto'
 import { nodeCrypto } from '#crypto-node'
-import { codeOf } from '#errors'
+import { codeThrown } from '../support/coded.ts'
 
 const both = [
   ['noble', nobleCrypto],
@@ -14,15 +14,6 @@ const seed = new Uint8Array(32).fill(7)
 const nonce = new Uint8Array(12)
 const anyBytes = fc.uint8Array({ maxLength: 100 })
 const secret = fc.uint8Array({ minLength: 32, maxLength: 32 })
-
-function codeThrown(action: () => unknown): string {
-  try {
-    action()
-  } catch (error) {
-    return codeOf(error)
-  }
-  return 'nothing thrown'
-}
 
 function flip(bytes: Uint8Array, bit: number): Uint8Array {
   const changed = Uint8Array.from(bytes)
