@@ -17,8 +17,11 @@ export interface UplinkOptions {
   own: Identity
   trust: Trust
   outbox: Outbox
+  /** Of the store the outbox is in. */
+  store: number
   log: Logger
   onRevocations(list: Uint8Array): void
+  onWithdraw(deviceId: string, first: number, through: number): void
 }
 
 /** The running link to the cloud. */
@@ -37,8 +40,13 @@ export function startUplink(options: UplinkOptions): RunningUplink | null {
   if (first === undefined) return null
   const uplink = createUplink({
     outbox: options.outbox,
+    store: options.store,
     clock: systemClock,
     onRevocations: (list) => options.onRevocations(list),
+    onWithdraw: (deviceId, from, through) => {
+      log.warn({ meter: deviceId, from, through }, 'another node counts these readings too')
+      options.onWithdraw(deviceId, from, through)
+    },
     onEvent: (event) => {
       if (event.type === 'refused') log.warn(event, 'the cloud refused items')
       if (event.type === 'raised') log.warn(event, 'the cloud knows higher outbox numbers')
@@ -94,7 +102,7 @@ function answer(uplink: Uplink, payload: Uint8Array, log: Logger): Uint8Array[] 
   try {
     return uplink.onMessage(payload)
   } catch (error) {
-    log.warn({ code: codeOf(error) }, 'a message from the cloud could not be read')
+    log.warn({ code: codeOf(error), err: error }, 'a message from the cloud could not be followed')
     return []
   }
 }

@@ -1,17 +1,19 @@
 import type { Credential, Trust } from '#credential'
 import type { Crypto } from '#crypto'
 import type { Down, ReceivedItem } from '#messages'
-import { applyItem, note, Refusal } from './apply.ts'
-import type { ApplyContext } from './apply.ts'
+import { applyItem } from './apply.ts'
+import { note, Refusal, type ApplyContext } from './context.ts'
 import { bump, newCounters } from './counters.ts'
 import type { CloudCounters } from './counters.ts'
 import { newFog } from './store.ts'
 import type { CloudStore, FogRecord } from './store.ts'
+import { withdrawals } from './runs.ts'
 
 interface Hello {
   type: 'hello'
   oldestHeld: number
   next: number
+  store?: number
 }
 
 interface Items {
@@ -63,7 +65,9 @@ export function commitBatch(
       records.set(fog, record)
       const scope: Scope = { ...context, tx, fog: peer, record, cid, result }
       if (message.type === 'hello') applyHello(scope, message)
-      else if (applyItems(scope, message)) receipts.set(fog, { cid, durable: record.durable })
+      else if (applyItems(scope, message))
+        receipts.set(fog, { cid, durable: record.durable - record.offset })
+      for (const answer of withdrawals(scope)) result.answers.push({ cid, message: answer })
     }
     for (const [fog, record] of records) tx.saveFog(fog, record, context.nowS)
     for (const { cid, durable } of receipts.values())
@@ -81,8 +85,10 @@ function copy(record: FogRecord | null): FogRecord | null {
  * Numbers the fog no longer holds will never come: they were receipted by another cloud node, or
  * given up. Waiting for them would stop the fog for ever, so the inbox moves on and says so.
  */
-function applyHello(scope: Scope, { oldestHeld, next }: Hello): void {
+function applyHello(scope: Scope, hello: Hello): void {
   const { record, result, cid } = scope
+  noteStore(scope, hello)
+  const [oldestHeld, next] = [hello.oldestHeld + record.offset, hello.next + record.offset]
   if (oldestHeld - 1 > record.durable) {
     const missing = `outbox numbers ${record.durable + 1} to ${oldestHeld - 1} never came here`
     note(scope, 'gap', null, missing)
@@ -95,14 +101,33 @@ function applyHello(scope: Scope, { oldestHeld, next }: Hello): void {
     result.changed = true
   }
   record.next = Math.max(next, record.durable + 1)
-  result.answers.push({ cid, message: { type: 'welcome', durable: record.durable } })
+  const durable = record.durable - record.offset
+  result.answers.push({ cid, message: { type: 'welcome', durable } })
+}
+
+/**
+ * A fog with another store than before counts from 1 again, and knows nothing of what it sent. All
+ * of that stays; what comes now is added to it (see README.md).
+ */
+function noteStore(scope: Scope, { store, next }: Hello): void {
+  const { record, result } = scope
+  if (store === undefined || store === record.store) return
+  const replaced = record.store === null ? record.durable >= next : true
+  record.store = store
+  result.changed = true
+  if (!replaced || record.durable === 0) return
+  record.offset = record.durable
+  const detail = `its store is a new one: numbers start again, ${record.durable} of the old one stay`
+  note(scope, 'store-replaced', null, detail)
 }
 
 /** True when the fog gets a receipt, false when something before these items is missing. */
-function applyItems(scope: Scope, { first, items }: Items): boolean {
+function applyItems(scope: Scope, { first: ownFirst, items }: Items): boolean {
   const { record, result, cid } = scope
+  const first = ownFirst + record.offset
   if (first > record.durable + 1) {
-    result.answers.push({ cid, message: { type: 'resend', from: record.durable + 1 } })
+    const from = record.durable + 1 - record.offset
+    result.answers.push({ cid, message: { type: 'resend', from } })
     return false
   }
   const known = Math.min(record.durable + 1 - first, items.length)
@@ -119,7 +144,7 @@ function applyItems(scope: Scope, { first, items }: Items): boolean {
 }
 
 function applyOne(scope: Scope, number: number, item: ReceivedItem): Down | null {
-  const { tx, fog, nowS, result } = scope
+  const { tx, fog, nowS, record, result } = scope
   try {
     const outcome = applyItem(scope, number, item)
     bump(result.counters.items, outcome === 'stored' ? item.type : outcome)
@@ -129,6 +154,7 @@ function applyOne(scope: Scope, number: number, item: ReceivedItem): Down | null
     const { code } = error
     tx.addRefused({ fog: fog.deviceId, number, kind: item.type, code, receivedS: nowS })
     bump(result.counters.refused, code)
-    return { type: 'refused', first: number, last: number, code }
+    const own = number - record.offset
+    return { type: 'refused', first: own, last: own, code }
   }
 }

@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto'
 import type { BlockGroup, Checkpoint, Commit, FogStore, Loaded, MeterRow } from '#fog'
 import type { Database } from '#sqlite'
 import { decodeGroup, encodeGroup } from './group.ts'
@@ -5,6 +6,8 @@ import { openOutbox, type SqliteOutbox } from './outbox.ts'
 import { openFogDatabase } from './schema.ts'
 
 export interface SqliteFogStore extends FogStore {
+  /** Random, made with the file: what tells its outbox numbers from those of a store that was lost. */
+  readonly id: number
   /** One small durable write, to know that the disk still takes them. */
   probe(): void
   /** Moves the WAL into the file; call every few minutes and before `close`. */
@@ -14,6 +17,7 @@ export interface SqliteFogStore extends FogStore {
 
 const throughName = 'checkpoint'
 const probeName = 'probe'
+const storeName = 'store'
 const saveMetaSql =
   'INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value'
 
@@ -36,6 +40,7 @@ export function openFogStore(path: string, clock: { now(): number }): SqliteFogS
   }
   const saveProbe = db.prepare(saveMetaSql)
   return {
+    id: storeId(db),
     load: () => load(db),
     groupsAfter: (id, limit) => groupsAfter(db, id, limit),
     commit: commitWith(db, outbox, transact, nowS),
@@ -51,6 +56,14 @@ export function openFogStore(path: string, clock: { now(): number }): SqliteFogS
       db.close()
     },
   }
+}
+
+function storeId(db: Database): number {
+  const known = metaValue(db, storeName)
+  if (known !== 0) return known
+  const made = randomInt(1, 2 ** 48 - 1)
+  db.transaction(() => void db.prepare(saveMetaSql).run(storeName, made))
+  return made
 }
 
 function load(db: Database): Loaded {

@@ -12,6 +12,7 @@ import { applyRevocations, closeSession, openSession, takeMessage } from './sess
 import type { FogStore } from './store.ts'
 import { fogStatus, holdIfFull, tick } from './upkeep.ts'
 import type { Verifier } from './verifier.ts'
+import { withdrawRange } from './withdrawal.ts'
 
 export interface FogOptions {
   crypto: Crypto
@@ -50,6 +51,11 @@ export interface Fog {
   /** `flush` and a checkpoint, so that the next start has nothing to replay. */
   close(): void
   revoke(list: RevocationList): void
+  /**
+   * The cloud's `withdraw`: of the meter's run from `first` on, counts nothing up to `through`.
+   * Throws what the store throws; the next `tick` tries to write it down again.
+   */
+  withdraw(deviceId: string, first: number, through: number): void
   /** Deletes signed blocks older than this; windows that end before it get no revisions any more. */
   prune(beforeS: number): number
   counters(): Readonly<FogCounters>
@@ -92,6 +98,7 @@ export function createFog(options: FogOptions): Fog {
       saveCheckpoint(core)
     },
     revoke: (list) => applyRevocations(core, list),
+    withdraw: (deviceId, first, through) => withdrawRange(core, { deviceId, first, through }),
     prune(beforeS) {
       core.windows.forgetThrough(beforeS)
       return core.store.prune(beforeS)

@@ -5,11 +5,15 @@ import type { Clock } from '#ports'
 
 export interface UplinkOptions {
   outbox: Outbox
+  /** The store that numbers the outbox, for the cloud to tell from one that was lost. */
+  store?: number
   clock: Clock
   windowItems?: number
   resendAfterMs?: number
   /** A signed revocation list arrived; the receiver checks it. */
   onRevocations(list: Uint8Array): void
+  /** The cloud asks to take numbers of a meter out of the windows (see `Fog.withdraw`). */
+  onWithdraw(deviceId: string, first: number, through: number): void
   onEvent?(event: DeliveryEvent): void
 }
 
@@ -31,12 +35,14 @@ export interface Uplink {
 const maxBytes = 3_500
 
 export function createUplink(options: UplinkOptions): Uplink {
+  const { store } = options
   const sender = createSender({
     outbox: options.outbox,
     clock: options.clock,
     windowItems: options.windowItems ?? defaults.delivery.windowItems,
     resendAfterMs: options.resendAfterMs ?? defaults.delivery.resendAfterMs,
-    hello: (oldestHeld, next) => encodeUp({ type: 'hello', oldestHeld, next }),
+    hello: (oldestHeld, next) =>
+      encodeUp({ type: 'hello', oldestHeld, next, ...(store !== undefined && { store }) }),
     frame: packItems({ maxBytes, encode: encodeItems }),
     onEvent: (event) => options.onEvent?.(event),
   })
@@ -44,8 +50,10 @@ export function createUplink(options: UplinkOptions): Uplink {
     onOpen: () => sender.onOpen(),
     onMessage(payload) {
       const message: Down = decodeDown(payload)
-      if (message.type !== 'revocations') return sender.onMessage(message)
-      options.onRevocations(message.list)
+      if (message.type === 'revocations') options.onRevocations(message.list)
+      else if (message.type === 'withdraw')
+        options.onWithdraw(message.deviceId, message.first, message.through)
+      else return sender.onMessage(message)
       return []
     },
     tick: () => [...sender.tick(), ...sender.pump()],

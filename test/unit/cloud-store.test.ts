@@ -238,7 +238,7 @@ describe('queries', () => {
     deliver(fog1, 2, quarter(1))
     expect(reader.queries.listSummaries({}).items).toHaveLength(2)
     reader.close()
-    const raw = openDatabase(path, { migrations: [''], readonly: true })
+    const raw = openDatabase(path, { migrations: ['', ''], readonly: true })
     expect(codeThrown(() => raw.exec('DELETE FROM fog'))).toBe('sqlite/read-only')
     raw.close()
     database.close()

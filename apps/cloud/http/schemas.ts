@@ -142,6 +142,7 @@ const Status = object('Status', 'Everything in one glance.', {
   events: count,
   refused: count,
   backlog: count,
+  doubled: { ...count, description: 'Readings two fog nodes count until one has let go of them.' },
   newestEnd: orNull(moment),
   lagSeconds: orNull(integer),
 })
