@@ -10,6 +10,10 @@ interface Subcommand {
 
 const subcommands: Record<string, Subcommand> = {
   kill: { about: 'SIGKILL every process, again and again', load: () => import('./kill.ts') },
+  network: {
+    about: 'a network and brokers that misbehave in every way',
+    load: () => import('./network.ts'),
+  },
 }
 
 const USAGE_ERROR = 2

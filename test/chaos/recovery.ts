@@ -47,10 +47,7 @@ function waitForReceipts(cluster: Cluster, names: readonly string[]): () => Prom
 function waitForCloud(cluster: Cluster): () => Promise<void> {
   const before = new Map<string, number>()
   const waits = cluster.fogs.map(({ name }) => async (): Promise<boolean> => {
-    const page = (await fetchJson(cluster.httpPort, `/api/v1/fogs?fog=${name}`)) as {
-      items: { readings: number }[]
-    } | null
-    const readings = page?.items[0]?.readings
+    const readings = (await cloudFog(cluster, name))?.readings
     if (readings === undefined) return false
     const since = before.get(name) ?? readings
     before.set(name, since)
@@ -59,12 +56,25 @@ function waitForCloud(cluster: Cluster): () => Promise<void> {
   return () => untilAll(waits, 'cloud')
 }
 
+/** What the cloud's API says of a fog node; null while it does not answer or knows none. */
+export async function cloudFog(
+  { httpPort }: Cluster,
+  name: string,
+): Promise<{ readings: number; newestEnd: string | null } | null> {
+  const page = (await fetchJson(httpPort, `/api/v1/fogs?fog=${name}`)) as {
+    items: { readings: number; newestEnd: string | null }[]
+  } | null
+  return page?.items[0] ?? null
+}
+
 interface MeterStatus {
   newestNumber: number
+  newestTimeS: number
   receiptedThrough: number
 }
 
-async function meterStatus({ port }: ProcessSpec): Promise<MeterStatus | null> {
+/** What a meter's program says of its first meter; null while it does not answer. */
+export async function meterStatus({ port }: ProcessSpec): Promise<MeterStatus | null> {
   const status = (await fetchJson(port, '/status')) as { meters?: MeterStatus[] } | null
   return status?.meters?.[0] ?? null
 }
@@ -74,7 +84,10 @@ const POLL_MS = 100
 const BOUND_MS = 300_000
 
 /** Waits for each, not necessarily at the same moment. */
-async function untilAll(waits: readonly (() => Promise<boolean>)[], what: string): Promise<void> {
+export async function untilAll(
+  waits: readonly (() => Promise<boolean>)[],
+  what: string,
+): Promise<void> {
   let left = [...waits]
   const end = performance.now() + BOUND_MS
   while (performance.now() < end) {
