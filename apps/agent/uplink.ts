@@ -22,6 +22,7 @@ export interface UplinkOptions {
   log: Logger
   onRevocations(list: Uint8Array): void
   onWithdraw(deviceId: string, first: number, through: number): void
+  credentialOf(deviceId: string): Uint8Array | null
 }
 
 /** The running link to the cloud. */
@@ -43,6 +44,7 @@ export function startUplink(options: UplinkOptions): RunningUplink | null {
     store: options.store,
     clock: systemClock,
     onRevocations: (list) => options.onRevocations(list),
+    credentialOf: (deviceId) => options.credentialOf(deviceId),
     onWithdraw: (deviceId, from, through) => {
       log.warn({ meter: deviceId, from, through }, 'another node counts these readings too')
       options.onWithdraw(deviceId, from, through)

@@ -91,8 +91,8 @@ export async function prepareCluster(plan: ClusterPlan): Promise<Cluster> {
   }
   addCloud(cluster, { name: 'cloud', node: 'cloud-a', brokerPort: cloudBrokerPort, httpPort }, next)
   if (plan.clouds === 2) {
-    const ports = { brokerPort: next(), httpPort: next() }
-    addCloud(cluster, { name: 'cloud-b', node: 'cloud-b', ...ports }, next)
+    const second = { brokerPort: next(), httpPort: next() }
+    addCloud(cluster, { name: 'cloud-b', node: 'cloud-b', ...second }, next)
   }
   const fogPorts = fogs.map((name) => {
     const port = next()

@@ -1,8 +1,8 @@
 import type { Credential, Trust } from '#credential'
 import type { Crypto } from '#crypto'
-import type { Down, ReceivedItem } from '#messages'
+import type { Down, ReceivedItem, ReceivedUp } from '#messages'
 import { applyItem } from './apply.ts'
-import { note, Refusal, type ApplyContext } from './context.ts'
+import { note, Refusal, UnknownMeter, type ApplyContext } from './context.ts'
 import { bump, newCounters } from './counters.ts'
 import type { CloudCounters } from './counters.ts'
 import { newFog } from './store.ts'
@@ -26,7 +26,7 @@ interface Items {
 export interface Entry {
   cid: string
   peer: Credential
-  message: Hello | Items
+  message: Hello | Items | Extract<ReceivedUp, { type: 'credential' }>
 }
 
 /** What one commit did, to be told only after the transaction returned. */
@@ -41,10 +41,12 @@ interface BatchContext {
   crypto: Crypto
   trust: Trust
   nowS: number
+  /** Whether to ask this channel's fog for the credential of a meter once more. */
+  mayAskFor(cid: string, deviceId: string): boolean
 }
 
 /** One entry's view of the running transaction. */
-interface Scope extends ApplyContext {
+interface Scope extends ApplyContext, BatchContext {
   cid: string
   result: BatchResult
 }
@@ -65,6 +67,7 @@ export function commitBatch(
       records.set(fog, record)
       const scope: Scope = { ...context, tx, fog: peer, record, cid, result }
       if (message.type === 'hello') applyHello(scope, message)
+      else if (message.type === 'credential') applyAnswer(scope, message)
       else if (applyItems(scope, message))
         receipts.set(fog, { cid, durable: record.durable - record.offset })
       for (const answer of withdrawals(scope)) result.answers.push({ cid, message: answer })
@@ -134,8 +137,10 @@ function applyItems(scope: Scope, { first: ownFirst, items }: Items): boolean {
   if (known > 0) bump(result.counters.items, 'resent', known)
   for (const [offset, item] of items.slice(known).entries()) {
     const number = first + known + offset
-    const answer = applyOne(scope, number, item)
-    if (answer) result.answers.push({ cid, message: answer })
+    const answers = applyOne(scope, number, item)
+    result.answers.push(...answers.map((message) => ({ cid, message })))
+    // It comes again, and everything behind it, when the credential is here.
+    if (answers.some(({ type }) => type === 'unknown')) break
     record.durable = number
     result.changed = true
   }
@@ -143,18 +148,39 @@ function applyItems(scope: Scope, { first: ownFirst, items }: Items): boolean {
   return true
 }
 
-function applyOne(scope: Scope, number: number, item: ReceivedItem): Down | null {
+/** A credential outside the numbers; one that is no good is as if it had never come. */
+function applyAnswer(scope: Scope, { cwt }: { cwt: Uint8Array }): void {
+  const { result } = scope
+  try {
+    bump(result.counters.items, applyItem(scope, 0, { type: 'credential', cwt }))
+    result.changed = true
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error
+    bump(result.counters.refused, error.code)
+  }
+}
+
+/**
+ * Stores one item, or says why never. A register of a meter nobody has introduced here (another
+ * cloud has the credential) is asked about first.
+ */
+function applyOne(scope: Scope, number: number, item: ReceivedItem): Down[] {
   const { tx, fog, nowS, record, result } = scope
   try {
     const outcome = applyItem(scope, number, item)
     bump(result.counters.items, outcome === 'stored' ? item.type : outcome)
-    return null
+    return []
   } catch (error) {
     if (!(error instanceof Refusal)) throw error
     const { code } = error
+    const own = number - record.offset
+    if (error instanceof UnknownMeter && scope.mayAskFor(scope.cid, error.deviceId))
+      return [
+        { type: 'unknown', deviceId: error.deviceId },
+        { type: 'resend', from: own },
+      ]
     tx.addRefused({ fog: fog.deviceId, number, kind: item.type, code, receivedS: nowS })
     bump(result.counters.refused, code)
-    const own = number - record.offset
-    return { type: 'refused', first: own, last: own, code }
+    return [{ type: 'refused', first: own, last: own, code }]
   }
 }

@@ -19,6 +19,16 @@ export interface ApplyContext {
  */
 export class Refusal extends CodedError {}
 
+/** What cannot be verified without the credential of this meter: its fog may still send it. */
+export class UnknownMeter extends Refusal {
+  readonly deviceId: string
+
+  constructor(deviceId: string) {
+    super('register/unknown-meter', 'no credential of this meter yet')
+    this.deviceId = deviceId
+  }
+}
+
 /** Records something the cloud itself noticed. */
 export function note(
   { tx, fog, nowS }: Pick<ApplyContext, 'tx' | 'fog' | 'nowS'>,

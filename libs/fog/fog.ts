@@ -56,6 +56,8 @@ export interface Fog {
    * Throws what the store throws; the next `tick` tries to write it down again.
    */
   withdraw(deviceId: string, first: number, through: number): void
+  /** The credential a meter's newest durable block was signed under; null for an unknown meter. */
+  credentialOf(deviceId: string): Uint8Array | null
   /** Deletes signed blocks older than this; windows that end before it get no revisions any more. */
   prune(beforeS: number): number
   counters(): Readonly<FogCounters>
@@ -99,6 +101,7 @@ export function createFog(options: FogOptions): Fog {
     },
     revoke: (list) => applyRevocations(core, list),
     withdraw: (deviceId, first, through) => withdrawRange(core, { deviceId, first, through }),
+    credentialOf: (deviceId) => core.meters.get(deviceId)?.storedCredential ?? null,
     prune(beforeS) {
       core.windows.forgetThrough(beforeS)
       return core.store.prune(beforeS)

@@ -14,6 +14,8 @@ export interface UplinkOptions {
   onRevocations(list: Uint8Array): void
   /** The cloud asks to take numbers of a meter out of the windows (see `Fog.withdraw`). */
   onWithdraw(deviceId: string, first: number, through: number): void
+  /** The credential of a meter the cloud does not know; null when this node does not either. */
+  credentialOf(deviceId: string): Uint8Array | null
   onEvent?(event: DeliveryEvent): void
 }
 
@@ -50,11 +52,20 @@ export function createUplink(options: UplinkOptions): Uplink {
     onOpen: () => sender.onOpen(),
     onMessage(payload) {
       const message: Down = decodeDown(payload)
-      if (message.type === 'revocations') options.onRevocations(message.list)
-      else if (message.type === 'withdraw')
-        options.onWithdraw(message.deviceId, message.first, message.through)
-      else return sender.onMessage(message)
-      return []
+      switch (message.type) {
+        case 'revocations':
+          options.onRevocations(message.list)
+          return []
+        case 'withdraw':
+          options.onWithdraw(message.deviceId, message.first, message.through)
+          return []
+        case 'unknown': {
+          const cwt = options.credentialOf(message.deviceId)
+          return cwt === null ? [] : [encodeUp({ type: 'credential', cwt })]
+        }
+        default:
+          return sender.onMessage(message)
+      }
     },
     tick: () => [...sender.tick(), ...sender.pump()],
     onClosed: () => sender.onClosed(),

@@ -15,6 +15,8 @@ export type Down =
    * count nothing up to `through`, and say so by a `withdrawn` item.
    */
   | { type: 'withdraw'; deviceId: string; first: number; through: number }
+  /** To a fog: a register cannot be verified here without this meter's credential. */
+  | { type: 'unknown'; deviceId: string }
   /** A signed revocation list (#credential). */
   | { type: 'revocations'; list: Uint8Array }
 
@@ -24,6 +26,7 @@ const REFUSED = 2
 const RESEND = 3
 const REVOCATIONS = 4
 const WITHDRAW = 5
+const UNKNOWN = 6
 
 /** A down message as a CBOR array [type, …]; throws `messages/malformed` for impossible values. */
 export function encodeDown(message: Down): Uint8Array {
@@ -44,6 +47,8 @@ function downValue(message: Down): CborValue[] {
       return [RESEND, message.from]
     case 'withdraw':
       return [WITHDRAW, message.deviceId, message.first, message.through]
+    case 'unknown':
+      return [UNKNOWN, message.deviceId]
     default:
       return [REVOCATIONS, message.list]
   }
@@ -69,6 +74,8 @@ function downFrom(value: CborValue): Down {
       return { type: 'revocations', list: bytes(fieldsOf(value, 'revocations', 2), 1) }
     case WITHDRAW:
       return withdrawFrom(fieldsOf(value, 'withdraw', 4))
+    case UNKNOWN:
+      return { type: 'unknown', deviceId: text(fieldsOf(value, 'unknown', 2), 1, 32) }
     default:
       throw malformed(`there is no message type ${type}`)
   }

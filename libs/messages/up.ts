@@ -28,6 +28,8 @@ export type Up =
   | { type: 'items'; first: number; items: Item[] }
   /** A reading in full, needing no predecessor: the first live reading after a session opens. */
   | { type: 'reading'; reading: Reading }
+  /** The answer to `unknown`: a meter's credential, outside the numbers. */
+  | { type: 'credential'; cwt: Uint8Array }
 
 /** `Up` as decoded: single items may be unreadable without spoiling the rest. */
 export type ReceivedUp =
@@ -39,6 +41,7 @@ const BLOCK = 2
 const REPORT = 3
 const ITEMS = 4
 const READING = 5
+const CREDENTIAL = 6
 
 /** Most items in one message. */
 export const MAX_ITEMS = 128
@@ -62,6 +65,8 @@ export function encodeUp(message: Up): Uint8Array {
       return encodeReport(message.body)
     case 'items':
       return encodeItems(message.first, message.items.map(encodeItem))
+    case 'credential':
+      return encode([CREDENTIAL, message.cwt])
     default:
       return encodeTypedInts(READING, readingValues(checkReading(message.reading)))
   }
@@ -94,6 +99,8 @@ function decodeOther(value: CborValue): ReceivedUp {
       return blockFrom(fieldsOf(value, 'block', 5))
     case ITEMS:
       return itemsFrom(fieldsOf(value, 'items', 3))
+    case CREDENTIAL:
+      return { type: 'credential', cwt: bytes(fieldsOf(value, 'credential', 2), 1) }
     default:
       throw malformed('not a message to this side')
   }

@@ -136,6 +136,7 @@ export function movingWorld() {
       store: node.store,
       clock,
       onRevocations: () => undefined,
+      credentialOf: (deviceId) => bench.fog.credentialOf(deviceId),
       onWithdraw: (deviceId, first, through) => bench.fog.withdraw(deviceId, first, through),
     })
     cloud.opened(cid, fog.credential)

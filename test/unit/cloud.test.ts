@@ -240,7 +240,6 @@ describe('registers', () => {
 
   const stranger = device('meter', 'kitchen', { seed: 7 })
   const refusals: [name: string, list: Item[], code: string][] = [
-    ['of a meter never introduced', [register(meter, 15)], 'register/unknown-meter'],
     [
       'signed by another key',
       [credentialItem(meter), register(stranger, 15)],
@@ -274,6 +273,44 @@ describe('registers', () => {
     expect(contents.refused.map((entry) => entry.code)).toEqual([code])
     expect(contents.registers).toEqual([])
     expect(answers.at(-1)).toEqual({ type: 'receipt', durable: list.length })
+  })
+
+  test('of a meter never introduced: its credential is asked for, and then it counts', () => {
+    const { deliver, cloud, contents } = begin()
+    const next = { startS: startS + 900, endS: startS + 1_800 }
+    expect(deliver(1, summaryItem(), register(meter, 15), summaryItem(next))).toEqual([
+      { type: 'unknown', deviceId: 'kitchen' },
+      { type: 'resend', from: 2 },
+      { type: 'receipt', durable: 1 },
+    ])
+    expect(contents).toMatchObject({ refused: [], registers: [] })
+    const answer = encodeUp({ type: 'credential', cwt: meter.credential.encoded })
+    cloud.received('c1', fog.credential, answer)
+    expect(deliver(2, register(meter, 15), summaryItem(next))).toEqual([
+      { type: 'receipt', durable: 3 },
+    ])
+    expect(contents.registers).toHaveLength(1)
+    expect(contents.summaries).toHaveLength(2)
+  })
+
+  test('… and refused when nobody answers, or with another credential', () => {
+    const { deliver, cloud, contents } = begin()
+    const wrong = encodeUp({ type: 'credential', cwt: device('meter', 'x').credential.encoded })
+    const foreign = device('meter', 'kitchen', { issuer: foreignAuthority }).credential
+    for (let asked = 0; asked < 5; asked++) {
+      expect(deliver(1, register(meter, 15))).toContainEqual({
+        type: 'unknown',
+        deviceId: 'kitchen',
+      })
+      cloud.received('c1', fog.credential, wrong)
+      const untrusted = encodeUp({ type: 'credential', cwt: foreign.encoded })
+      cloud.received('c1', fog.credential, untrusted)
+    }
+    expect(deliver(1, register(meter, 15))).toEqual([
+      { type: 'refused', first: 1, last: 1, code: 'register/unknown-meter' },
+      { type: 'receipt', durable: 1 },
+    ])
+    expect(contents.refused.map(({ code }) => code)).toEqual(['register/unknown-meter'])
   })
 
   test('of a revoked meter: refused; without the list it would count', () => {

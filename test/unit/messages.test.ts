@@ -146,6 +146,7 @@ const anyUp: fc.Arbitrary<Up> = fc.oneof(
     .tuple(number, fc.array(anyItem, { minLength: 1, maxLength: 30 }))
     .map(([first, items]): Up => ({ type: 'items', first, items })),
   anyReading.map((reading): Up => ({ type: 'reading', reading })),
+  bytes.map((cwt): Up => ({ type: 'credential', cwt })),
 )
 
 const anyDown: fc.Arbitrary<Down> = fc.oneof(
@@ -157,6 +158,7 @@ const anyDown: fc.Arbitrary<Down> = fc.oneof(
   fc.tuple(range, deviceId).map(([{ first, last }, name]): Down => {
     return { type: 'withdraw', deviceId: name, first, through: last }
   }),
+  deviceId.map((name): Down => ({ type: 'unknown', deviceId: name })),
 )
 
 /** What is left of a window when everything in it was withdrawn. */
