@@ -51,13 +51,13 @@ interface Stage {
 interface Scenario {
   about: string
   plan: Partial<ClusterPlan>
-  play(stage: Stage, moves: number): Promise<number>
+  play: (stage: Stage, moves: number) => Promise<number>
 }
 
 /** Until the receipts that get lost are many enough: a few blocks of each meter. */
 const deafMs = 1_500
 
-export const scenarios: Record<string, Scenario> = {
+const scenarios: Record<string, Scenario> = {
   meters: {
     about: 'meters between two fog nodes, without their last receipts',
     plan: {},
@@ -75,18 +75,23 @@ export const scenarios: Record<string, Scenario> = {
   },
 }
 
+/** Plays scenarios one after the other on one stage, each with so many moves. */
 export async function movesCampaign(
-  name: string,
+  names: readonly string[],
   { seed, moves }: { seed: number; moves: number },
 ): Promise<MovesReport> {
-  const scenario = scenarios[name]
-  if (!scenario) throw new Error(`no scenario ${name}`)
-  const stage = await setStage(seed, scenario.plan)
+  const played = names.map((name) => {
+    const found = scenarios[name]
+    if (!found) throw new Error(`no scenario ${name}`)
+    return found
+  })
+  const stage = await setStage(seed, Object.assign({}, ...played.map(({ plan }) => plan)))
   const { cluster } = stage
   const accidents: string[] = []
   try {
     await startCluster(cluster, (spec, code) => void accidents.push(`${spec.name} ended: ${code}`))
-    const done = await scenario.play(stage, moves)
+    let done = 0
+    for (const { play } of played) done += await play(stage, moves)
     await waitUntilDelivered(cluster)
     await stopTier(cluster, 'meter', 60_000)
     await waitUntilDrained(cluster)
@@ -220,6 +225,9 @@ async function replaceDisk(stage: Stage, moves: number): Promise<number> {
     await wait(deafMs)
     meters.get(fog.name)?.cut()
     await waitUntilDrained(agent)
+    // Nor could a store that is gone let go of anything.
+    await untilLetGo(cluster)
+    await waitUntilDrained(agent)
     await stage.kill('fog-1-agent')
     const old = `${fog.store}.${move}`
     for (const end of ['', '-wal', '-shm']) renameIfThere(`${fog.store}${end}`, `${old}${end}`)
@@ -297,7 +305,7 @@ export async function run(args: string[]): Promise<number> {
   const { seed, numbers } = options
   const reports: (MovesReport & { name: string })[] = []
   for (const name of Object.keys(scenarios)) {
-    const report = await movesCampaign(name, { seed, moves: numbers['moves'] ?? 10 })
+    const report = await movesCampaign([name], { seed, moves: numbers['moves'] ?? 10 })
     for (const problem of report.problems) say(`${name}: ${problem}`)
     say(`${name}: ${report.moves} moves, ${report.accounted} of ${report.sent} readings counted`)
     reports.push({ name, ...report })

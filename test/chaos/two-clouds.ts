@@ -14,7 +14,7 @@ export function accountingOf(stores: readonly string[]): Accounting {
   }
   const fogs = new Map<string, Accounting['fogs'][number]>()
   for (const { fog, readings, importWh, exportWh } of windows.values()) {
-    const row = fogs.get(fog) ?? { ...{ fog, durable: 0 }, ...nothing }
+    const row = fogs.get(fog) ?? { fog, durable: 0, ...nothing }
     fogs.set(fog, {
       ...row,
       summaries: row.summaries + 1,
