@@ -16,7 +16,10 @@ export interface StatusView {
   /** Registers with a flag. */
   flagged: number
   events: number
+  /** Outbox items of fog nodes that the cloud refused. */
   refused: number
+  /** What the fog nodes refused from their meters, by reason, each since its start. */
+  refusedByFogs: Record<string, number>
   backlog: number
   /** End of the newest window of any fog. */
   newestEnd: string | null
@@ -51,6 +54,11 @@ const statusSql = `
     (SELECT end_s FROM summary WHERE latest = 1 ORDER BY start_s DESC LIMIT 1) AS newest_end_s
   FROM fog`
 
+const refusedByFogsSql = `
+  SELECT reason.key, sum(reason.value) AS count
+  FROM fog, json_each(fog.status, '$.refused') AS reason
+  WHERE reason.key IS NOT NULL GROUP BY reason.key ORDER BY reason.key`
+
 export function status(db: Statements, nowS: number): StatusView {
   const row = first(db.all<StatusRow>(statusSql))
   const newest = row?.newest_end_s ?? null
@@ -65,10 +73,16 @@ export function status(db: Statements, nowS: number): StatusView {
     flagged: row?.flagged ?? 0,
     events: row?.events ?? 0,
     refused: row?.refused ?? 0,
+    refusedByFogs: refusedByFogs(db),
     backlog: row?.backlog ?? 0,
     newestEnd: newest === null ? null : isoTime(newest),
     lagSeconds: newest === null ? null : nowS - newest,
   }
+}
+
+function refusedByFogs(db: Statements): Record<string, number> {
+  const rows = db.all<{ key: string; count: number }>(refusedByFogsSql)
+  return Object.fromEntries(rows.map(({ key, count }) => [key, count]))
 }
 
 /**

@@ -35,7 +35,7 @@ export interface FogSettings {
   holdMs: number
   /** A checkpoint at least this often, so that a restart has little to replay. */
   checkpointMs: number
-  /** A fogStatus item this often; 0 = never. */
+  /** A fogStatus item this often, and soon (a tenth) after refusals that last; 0 = never. */
   statusMs: number
   window: WindowSettings
 }
@@ -101,6 +101,8 @@ export interface Core {
   lastGroupId: number
   lastCheckpointMs: number
   lastStatusMs: number
+  /** Refusals of blocks that last, as of the last fogStatus item. */
+  lastStatusRefusals: number
   lastWindowsMs: number
   /** Monotonic ms at which a block last changed the windows. */
   lastAppliedMs: number
@@ -151,6 +153,7 @@ export function emptyState(clock: Clock) {
     lastGroupId: 0,
     lastCheckpointMs: now,
     lastStatusMs: now,
+    lastStatusRefusals: 0,
     lastWindowsMs: now,
     lastAppliedMs: now,
     forwardedThroughS: 0,

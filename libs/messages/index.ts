@@ -1,6 +1,7 @@
 /** Application messages inside records, as CBOR arrays; fogmeter.cddl is their description. */
 export { type Summary } from './summary.ts'
 export {
+  askedAgain,
   decodeItem,
   encodeItem,
   type FogEvent,

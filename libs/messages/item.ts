@@ -28,15 +28,29 @@ export interface FogStatus {
   /** Meters ever seen and meters with an open session. */
   metersKnown: number
   metersOnline: number
-  /** Durable readings and signed blocks; refused messages of any kind. */
+  /** Durable readings and signed blocks. */
   readings: number
   blocks: number
-  refused: number
+  /** Messages and blocks of meters not accepted, by reason; at most 64 reasons. */
+  refused: Record<string, number>
   /** Entries waiting in the outbox, and bytes of the store. */
   outbox: number
   storeBytes: number
   version: string
 }
+
+/**
+ * Reasons in `FogStatus.refused` after which the meter is asked again: nothing is lost by them, and
+ * a healthy fog node has some.
+ */
+export const askedAgain: ReadonlySet<string> = new Set([
+  'early',
+  'incomplete',
+  'no-base',
+  'no-session',
+  'overload',
+  'verifier-failed',
+])
 
 /** An item as the cloud decodes it: one that cannot be read keeps its place and names the reason. */
 export type ReceivedItem = Item | { type: 'unreadable'; code: string }
@@ -49,6 +63,7 @@ const FOG_STATUS = 4
 const DEVICE_ID_BYTES = 32
 const DETAIL_BYTES = 512
 const VERSION_BYTES = 32
+const REASONS = 64
 
 /**
  * An item as a CBOR array [type, …]; throws `messages/malformed` for values that the other side
@@ -126,7 +141,7 @@ function fogStatusValues(s: FogStatus): CborValue[] {
     s.metersOnline,
     s.readings,
     s.blocks,
-    s.refused,
+    refusedValue(s.refused),
     s.outbox,
     s.storeBytes,
     s.version,
@@ -141,9 +156,26 @@ function fogStatusFrom(f: readonly CborValue[]): FogStatus {
     metersOnline: integer(f, 4),
     readings: integer(f, 5),
     blocks: integer(f, 6),
-    refused: integer(f, 7),
+    refused: refusedFrom(f, 7),
     outbox: integer(f, 8),
     storeBytes: integer(f, 9),
     version: text(f, 10, VERSION_BYTES),
   }
+}
+
+/** By code, so that the same counts are the same bytes. */
+function refusedValue(refused: FogStatus['refused']): CborValue[] {
+  return Object.keys(refused)
+    .toSorted()
+    .map((reason) => [reason, refused[reason] ?? 0])
+}
+
+function refusedFrom(f: readonly CborValue[], index: number): FogStatus['refused'] {
+  const pairs = fieldsOf(f[index] ?? null, 'refused', 0, REASONS).map((value): [string, number] => {
+    const pair = fieldsOf(value, 'a reason with its count', 2)
+    return [code(pair, 0), integer(pair, 1, 1)]
+  })
+  const sorted = pairs.every(([reason], i) => i === 0 || (pairs[i - 1]?.[0] ?? '') < reason)
+  if (!sorted) throw malformed('reasons must be in order, each once')
+  return Object.fromEntries(pairs)
 }

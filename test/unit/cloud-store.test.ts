@@ -182,7 +182,26 @@ describe('queries', () => {
       status: fogStatus,
     })
     expect(queries.listFogs({ nowS, fog: 'fog-2' }).items).toEqual([])
-    expect(queries.status(nowS)).toMatchObject({ fogs: 1, backlog: 3, refused: 1, meters: 1 })
+    const refusedByFogs = { 'bad-signature': 2, early: 1 }
+    const counts = { fogs: 1, backlog: 3, refused: 1, refusedByFogs, meters: 1 }
+    expect(queries.status(nowS)).toMatchObject(counts)
+    database.close()
+  })
+
+  test('what fog nodes refused is added up by reason, each as it last said', () => {
+    const { queries, deliver, database } = open()
+    expect(queries.status(nowS).refusedByFogs).toEqual({})
+    const say = (fog: typeof fog1, number: number, refused: Record<string, number>) =>
+      deliver(fog, number, { type: 'fogStatus', status: { ...fogStatus, refused } })
+    say(fog1, 1, { conflict: 1 })
+    say(fog1, 2, { conflict: 2, early: 7 })
+    say(fog2, 1, { conflict: 3, 'bad-signature': 1 })
+    const refusedByFogs = { 'bad-signature': 1, conflict: 5, early: 7 }
+    expect(queries.status(nowS)).toMatchObject({ refused: 0, refusedByFogs })
+    expect(queries.listFogs({ nowS, fog: 'fog-1' }).items[0]?.status?.refused).toEqual({
+      conflict: 2,
+      early: 7,
+    })
     database.close()
   })
 

@@ -256,6 +256,36 @@ describe('refusals', () => {
     ])
   })
 
+  test('the cloud hears of them by reason: soon of those that last, else with the usual status', async () => {
+    const { bench, meter } = await greeted({ settings: { statusMs: 100_000, checkpointMs: 1e9 } })
+    const statuses = () => itemsOf(bench.items(), 'fogStatus').map(({ status: s }) => s.refused)
+    const wait = (ms: number) => {
+      bench.clock.advance(ms)
+      bench.fog.tick()
+    }
+    bench.up(cid, report(meter.block(2)))
+    meter.block(2)
+    bench.up(cid, report(meter.block(2)))
+    await bench.commit()
+    wait(50_000)
+    expect([bench.fog.counters().refused, statuses()]).toEqual([{ early: 1 }, []])
+
+    const other = simulatedMeter('meter-1').block(2, 0, { powerW: 9_999 })
+    bench.up(cid, report(other), report({ ...other, signature: new Uint8Array(64) }))
+    await bench.commit()
+    const refused = { 'bad-signature': 1, conflict: 1, early: 1 }
+    expect(statuses()).toEqual([refused])
+    bench.up(cid, report(other))
+    await bench.commit()
+    expect(statuses()).toHaveLength(1)
+    wait(10_000)
+    expect(statuses()).toEqual([refused, { ...refused, conflict: 2 }])
+    wait(10_000)
+    expect(statuses()).toHaveLength(2)
+    wait(90_000)
+    expect(statuses()).toHaveLength(3)
+  })
+
   test('nonsense is counted and changes nothing', async () => {
     const { bench } = await greeted()
     for (const bytes of [[], [0xff], [0x80], [0x81, 99], [0x83, 1, 2, 3]]) {

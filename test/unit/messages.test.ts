@@ -101,7 +101,7 @@ const anyStatus = fc.record({
   metersOnline: uint,
   readings: uint,
   blocks: uint,
-  refused: uint,
+  refused: fc.dictionary(code, number, { maxKeys: 64 }),
   outbox: uint,
   storeBytes: uint,
   version: fc.constantFrom('0.1.0', ''),
@@ -214,6 +214,34 @@ describe('messages', () => {
   })
 })
 
+const reason = (text: string): CborValue => [text, 1]
+const reasons = (count: number) =>
+  Array.from({ length: count }, (_, index) => reason(`r${String(index).padStart(3, '0')}`))
+const status = (refused: CborValue) => encode([4, 1, 2, 3, 4, 5, 6, refused, 8, 9, '0.1.0'])
+
+describe('refusals of a fog node, by reason', () => {
+  test('are the same bytes in whatever order they were counted', () => {
+    const [one, other] = [
+      { early: 1, conflict: 2 },
+      { conflict: 2, early: 1 },
+    ].map((refused) => {
+      const rest = { timeS: 1, uptimeS: 2, metersKnown: 3, metersOnline: 4, readings: 5, blocks: 6 }
+      const end = { outbox: 8, storeBytes: 9, version: '0.1.0' }
+      return encodeItem({ type: 'fogStatus', status: { ...rest, refused, ...end } })
+    })
+    expect(one).toEqual(other)
+    expect(one).toEqual(status([['conflict', 2], reason('early')]))
+  })
+
+  test('up to 64 reasons, in the decoder as in the CDDL', () => {
+    expect(decodeItem(status(reasons(64)))).toMatchObject({ type: 'fogStatus' })
+    expect([64, 65].map((count) => matches('item', decode(status(reasons(count)))))).toEqual([
+      true,
+      false,
+    ])
+  })
+})
+
 describe('wrong messages', () => {
   const summary = fc.sample(anySummary, { numRuns: 1, seed: 3 })[0]!
   const changedSummary = (change: Partial<Summary>) => () =>
@@ -263,6 +291,12 @@ describe('wrong messages', () => {
     ['summary: voltage without count', changedSummary({ voltageCount: 0, voltageMinDv: 1 })],
     ['summary: minimum above maximum', changedSummary({ powerMinW: 2, powerMaxW: 1 })],
     ['summary: negative energy', changedSummary({ importWh: -1 })],
+    ['status: a reason twice', () => decodeItem(status([reason('a'), reason('a')]))],
+    ['status: reasons out of order', () => decodeItem(status([reason('b'), reason('a')]))],
+    ['status: a reason without refusals', () => decodeItem(status([['a', 0]]))],
+    ['status: a reason that is no code', () => decodeItem(status([reason('A b')]))],
+    ['status: the number of refusals alone', () => decodeItem(status(3))],
+    ['status: 65 reasons', () => decodeItem(status(reasons(65)))],
   ])('%s', (_, action) => {
     expect(codeThrown(action)).toMatch(/^(messages|cbor|reading)\//)
   })
