@@ -32,7 +32,8 @@ export interface Drain {
   readonly responder: Responder
   /** Emits `stored` after each commit that changed something. */
   readonly changes: EventEmitter
-  health(): { ok: boolean; detail: string }
+  /** Null when all is well, else one sentence. */
+  health(): string | null
   /** A list from the operator: honoured at once, passed on to every fog. */
   setRevocations(list: RevocationList): void
   /** Commits what waits, answers it, and leaves the broker. */
@@ -143,8 +144,7 @@ function trustedSeconds(clock: Clock): number | null {
   return nowS < NEVER_SET_S ? null : nowS
 }
 
-function health({ link, failure }: State): { ok: boolean; detail: string } {
-  if (failure !== null) return { ok: false, detail: `the last commit failed: ${failure}` }
-  if (!link?.up) return { ok: false, detail: 'no connection to the broker' }
-  return { ok: true, detail: 'connected and storing' }
+function health({ link, failure }: State): string | null {
+  if (failure !== null) return `the last commit failed: ${failure}`
+  return link?.up ? null : 'no connection to the broker'
 }

@@ -65,10 +65,7 @@ async function start(context: Context, config: CloudConfig, onStop: OnStop): Pro
   const counted = createMetrics('cloud')
   const { registry } = counted
   addMetrics(counted, drain, queries, systemClock)
-  const health = (): string | null => {
-    const { ok, detail } = drain.health()
-    return ok ? null : detail
-  }
+  const health = () => drain.health()
   const metrics = await startMetrics({ listen: config.metrics.listen, registry, health })
   onStop(() => metrics.close())
   const http = await startHttp({
@@ -76,7 +73,7 @@ async function start(context: Context, config: CloudConfig, onStop: OnStop): Pro
     version,
     log,
     clock: systemClock,
-    health: () => drain.health(),
+    health,
     changes: drain.changes,
     listen: config.http.listen,
     tokenFile: config.http.tokenFile,

@@ -21,8 +21,8 @@ export interface HttpOptions {
   clock: Clock
   /** Emits `stored` after each commit that changed something. */
   changes: EventEmitter
-  /** A failing service answers 503 on /healthz. */
-  health: () => { ok: boolean; detail: string }
+  /** Null when all is well, else one sentence: a failing service answers 503 on /healthz. */
+  health: () => string | null
   metrics: { contentType: string; metrics(): Promise<string> }
   version: string
   log?: FastifyBaseLogger
@@ -157,8 +157,9 @@ function addServiceRoutes(app: FastifyInstance, { health, metrics }: HttpOptions
     '/healthz',
     { schema: { summary: 'Health.', response: answers } },
     async (_request, reply) => {
-      const { ok, detail } = health()
-      return reply.code(ok ? 200 : 503).send({ status: ok ? 'ok' : 'failing', detail })
+      const problem = health()
+      if (problem === null) return { status: 'ok', detail: 'connected and storing' }
+      return reply.code(503).send({ status: 'failing', detail: problem })
     },
   )
   app.get('/metrics', { schema: { hide: true } }, async (_request, reply) =>
