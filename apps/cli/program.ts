@@ -1,8 +1,9 @@
 import { Command, CommanderError } from 'commander'
+import { exitCodeOf, exitCodes } from '#errors'
 import packageFile from '../../package.json' with { type: 'json' }
 import { addAuthorityCommands } from './authority.ts'
 import { addConfigCommand } from './config.ts'
-import { describeError, exitCodeOf, exitCodes } from './errors.ts'
+import { describeError } from './errors.ts'
 import { addRunCommands } from './run.ts'
 
 const EXAMPLES = `
@@ -14,7 +15,8 @@ Examples:
   fogmeter agent run --config agent.toml         run a program
   fogmeter summary list --since 2h               ask the cloud
 
-Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 not found, 4 not verified.
+Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 not found or not readable,
+4 not verified or damaged.
 Data goes to standard output, everything else to standard error.
 `
 

@@ -1,4 +1,4 @@
-import { codeOf, CodedError } from '#errors'
+import { codeOf, CodedError, exitCodeOf, exitCodes } from '#errors'
 import { createLogger, type Logger } from './logger.ts'
 import { createNotify, type Notify } from './notify.ts'
 
@@ -9,7 +9,7 @@ export interface ServiceContext {
   /** Aborted when stopping begins; for work that waits. */
   signal: AbortSignal
   notify: Notify
-  /** Something the program cannot go on with: logged, then stopped in order, exit code 1. */
+  /** Something the program cannot go on with: logged, then stopped in order; the exit code says why. */
   fail(error: unknown): void
 }
 
@@ -30,8 +30,8 @@ export interface ServiceOptions {
 
 /**
  * Runs a program until SIGINT or SIGTERM, then stops it in order and within a bound; a second signal
- * ends it at once. Exit code 0 after an ordered stop, 1 after anything else. An error nobody
- * expected is logged with its code and ends the process: what it left behind cannot be trusted,
+ * ends it at once. Exit code 0 after an ordered stop, that of the error (see #errors) when it could
+ * not start or go on, 1 after anything else. An error nobody expected is logged with its code and ends the process: what it left behind cannot be trusted,
  * and every program here is made to be restarted at any moment.
  */
 export async function runService(options: ServiceOptions): Promise<void> {
@@ -52,7 +52,7 @@ export async function runService(options: ServiceOptions): Promise<void> {
     // Our own errors say in words what to do; only a surprise needs its stack.
     const data = error instanceof CodedError ? { detail: error.message } : { err: error }
     log.error({ code: codeOf(error), ...data }, 'cannot go on')
-    begin(1)
+    begin(exitCodeOf(error))
   }
 
   const running = await startOrExit(options, { log, signal: stopping.signal, notify, fail })
@@ -73,7 +73,7 @@ function onSignals(log: Logger, stopping: AbortSignal, begin: (exitCode: number)
     process.on(name, () => {
       if (stopping.aborted) process.exit(1)
       log.info({ event: 'stopping', signal: name }, 'stopping')
-      begin(0)
+      begin(exitCodes.ok)
     })
   }
 }
@@ -87,7 +87,7 @@ async function startOrExit(
   } catch (error) {
     if (!(error instanceof CodedError)) throw error
     reportStart(error, context.log)
-    return process.exit(1)
+    return process.exit(exitCodeOf(error))
   }
 }
 

@@ -203,7 +203,7 @@ describe('when there is no answer', () => {
     const viaEnv = await fogmeter(['status', '--json'], env)
     expect(viaEnv.code).toBe(0)
     const missing = await fogmeter(['status', '--url', guarded.url, '--token-file', '/nonexistent'])
-    expect(missing.code).toBe(2)
+    expect(missing.code).toBe(3)
     for (const { out, err } of [without, flag, viaEnv, missing])
       expect(out + err).not.toContain(secret)
   })

@@ -125,9 +125,17 @@ describe('authority, enrol, revoke', () => {
     expect(again).toMatchObject({ code: 1, stdout: '' })
     expect(again.stderr).toContain('(identity/already-enrolled)')
     expect(existsSync(join(folder, 'elsewhere/roof.cwt'))).toBe(false)
-    expect(await fogmeter('enrol', 'fog', 'roof', '--out', 'elsewhere', '--replace')).toMatchObject(
-      { code: 0 },
-    )
+    const replaced = await fogmeter('enrol', 'fog', 'roof', '--out', 'elsewhere', '--replace')
+    expect(replaced.code).toBe(0)
+    expect(replaced.stderr).toMatch(/let the old fog node drain first/)
+  })
+
+  test('--replace says to let the old one drain first, where there is an old one', async () => {
+    const enrol = (...more: string[]) => fogmeter('enrol', 'meter', 'shed', '--replace', ...more)
+    expect(await enrol('--out', 'shed-1')).toMatchObject({ code: 0, stderr: '' })
+    const again = await enrol('--out', 'shed-2', '--json')
+    expect(again.stderr).toMatch(/^Let the old meter drain first/)
+    expect(Object.keys(JSON.parse(again.stdout) as object)).toHaveLength(4)
   })
 
   test('revoke says what to copy where; a name nobody enrolled is exit code 3', async () => {
@@ -221,11 +229,55 @@ describe('config check and run', () => {
     }
   })
 
-  test('keys that are not there: exit code 1, and the log says what to do', async () => {
+  test('keys that are not there: exit code 3, and the log says what to do', async () => {
     const file = write('nokeys.toml', METER)
     const { code, stderr } = await fogmeter('meter', 'run', '--config', file)
-    expect(code).toBe(1)
+    expect(code).toBe(3)
     expect(stderr).toContain('identity/missing')
+  })
+
+  test.each([
+    ['a revocation list that is damaged', 'revoked.cose', 'credential/malformed'],
+    ['a credential that is damaged', 'odd.cwt', 'identity/bad-credential'],
+    ['a key that is damaged', 'odd.key', 'identity/bad-key'],
+    ['the credential of another authority', 'authority.pub', 'identity/untrusted'],
+  ])('%s: exit code 4, with its path and what to do', async (_, file, code) => {
+    const out = `odd-${code.replace('/', '-')}`
+    await fogmeter('enrol', 'fog', out, '--out', out)
+    const of = (name: string) => join(out, name.replace('odd', out))
+    await fogmeter('authority', 'init', '--dir', `${out}-other`)
+    const other = readFileSync(join(folder, `${out}-other/authority.pub`))
+    rmSync(join(folder, of(file)))
+    writeFileSync(join(folder, of(file)), file === 'authority.pub' ? other : 'nonsense', {
+      mode: 0o600,
+    })
+    const text = `
+[broker]
+url = "mqtt://127.0.0.1:1"
+[identity]
+key = "${of('odd.key')}"
+credential = "${of('odd.cwt')}"
+authority = "${of('authority.pub')}"
+revocations = "${of('revoked.cose')}"
+[store]
+path = "${out}.db"
+`
+    const outcome = await fogmeter('agent', 'run', '--config', write(`${out}.toml`, text))
+    expect(outcome).toMatchObject({ code: 4, stdout: '' })
+    expect(outcome.stderr).toContain(`"code":"${code}"`)
+    expect(outcome.stderr).toContain(of(file))
+    expect(outcome.stderr).toContain('; copy ')
+  })
+
+  test('the authority says which list is damaged, and changes nothing', async () => {
+    await fogmeter('authority', 'init', '--dir', 'hurt')
+    const record = readFileSync(join(folder, 'hurt/enrolments.jsonl'), 'utf8')
+    writeFileSync(join(folder, 'hurt/revoked.cose'), 'nonsense')
+    const outcome = await fogmeter('enrol', 'meter', 'm', '--authority', 'hurt')
+    expect(outcome).toMatchObject({ code: 4, stdout: '' })
+    expect(outcome.stderr).toContain('hurt/revoked.cose is damaged')
+    expect(outcome.stderr).toContain('restore its newest copy')
+    expect(readFileSync(join(folder, 'hurt/enrolments.jsonl'), 'utf8')).toBe(record)
   })
 })
 

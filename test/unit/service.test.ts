@@ -101,7 +101,7 @@ describe('runService', () => {
       await runService({ name: 'x', start: async () => {
         throw new CodedError('config/invalid', 'a.toml: node: found nothing\\na.toml: b: found 3')
       }})`)
-    expect(await exit).toBe(1)
+    expect(await exit).toBe(2)
     expect(lines()).toHaveLength(2)
     expect(lines()[0]).toMatchObject({ code: 'config/invalid', msg: 'a.toml: node: found nothing' })
     expect(lines()[0]).not.toHaveProperty('err')
