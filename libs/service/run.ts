@@ -32,12 +32,14 @@ export interface ServiceOptions {
  * Runs a program until SIGINT or SIGTERM, then stops it in order and within a bound; a second signal
  * ends it at once. Exit code 0 after an ordered stop, that of the error (see #errors) when it could
  * not start or go on, 1 after anything else. An error nobody expected is logged with its code and ends the process: what it left behind cannot be trusted,
- * and every program here is made to be restarted at any moment.
+ * and every program here is made to be restarted at any moment. One that was started with a channel
+ * to its parent (`stdio: 'ipc'`) ends with the parent.
  */
 export async function runService(options: ServiceOptions): Promise<void> {
   const log = createLogger({ name: options.name })
   crashOn('uncaughtException', log)
   crashOn('unhandledRejection', log)
+  endWithParent(log)
   const notify = createNotify((error) => log.debug({ err: error }, 'systemd was not reached'))
   const stopping = new AbortController()
   const ended = Promise.withResolvers<number>()
@@ -66,6 +68,17 @@ function crashOn(event: 'uncaughtException' | 'unhandledRejection', log: Logger)
     log.fatal({ code: codeOf(error), err: error }, 'unexpected error')
     process.exit(1)
   })
+}
+
+/** However the parent ended: nobody would stop this program any more. */
+function endWithParent(log: Logger): void {
+  const end = () => {
+    log.warn({ event: 'orphaned' }, 'the program that started this one is gone; ending too')
+    process.exit(exitCodes.failure)
+  }
+  // Absent where there never was a channel; false when the parent went while this one loaded.
+  if ('connected' in process && !process.connected) end()
+  process.on('disconnect', end)
 }
 
 function onSignals(log: Logger, stopping: AbortSignal, begin: (exitCode: number) => void): void {

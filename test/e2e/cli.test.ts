@@ -131,9 +131,9 @@ describe('authority, enrol, revoke', () => {
   })
 
   test('--replace says to let the old one drain first, where there is an old one', async () => {
-    const enrol = (...more: string[]) => fogmeter('enrol', 'meter', 'shed', '--replace', ...more)
-    expect(await enrol('--out', 'shed-1')).toMatchObject({ code: 0, stderr: '' })
-    const again = await enrol('--out', 'shed-2', '--json')
+    const enrol = ['enrol', 'meter', 'shed', '--replace']
+    expect(await fogmeter(...enrol, '--out', 'shed-1')).toMatchObject({ code: 0, stderr: '' })
+    const again = await fogmeter(...enrol, '--out', 'shed-2', '--json')
     expect(again.stderr).toMatch(/^Let the old meter drain first/)
     expect(Object.keys(JSON.parse(again.stdout) as object)).toHaveLength(4)
   })
