@@ -1,4 +1,4 @@
-import { Command, CommanderError } from 'commander'
+import { Argument, Command, CommanderError } from 'commander'
 import { exitCodeOf, exitCodes } from '#errors'
 import packageFile from '../../package.json' with { type: 'json' }
 import { addAuthorityCommands } from './authority.ts'
@@ -18,6 +18,13 @@ Examples:
 Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 not found or not readable,
 4 not verified or damaged.
 Data goes to standard output, everything else to standard error.
+`
+
+const COMPLETION_HELP = `
+For every new shell, add to its start file:
+  bash   source <(fogmeter completion bash)      in ~/.bashrc
+  zsh    source <(fogmeter completion zsh)       in ~/.zshrc
+  fish   fogmeter completion fish | source       in ~/.config/fish/config.fish
 `
 
 /** Every command of `fogmeter`. Actions import what they need when they run, so that help is quick. */
@@ -51,7 +58,7 @@ export async function runCli(args: readonly string[]): Promise<void> {
   try {
     const program = buildProgram()
     if (mayQuery(args)) (await import('./queries/index.ts')).registerQueries(program)
-    await addCompletion(program, args)
+    addCompletion(program)
     if (args.length === 0) program.help({ error: true })
     await program.parseAsync(args, { from: 'user' })
   } catch (error) {
@@ -71,23 +78,23 @@ function failed(error: unknown): number {
   return exitCodeOf(error)
 }
 
-/** The completion library is only loaded by those who want completion. */
-async function addCompletion(program: Command, args: readonly string[]): Promise<void> {
-  const [first, second] = args
-  if (first === 'completion' && second === 'bash') {
-    const { bashCompletion } = await import('./completion.ts')
-    const command = program.command('completion').argument('<shell>')
-    command.action(() => void process.stdout.write(bashCompletion))
-    return
-  }
-  if (first === 'completion' || first === 'complete') {
-    const { default: tab } = await import('@bomb.sh/tab/commander')
-    tab(program, { completionCommandName: 'completion' })
-    return
-  }
+function addCompletion(program: Command): void {
   program
     .commandsGroup('This command line:')
     .command('completion')
-    .argument('<shell>', 'bash, zsh or fish')
+    .addArgument(new Argument('<shell>', 'yours').choices(['bash', 'zsh', 'fish']))
     .description('a script that completes commands; in bash: source <(fogmeter completion bash)')
+    .addHelpText('after', COMPLETION_HELP)
+    .action(async (shell: 'bash' | 'zsh' | 'fish') => {
+      const { completionScripts } = await import('./completion.ts')
+      process.stdout.write(completionScripts[shell])
+    })
+  program
+    .command('complete [words...]', { hidden: true })
+    .description('what the scripts of "fogmeter completion" ask')
+    .action(async (words: string[]) => {
+      const { complete } = await import('./complete.ts')
+      const lines = complete(program, words).map(({ value, about }) => `${value}\t${about}\n`)
+      process.stdout.write(lines.join(''))
+    })
 }
