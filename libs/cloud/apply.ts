@@ -87,11 +87,8 @@ function applySummary(
   }
   const current = tx.latestSummary(fog, summary.startS)
   const latest = current === null || summary.revision > current.revision
-  const totals = latest
-    ? refuseOnError(() => totalsWith(record.totals, summary, current))
-    : record.totals
   tx.addSummary({ fog, number, summary, receivedS: nowS, latest })
-  record.totals = totals
+  if (latest) record.totals = totalsWith(record.totals, summary, current)
   if (latest && current && summary.readings < current.readings) {
     const detail = `revision ${summary.revision} of the window from ${summary.startS} counts ${summary.readings} readings, the one before ${current.readings}`
     note(context, 'summary-shrunk', null, detail)
