@@ -63,6 +63,8 @@ export function startNode(options: NodeOptions): RunningNode {
     },
     settings: settingsOf(config),
     version,
+    onUnexpected: (err, meter) =>
+      log.error({ err, meter, code: 'fog/unexpected' }, 'a defect cost one meter its session'),
   })
   link = runResponder({
     url: config.broker.url,

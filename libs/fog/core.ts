@@ -74,6 +74,7 @@ export interface Core {
   readonly link: MeterLink
   readonly settings: FogSettings
   readonly version: string
+  readonly onUnexpected?: (error: unknown, deviceId: string) => void
   readonly counters: FogCounters
   readonly windows: Windows
   readonly meters: Map<string, Meter>

@@ -61,6 +61,8 @@ export interface Meter {
   tip: Position
   /** In order; consecutive by construction. */
   pending: PendingBlock[]
+  /** Signatures being checked of blocks that contradict something and are refused either way. */
+  checks: number
   /** Live readings of this session after `tip`, ascending. */
   live: Reading[]
   /** What the next live delta refers to; null while that is not known. */
@@ -101,6 +103,7 @@ export function newMeter(crypto: Crypto, credential: Credential): Meter {
     durable: start,
     tip: start,
     pending: [],
+    checks: 0,
     live: [],
     liveBase: null,
     liveAsked: false,

@@ -1,11 +1,13 @@
 import { equal } from '#bytes'
 import { isRevoked, type Credential, type RevocationList } from '#credential'
-import { codeOf } from '#errors'
+import { CodedError } from '#errors'
 import { decodeUp, type ReceivedUp } from '#messages'
 import { countRefused, reply, wallS, type Core } from './core.ts'
-import { takeReport, takeSignature, takeUnreadable, withdraw } from './intake.ts'
+import { withdraw } from './in-flight.ts'
+import { takeReport, takeSignature, takeUnreadable } from './intake.ts'
 import { takeDelta, takeReading } from './live.ts'
 import { newMeter, resetLive, type Meter } from './meter.ts'
+import { contain, endSession } from './session-end.ts'
 
 /** A session opened or got fresh keys. The newest channel of a device wins. */
 export function openSession(core: Core, channelId: string, peer: Credential): void {
@@ -27,27 +29,21 @@ export function openSession(core: Core, channelId: string, peer: Credential): vo
   if (!equal(meter.credential.encoded, peer.encoded)) meter.credential = peer
 }
 
-export function closeSession(core: Core, channelId: string): void {
-  const meter = core.channels.get(channelId)
-  if (meter === undefined) return
-  core.channels.delete(channelId)
-  meter.channelId = null
-  resetLive(meter)
-  if (meter.id === null && meter.pending.length === 0) core.meters.delete(meter.deviceId)
-}
-
 /** One message of an open session; whatever it holds, nothing is thrown. */
 export function takeMessage(core: Core, channelId: string, payload: Uint8Array): void {
   const meter = core.channels.get(channelId)
   core.counters.messages += 1
   if (meter === undefined) return countRefused(core, 'no-session')
-  let message: ReceivedUp
-  try {
-    message = decodeUp(payload)
-  } catch (error) {
-    return countRefused(core, codeOf(error))
-  }
-  dispatch(core, meter, message)
+  contain(core, meter, () => {
+    let message: ReceivedUp | null = null
+    guard(
+      () => {
+        message = decodeUp(payload)
+      },
+      (error) => countRefused(core, error.code),
+    )
+    if (message !== null) dispatch(core, meter, message)
+  })
 }
 
 function dispatch(core: Core, meter: Meter, message: ReceivedUp): void {
@@ -62,7 +58,7 @@ function dispatch(core: Core, meter: Meter, message: ReceivedUp): void {
       return guard(
         () => takeSignature(core, meter, message),
         (error) => {
-          countRefused(core, codeOf(error))
+          countRefused(core, error.code)
           reply(core, meter, { type: 'resend', from: meter.tip.number + 1 })
         },
       )
@@ -76,10 +72,12 @@ function dispatch(core: Core, meter: Meter, message: ReceivedUp): void {
   }
 }
 
-function guard(work: () => void, otherwise: (error: unknown) => void): void {
+/** Only what is known to be wrong with the message is the meter's: anything else is ours. */
+function guard(work: () => void, otherwise: (error: CodedError) => void): void {
   try {
     work()
   } catch (error) {
+    if (!(error instanceof CodedError)) throw error
     otherwise(error)
   }
 }
@@ -102,7 +100,7 @@ function live(core: Core, meter: Meter, take: () => ReturnType<typeof takeDelta>
       if (meter.latest === null || reading.number > meter.latest.number) meter.latest = reading
     },
     (error) => {
-      countRefused(core, codeOf(error))
+      countRefused(core, error.code)
       askForLive(core, meter)
     },
   )
@@ -127,8 +125,6 @@ export function applyRevocations(core: Core, list: RevocationList): void {
     }
     if (meter.channelId === null || !isRevoked(list, meter.credential)) continue
     core.events.add('revoked', meter.deviceId, wallS(core), 'its credential has been revoked')
-    const channelId = meter.channelId
-    closeSession(core, channelId)
-    core.link.drop(channelId, 'credential/revoked')
+    endSession(core, meter, 'credential/revoked')
   }
 }
