@@ -52,6 +52,7 @@ export interface Fog {
   flush(): void
   /** `flush` and a checkpoint, so that the next start has nothing to replay. */
   close(): void
+  /** A new list: honoured at once, passed on to every session, now and when one opens later. */
   revoke(list: RevocationList): void
   /** Deletes signed blocks older than this; windows that end before it get no revisions any more. */
   prune(beforeS: number): number

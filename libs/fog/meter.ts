@@ -69,6 +69,8 @@ export interface Meter {
   liveBase: Reading | null
   /** It has been asked to start its live readings over. */
   liveAsked: boolean
+  /** Number of the newest revocation list this session was told; -1 for none. */
+  toldList: number
   /** Numbers up to here will not come any more: given up by the meter, or refused by us. */
   givenUpThrough: number
   /** Monotonic ms of the last receipt. */
@@ -107,6 +109,7 @@ export function newMeter(crypto: Crypto, credential: Credential): Meter {
     live: [],
     liveBase: null,
     liveAsked: false,
+    toldList: -1,
     givenUpThrough: 0,
     receiptedMs: -Infinity,
     recent: [],

@@ -7,6 +7,7 @@ export function closeSession(core: Core, channelId: string): void {
   const meter = core.channels.get(channelId)
   if (meter === undefined) return
   core.channels.delete(channelId)
+  core.newsDue.delete(meter)
   meter.channelId = null
   resetLive(meter)
   if (meter.id === null && meter.pending.length === 0) core.meters.delete(meter.deviceId)

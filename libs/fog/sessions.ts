@@ -7,6 +7,7 @@ import { withdraw } from './in-flight.ts'
 import { takeReport, takeSignature, takeUnreadable } from './intake.ts'
 import { takeDelta, takeReading } from './live.ts'
 import { newMeter, resetLive, type Meter } from './meter.ts'
+import { newsFor, newsForAll } from './news.ts'
 import { contain, endSession } from './session-end.ts'
 
 /** A session opened or got fresh keys. The newest channel of a device wins. */
@@ -17,6 +18,7 @@ export function openSession(core: Core, channelId: string, peer: Credential): vo
     const old = meter.channelId
     resetLive(meter)
     meter.liveAsked = false
+    meter.toldList = -1
     meter.receiptedMs = -Infinity
     meter.channelId = channelId
     core.channels.set(channelId, meter)
@@ -88,6 +90,7 @@ function greet(core: Core, meter: Meter, oldestHeld: number): void {
   const gone = oldestHeld - 1
   if (gone > meter.tip.number) meter.givenUpThrough = gone
   reply(core, meter, { type: 'welcome', durable: Math.max(meter.durable.number, gone) })
+  newsFor(core, meter)
 }
 
 function live(core: Core, meter: Meter, take: () => ReturnType<typeof takeDelta>): void {
@@ -114,7 +117,10 @@ function askForLive(core: Core, meter: Meter): void {
   reply(core, meter, { type: 'resend', from: meter.tip.number + 1 })
 }
 
-/** Ends the sessions of revoked meters and takes back what of theirs is not durable yet. */
+/**
+ * Ends the sessions of revoked meters and takes back what of theirs is not durable yet; the others
+ * get the list.
+ */
 export function applyRevocations(core: Core, list: RevocationList): void {
   core.revocations = list
   for (const meter of core.meters.values()) {
@@ -127,4 +133,5 @@ export function applyRevocations(core: Core, list: RevocationList): void {
     core.events.add('revoked', meter.deviceId, wallS(core), 'its credential has been revoked')
     endSession(core, meter, 'credential/revoked')
   }
+  newsForAll(core)
 }

@@ -364,6 +364,51 @@ describe('sessions', () => {
     expect(eventCodes(bench.items())).toEqual(['revoked'])
   })
 
+  test('a revocation list reaches each session once per version, and those that open later', async () => {
+    const bench = fogBench()
+    const meters = Array.from({ length: 150 }, (_, i) => simulatedMeter(`meter-${i}`, i + 1))
+    const tell = (number: number) => {
+      const signed = issueRevocations({ authority, number, issuedS: startS, ids: [] })
+      const list = checkRevocations(nodeCrypto, authority.publicKey, signed)
+      bench.fog.revoke(list)
+      return { type: 'revocations', list: list.encoded } as const
+    }
+    const heard = (channel: string) => bench.take(channel).filter(({ type }) => type !== 'welcome')
+    meters.forEach((meter, i) => bench.hello(`channel-${i}`, meter))
+    bench.fog.tick()
+    expect(meters.flatMap((_, i) => heard(`channel-${i}`))).toEqual([])
+    const first = tell(1)
+    bench.fog.tick()
+    expect(bench.sent, 'some at a time').toHaveLength(64)
+    for (let n = 0; n < 5; n++) bench.fog.tick()
+    expect(meters.flatMap((_, i) => heard(`channel-${i}`))).toEqual(meters.map(() => first))
+    bench.hello('channel-0', meters[0]!)
+    tell(1)
+    bench.fog.tick()
+    expect(heard('channel-0')).toEqual([])
+    bench.hello('another', meters[0]!)
+    bench.fog.tick()
+    expect(heard('another')).toEqual([first])
+    const second = tell(2)
+    bench.fog.closed('channel-1')
+    for (let n = 0; n < 5; n++) bench.fog.tick()
+    expect([heard('another'), heard('channel-2')]).toEqual([[second], [second]])
+    expect(bench.fog.counters().listsSent).toBe(150 + 1 + 149)
+    await settled()
+  })
+
+  test('a list of the largest size goes to one or two sessions at a time', () => {
+    const bench = fogBench()
+    const meters = [1, 2, 3, 4, 5].map((id) => simulatedMeter(`meter-${id}`, id))
+    meters.forEach((meter, i) => bench.hello(`channel-${i}`, meter))
+    const ids = Array.from({ length: 6_000 }, (_, i) => Uint8Array.of(1, 1, 1, 1, 1, 1, i >> 8, i))
+    const signed = issueRevocations({ authority, number: 1, issuedS: startS, ids })
+    bench.sent.length = 0
+    bench.fog.revoke(checkRevocations(nodeCrypto, authority.publicKey, signed))
+    bench.fog.tick()
+    expect(bench.sent).toHaveLength(2)
+  })
+
   test('a new credential reaches the cloud before what is signed under it', async () => {
     const { bench, meter } = await greeted()
     bench.up(cid, report(meter.block(2)))
