@@ -4,7 +4,7 @@ import type { Credential, Trust } from '#credential'
 import type { Crypto } from '#crypto'
 import { CodedError } from '#errors'
 import type { Item, ReceivedItem, Summary } from '#messages'
-import { encodeStatement, peekRegister, readingLimits, verifyRegister } from '#reading'
+import { encodeStatement, lastDateS, peekRegister, verifyRegister } from '#reading'
 import type { Statement } from '#reading'
 import {
   ownFlags,
@@ -126,8 +126,7 @@ function applyEvent(
 
 /** Every stored time can be printed as a date. */
 function checkTime(timeS: number): void {
-  if (timeS > readingLimits.timeS)
-    throw new CodedError('item/bad-time', 'the time lies beyond the year 9999')
+  if (timeS > lastDateS) throw new CodedError('item/bad-time', 'the time lies beyond the year 9999')
 }
 
 function applyRegister(

@@ -1,6 +1,6 @@
 import { CodedError } from '#errors'
 import type { Summary } from '#messages'
-import { readingLimits } from '#reading'
+import { lastDateS, readingLimits } from '#reading'
 import { defaultMaxStepWh } from '#window'
 import type { Totals } from './store.ts'
 
@@ -14,7 +14,7 @@ const MAX_READINGS = 2 ** 32
  */
 export function checkSummary(summary: Summary): void {
   const { endS, revision, readings, importWh, exportWh } = summary
-  demand('endS', endS <= readingLimits.timeS)
+  demand('endS', endS <= lastDateS)
   demand('revision', revision < MAX_READINGS)
   demand('readings', readings <= MAX_READINGS)
   checkSpread('power', readings, summary.powerSumW, summary.powerMinW, summary.powerMaxW)

@@ -8,7 +8,8 @@ import { nodeCrypto } from '#crypto-node'
 import { CodedError } from '#errors'
 import { encodeDown, encodeItem, encodeUp } from '#messages'
 import type { Item, Summary } from '#messages'
-import { encodeStatement, signStatement, status } from '#reading'
+import { encodeStatement, readingLimits, signStatement, status } from '#reading'
+import { windowEnd } from '#window'
 import {
   credentialItem,
   device,
@@ -150,6 +151,17 @@ describe('summaries', () => {
     ['power no line carries', { powerMaxW: 1_000_000_001 }, 'summary/impossible'],
     ['energy no fog counts for 30 readings', { importWh: 30 * 10 ** 6 + 1 }, 'summary/impossible'],
   ]
+
+  test.each([1, 60, 900, 3_599, 86_399, 86_400])(
+    'the latest time a reading may have fits a window of %i s that is taken',
+    (seconds) => {
+      const { deliver, contents } = begin()
+      const endS = windowEnd(readingLimits.timeS, seconds)
+      const answers = deliver(1, summaryItem({ startS: endS - seconds, endS }))
+      expect(answers).toEqual([{ type: 'receipt', durable: 1 }])
+      expect(contents.summaries).toHaveLength(1)
+    },
+  )
 
   test.each(refusals)('refused: %s', (_name, change, code) => {
     const { deliver, contents } = begin()

@@ -3,7 +3,7 @@ import { checkRevocations, decodeCredential, issueRevocations } from '#credentia
 import { nodeCrypto } from '#crypto-node'
 import { inlineVerifier, type Verifier } from '#fog'
 import type { Item } from '#messages'
-import { buildBlock, firstChain, status, verifyRegister } from '#reading'
+import { buildBlock, encodeBlock, firstChain, status, verifyRegister } from '#reading'
 import {
   authority,
   fogBench,
@@ -160,6 +160,18 @@ describe('live readings', () => {
   })
 })
 
+/** A block body in which a time of eight bytes reads otherwise. */
+function withTime(body: Uint8Array, fromS: number, toS: number): Uint8Array {
+  const [from, to] = [fromS, toS].map((timeS) => {
+    const bytes = Buffer.alloc(8)
+    bytes.writeBigUInt64BE(BigInt(timeS))
+    return bytes
+  })
+  const changed = Buffer.from(body)
+  changed.set(to!, changed.indexOf(from!))
+  return Uint8Array.from(changed)
+}
+
 describe('refusals', () => {
   test('a bad signature is refused for good, later blocks are asked for and taken', async () => {
     const { bench, meter } = await greeted()
@@ -254,6 +266,23 @@ describe('refusals', () => {
       { type: 'refused', first: 1, last: 1, code: 'reading/malformed' },
       { type: 'receipt', durable: 5 },
     ])
+  })
+
+  test('a time whose window would end beyond dates is refused like any time out of range', async () => {
+    const { bench, meter } = await greeted()
+    const latest = Date.parse('9999-12-30T23:59:59Z') / 1000
+    const body = encodeBlock(meter.block(1, 0, { timeS: latest }))
+    bench.up(cid, { type: 'report', body: withTime(body, latest, latest + 1) })
+    await bench.commit()
+    expect(bench.take(cid)).toEqual([
+      { type: 'refused', first: 1, last: 1, code: 'reading/bad-value' },
+    ])
+    bench.up(cid, { type: 'report', body })
+    await bench.commit()
+    expect(bench.take(cid)).toEqual([{ type: 'receipt', durable: 1 }])
+    bench.clock.advance(200_000)
+    bench.fog.tick()
+    expect(itemsOf(bench.items(), 'summary')).toHaveLength(1)
   })
 
   test('nonsense is counted and changes nothing', async () => {
