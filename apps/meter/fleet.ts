@@ -75,6 +75,8 @@ export function openFleet({ config, instances }: MeterPlan, log: Logger): Fleet 
     if (event.type === 'revocations') {
       const list = revocations.offer(event.list)
       if (list !== null) leaveRevoked(list)
+    } else if (event.type === 'superseded') {
+      unit.link?.superseded()
     } else if (event.type === 'delivery' && event.event.type !== 'refused') {
       log.debug({ meter: unit.meter.deviceId, ...event.event }, 'delivery')
     } else {
@@ -244,7 +246,7 @@ function followRevocations(
   }
 }
 
-type KnownEvent = Exclude<MeterEvent, { type: 'revocations' }>
+type KnownEvent = Exclude<MeterEvent, { type: 'revocations' | 'superseded' }>
 
 const sentences: Readonly<Record<KnownEvent['type'], string>> = {
   delivery:

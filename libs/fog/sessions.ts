@@ -1,7 +1,7 @@
 import { equal } from '#bytes'
 import { isRevoked, type Credential, type RevocationList } from '#credential'
 import { CodedError } from '#errors'
-import { decodeUp, type ReceivedUp } from '#messages'
+import { decodeUp, encodeDown, type ReceivedUp } from '#messages'
 import { countRefused, reply, wallS, type Core } from './core.ts'
 import { withdraw } from './in-flight.ts'
 import { takeReport, takeSignature, takeUnreadable } from './intake.ts'
@@ -24,6 +24,8 @@ export function openSession(core: Core, channelId: string, peer: Credential): vo
     core.channels.set(channelId, meter)
     if (old !== null) {
       core.channels.delete(old)
+      // Heard only by a program that is still there: then two of them have one identity.
+      core.link.send(old, encodeDown({ type: 'ended', code: 'superseded' }))
       core.link.drop(old, 'superseded')
     }
   }

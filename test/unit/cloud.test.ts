@@ -108,9 +108,10 @@ describe('the inbox', () => {
 
   test('the newest channel of a fog wins', () => {
     const { cloud, deliver, contents } = begin()
-    expect(cloud.opened('c2', fog.credential)).toEqual([
-      { type: 'drop', cid: 'c1', code: 'cloud/superseded' },
-    ])
+    const outputs = cloud.opened('c2', fog.credential)
+    expect(sent(outputs)).toEqual([{ type: 'ended', code: 'superseded' }])
+    expect(outputs.map(({ type }) => type)).toEqual(['send', 'drop'])
+    expect(outputs).toMatchObject([{ cid: 'c1' }, { cid: 'c1', code: 'cloud/superseded' }])
     expect(deliver(1, summaryItem())).toEqual([])
     expect(contents.summaries).toHaveLength(0)
     cloud.received('c2', fog.credential, items(1, [summaryItem()]))

@@ -374,6 +374,7 @@ describe('sessions', () => {
     const { bench, meter } = await greeted()
     bench.hello('bbbbbbbb', meter)
     expect(bench.dropped).toEqual([{ cid, code: 'superseded' }])
+    expect(bench.take(cid)).toEqual([{ type: 'ended', code: 'superseded' }])
     bench.up(cid, report(meter.block(2)))
     await bench.commit()
     expect(bench.fog.counters().refused).toEqual({ 'no-session': 1 })
