@@ -82,6 +82,7 @@ async function start(context: Context, config: CloudConfig, onStop: OnStop): Pro
     changes: drain.changes,
     listen: config.http.listen,
     tokenFile: config.http.tokenFile,
+    requestsPerMinute: config.http.requestsPerMinute,
     metrics: registry,
   })
   onStop(() => http.close())
