@@ -186,7 +186,7 @@ describe('the cloud service', () => {
     const { host } = new URL(running.url)
     const broken =
       key === 'http.listen'
-        ? text.replace('127.0.0.1:0', host)
+        ? text.replace('127.0.0.1:0', host).replace('cloud.db', 'another.db')
         : text.replace('cloud.db', 'nowhere/cloud.db')
     const outcome = await startCloud(broken).then(
       () => 'started',
