@@ -7,6 +7,7 @@ import { createFog, fogDefaults, inlineVerifier, type Fog, type FogSettings } fr
 import { openFogStore, type SqliteFogStore } from '#fog-store'
 import { runResponder, type ResponderLink } from '#mqtt-link'
 import { systemClock, systemRandom, version, type Logger, type Notify } from '#service'
+import { lockDatabase } from '#sqlite'
 import { startVerifyPool, type VerifyPool } from './verify-pool.ts'
 
 export interface NodeOptions {
@@ -37,9 +38,11 @@ const shrinkMs = 600_000
 /** Signature checks still under way when stopping get this long. */
 const finishMs = 2_000
 
-/** Opens the store, then serves meters. Throws `sqlite/…`, `fog/store-damaged`, `mqtt-link/…`. */
+/** Opens the store, which is this process's alone, then serves meters. Throws `sqlite/…`, `fog/store-damaged`, `mqtt-link/…`. */
 export function startNode(options: NodeOptions): RunningNode {
   const { config, own, trust, log } = options
+  // Two agents on one store would give two items the same outbox number, and lose both.
+  const unlock = lockDatabase(config.store.path)
   const store = openFogStore(config.store.path, systemClock)
   const pool = startPool(config, log)
   const responder = createResponder({
@@ -63,6 +66,8 @@ export function startNode(options: NodeOptions): RunningNode {
     },
     settings: settingsOf(config),
     version,
+    onUnexpected: (err, meter) =>
+      log.error({ err, meter, code: 'fog/unexpected' }, 'a defect cost one meter its session'),
   })
   link = runResponder({
     url: config.broker.url,
@@ -89,6 +94,7 @@ export function startNode(options: NodeOptions): RunningNode {
       fog.close()
       await pool?.close()
       store.close()
+      unlock()
     },
   }
 }

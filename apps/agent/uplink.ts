@@ -39,6 +39,7 @@ export function startUplink(options: UplinkOptions): RunningUplink | null {
     outbox: options.outbox,
     clock: systemClock,
     onRevocations: (list) => options.onRevocations(list),
+    onSuperseded: () => link.superseded(),
     onEvent: (event) => {
       if (event.type === 'refused') log.warn(event, 'the cloud refused items')
       if (event.type === 'raised') log.warn(event, 'the cloud knows higher outbox numbers')

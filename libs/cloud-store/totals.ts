@@ -41,10 +41,13 @@ interface StatusRow {
   newest_end_s: number | null
 }
 
-/** `max(id)` counts rows that are never deleted without reading them all. */
+/**
+ * `max(id)` counts rows that are never deleted without reading them all. `total` is exact up to 2^53
+ * and then goes on in floating point, where `sum` would fail the query.
+ */
 const statusSql = `
-  SELECT count(*) AS fogs, sum(summaries) AS summaries, sum(readings) AS readings,
-    sum(import_wh) AS import_wh, sum(export_wh) AS export_wh,
+  SELECT count(*) AS fogs, sum(summaries) AS summaries, total(readings) AS readings,
+    total(import_wh) AS import_wh, total(export_wh) AS export_wh,
     sum(max(0, next - 1 - durable)) AS backlog,
     (SELECT count(*) FROM meter) AS meters,
     (SELECT coalesce(max(id), 0) FROM register) AS registers,
@@ -113,8 +116,9 @@ interface Sums {
 export function prototypeSummary(db: Statements): PrototypeSummary {
   const all = first(
     db.all<Sums & { summaries: number | null }>(
-      `SELECT sum(summaries) AS summaries, sum(readings) AS readings, sum(power_sum_w) AS power_sum_w,
-       sum(voltage_sum_dv) AS voltage_sum_dv, sum(voltage_count) AS voltage_count FROM fog`,
+      `SELECT sum(summaries) AS summaries, total(readings) AS readings,
+       total(power_sum_w) AS power_sum_w, total(voltage_sum_dv) AS voltage_sum_dv,
+       total(voltage_count) AS voltage_count FROM fog`,
     ),
   )
   const newest = db.all<Sums & { name: string; meters: number }>(
@@ -165,8 +169,8 @@ export function accounting(db: Statements): Accounting {
   return {
     // Added up anew, so that it also checks the sums kept in `fog`.
     fogs: db.all(
-      `SELECT f.name AS fog, count(s.id) AS summaries, coalesce(sum(s.readings), 0) AS readings,
-         coalesce(sum(s.import_wh), 0) AS importWh, coalesce(sum(s.export_wh), 0) AS exportWh,
+      `SELECT f.name AS fog, count(s.id) AS summaries, total(s.readings) AS readings,
+         total(s.import_wh) AS importWh, total(s.export_wh) AS exportWh,
          f.durable
        FROM fog f LEFT JOIN summary s ON s.fog = f.id AND s.latest = 1
        GROUP BY f.id ORDER BY f.name`,

@@ -4,7 +4,7 @@ import type { Credential, Trust } from '#credential'
 import type { Crypto } from '#crypto'
 import { CodedError } from '#errors'
 import type { Item, ReceivedItem, Summary } from '#messages'
-import { encodeStatement, peekRegister, readingLimits, verifyRegister } from '#reading'
+import { encodeStatement, lastDateS, peekRegister, verifyRegister } from '#reading'
 import type { Statement } from '#reading'
 import {
   ownFlags,
@@ -87,11 +87,8 @@ function applySummary(
   }
   const current = tx.latestSummary(fog, summary.startS)
   const latest = current === null || summary.revision > current.revision
-  const totals = latest
-    ? refuseOnError(() => totalsWith(record.totals, summary, current))
-    : record.totals
   tx.addSummary({ fog, number, summary, receivedS: nowS, latest })
-  record.totals = totals
+  if (latest) record.totals = totalsWith(record.totals, summary, current)
   if (latest && current && summary.readings < current.readings) {
     const detail = `revision ${summary.revision} of the window from ${summary.startS} counts ${summary.readings} readings, the one before ${current.readings}`
     note(context, 'summary-shrunk', null, detail)
@@ -129,8 +126,7 @@ function applyEvent(
 
 /** Every stored time can be printed as a date. */
 function checkTime(timeS: number): void {
-  if (timeS > readingLimits.timeS)
-    throw new CodedError('item/bad-time', 'the time lies beyond the year 9999')
+  if (timeS > lastDateS) throw new CodedError('item/bad-time', 'the time lies beyond the year 9999')
 }
 
 function applyRegister(

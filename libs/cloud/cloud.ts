@@ -107,7 +107,9 @@ function open(state: State, cid: string, peer: Credential): CloudOutput[] {
   state.current.set(peer.deviceId, cid)
   if (before === undefined || before === cid) return []
   state.sessions.delete(before)
-  return [{ type: 'drop', cid: before, code: 'cloud/superseded' }]
+  // Heard only by a program that is still there: then two of them have one identity.
+  const farewell = send(before, { type: 'ended', code: 'superseded' })
+  return [farewell, { type: 'drop', cid: before, code: 'cloud/superseded' }]
 }
 
 function close(state: State, cid: string): void {

@@ -10,16 +10,20 @@ export interface CloudStore {
   transact<T>(work: (tx: CloudTx) => T): T
 }
 
-/** Exact sums over the latest revision of every window of one fog. */
+/**
+ * Exact sums over the latest revision of every window of one fog. They grow for as long as the fog
+ * lives: one meter that reports nonsense reaches 2^53 within months, so nothing smaller than bigint
+ * will do.
+ */
 export interface Totals {
   /** Windows, that is summaries that count. */
   summaries: number
-  readings: number
-  powerSumW: number
-  voltageSumDv: number
-  voltageCount: number
-  importWh: number
-  exportWh: number
+  readings: bigint
+  powerSumW: bigint
+  voltageSumDv: bigint
+  voltageCount: bigint
+  importWh: bigint
+  exportWh: bigint
 }
 
 /** The cloud's state about one fog. */
@@ -121,12 +125,12 @@ export function newFog(): FogRecord {
     next: 1,
     totals: {
       summaries: 0,
-      readings: 0,
-      powerSumW: 0,
-      voltageSumDv: 0,
-      voltageCount: 0,
-      importWh: 0,
-      exportWh: 0,
+      readings: 0n,
+      powerSumW: 0n,
+      voltageSumDv: 0n,
+      voltageCount: 0n,
+      importWh: 0n,
+      exportWh: 0n,
     },
   }
 }

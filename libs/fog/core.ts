@@ -63,6 +63,8 @@ export interface FogCounters {
   revisions: number
   registers: number
   events: number
+  /** Revocation lists passed on, one per session and version. */
+  listsSent: number
 }
 
 /** The state of one fog node, shared by the parts of this library. */
@@ -74,6 +76,7 @@ export interface Core {
   readonly link: MeterLink
   readonly settings: FogSettings
   readonly version: string
+  readonly onUnexpected?: (error: unknown, deviceId: string) => void
   readonly counters: FogCounters
   readonly windows: Windows
   readonly meters: Map<string, Meter>
@@ -97,6 +100,8 @@ export interface Core {
   /** Items whose checkpoint has not succeeded yet. */
   unsavedItems: Uint8Array[]
   revocations: RevocationList | null
+  /** Sessions that have not heard of that list. */
+  readonly newsDue: Set<Meter>
   nextMeterId: number
   lastGroupId: number
   lastCheckpointMs: number
@@ -129,6 +134,7 @@ export function newCounters(): FogCounters {
     revisions: 0,
     registers: 0,
     events: 0,
+    listsSent: 0,
   }
 }
 
@@ -149,6 +155,7 @@ export function emptyState(clock: Clock) {
     derived: createEvents(),
     unsavedItems: [] as Uint8Array[],
     revocations: null,
+    newsDue: new Set<Meter>(),
     nextMeterId: 1,
     lastGroupId: 0,
     lastCheckpointMs: now,

@@ -8,7 +8,8 @@ import { restore, saveCheckpoint } from './checkpoint.ts'
 import { commitGroup, sendReceipts } from './commit.ts'
 import { emptyState, newCounters } from './core.ts'
 import type { Core, FogCounters, FogSettings, MeterLink } from './core.ts'
-import { applyRevocations, closeSession, openSession, takeMessage } from './sessions.ts'
+import { closeSession } from './session-end.ts'
+import { applyRevocations, openSession, takeMessage } from './sessions.ts'
 import type { FogStore } from './store.ts'
 import { fogStatus, holdIfFull, tick } from './upkeep.ts'
 import type { Verifier } from './verifier.ts'
@@ -22,6 +23,8 @@ export interface FogOptions {
   settings: FogSettings
   /** Release, for fogStatus items. */
   version: string
+  /** An error nobody foresaw has cost this meter its session: a defect, for the log. */
+  onUnexpected?: (error: unknown, deviceId: string) => void
 }
 
 /** One meter as an operator sees it. */
@@ -49,6 +52,7 @@ export interface Fog {
   flush(): void
   /** `flush` and a checkpoint, so that the next start has nothing to replay. */
   close(): void
+  /** A new list: honoured at once, passed on to every session, now and when one opens later. */
   revoke(list: RevocationList): void
   /** Deletes signed blocks older than this; windows that end before it get no revisions any more. */
   prune(beforeS: number): number

@@ -61,12 +61,16 @@ export interface Meter {
   tip: Position
   /** In order; consecutive by construction. */
   pending: PendingBlock[]
+  /** Signatures being checked of blocks that contradict something and are refused either way. */
+  checks: number
   /** Live readings of this session after `tip`, ascending. */
   live: Reading[]
   /** What the next live delta refers to; null while that is not known. */
   liveBase: Reading | null
   /** It has been asked to start its live readings over. */
   liveAsked: boolean
+  /** Number of the newest revocation list this session was told; -1 for none. */
+  toldList: number
   /** Numbers up to here will not come any more: given up by the meter, or refused by us. */
   givenUpThrough: number
   /** Monotonic ms of the last receipt. */
@@ -101,9 +105,11 @@ export function newMeter(crypto: Crypto, credential: Credential): Meter {
     durable: start,
     tip: start,
     pending: [],
+    checks: 0,
     live: [],
     liveBase: null,
     liveAsked: false,
+    toldList: -1,
     givenUpThrough: 0,
     receiptedMs: -Infinity,
     recent: [],

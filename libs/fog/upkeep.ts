@@ -2,6 +2,7 @@ import { askedAgain, encodeItem, type FogStatus, type Summary } from '#messages'
 import { saveCheckpoint } from './checkpoint.ts'
 import { commitDue, commitGroup, sendReceipts } from './commit.ts'
 import { wallS, type Core } from './core.ts'
+import { sendNews } from './news.ts'
 import { forwardStatement } from './registers.ts'
 
 /**
@@ -12,6 +13,7 @@ export function tick(core: Core): void {
   try {
     if (commitDue(core)) commitGroup(core)
     sendReceipts(core, false)
+    sendNews(core)
     closeWindows(core)
     checkpointIfDue(core)
   } finally {

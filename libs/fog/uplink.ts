@@ -10,6 +10,8 @@ export interface UplinkOptions {
   resendAfterMs?: number
   /** A signed revocation list arrived; the receiver checks it. */
   onRevocations(list: Uint8Array): void
+  /** The cloud ended this channel: another program has connected as this fog node. */
+  onSuperseded(): void
   onEvent?(event: DeliveryEvent): void
 }
 
@@ -44,8 +46,9 @@ export function createUplink(options: UplinkOptions): Uplink {
     onOpen: () => sender.onOpen(),
     onMessage(payload) {
       const message: Down = decodeDown(payload)
-      if (message.type !== 'revocations') return sender.onMessage(message)
-      options.onRevocations(message.list)
+      if (message.type === 'revocations') options.onRevocations(message.list)
+      else if (message.type !== 'ended') return sender.onMessage(message)
+      else if (message.code === 'superseded') options.onSuperseded()
       return []
     },
     tick: () => [...sender.tick(), ...sender.pump()],

@@ -12,12 +12,15 @@ export type Down =
   | { type: 'resend'; from: number }
   /** A signed revocation list (#credential). */
   | { type: 'revocations'; list: Uint8Array }
+  /** This channel ends now, and `code` says why: nothing more is read from it. */
+  | { type: 'ended'; code: string }
 
 const WELCOME = 0
 const RECEIPT = 1
 const REFUSED = 2
 const RESEND = 3
 const REVOCATIONS = 4
+const ENDED = 5
 
 /** A down message as a CBOR array [type, …]; throws `messages/malformed` for impossible values. */
 export function encodeDown(message: Down): Uint8Array {
@@ -36,8 +39,10 @@ function downValue(message: Down): CborValue[] {
       return [REFUSED, message.first, message.last, message.code]
     case 'resend':
       return [RESEND, message.from]
-    default:
+    case 'revocations':
       return [REVOCATIONS, message.list]
+    default:
+      return [ENDED, message.code]
   }
 }
 
@@ -59,6 +64,8 @@ function downFrom(value: CborValue): Down {
       return { type: 'resend', from: integer(fieldsOf(value, 'resend', 2), 1, 1) }
     case REVOCATIONS:
       return { type: 'revocations', list: bytes(fieldsOf(value, 'revocations', 2), 1) }
+    case ENDED:
+      return { type: 'ended', code: code(fieldsOf(value, 'ended', 2), 1) }
     default:
       throw malformed(`there is no message type ${type}`)
   }

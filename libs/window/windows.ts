@@ -1,7 +1,8 @@
 import { encode, decode } from '#cbor'
 import type { Summary } from '#messages'
 import { timeQuality, timeQualityOf } from '#reading'
-import { addReading, fits, mergeTotals, summaryOf, type EnergyReading } from './accumulator.ts'
+import { addReading, fits, fitTogether, mergeTotals, summaryOf } from './accumulator.ts'
+import type { EnergyReading } from './accumulator.ts'
 import { windowEnd } from './boundaries.ts'
 import { countMeters } from './meter-set.ts'
 import { isDue, type WindowSettings } from './due.ts'
@@ -134,11 +135,12 @@ export function createWindows(settings: WindowSettings) {
 
   /**
    * Gives a small window to the next one that is not issued yet. It is withheld while there is
-   * none, or when an issued one follows: summaries must never overlap.
+   * none, when an issued one follows (summaries must never overlap), or when both together would
+   * hold more readings than one window may.
    */
   function mergeIntoNext(small: Window): void {
     const next = following(small)
-    if (next === null || next.issued > 0) return
+    if (next === null || next.issued > 0 || !fitTogether(small.totals, next.totals)) return
     next.totals = mergeTotals(small.totals, next.totals)
     removed.add(next.startS)
     next.startS = small.startS

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createMetrics } from '#service'
 import { openCloudStore } from '#cloud-store'
+import { defaults } from '#defaults'
 import type { Item } from '#messages'
 import { startHttp } from '../../apps/cloud/http/server.ts'
 import type { HttpOptions, HttpServer } from '../../apps/cloud/http/server.ts'
@@ -52,6 +53,7 @@ export async function startTestApi(options: Partial<HttpOptions> = {}): Promise<
       health: () => health.problem,
       metrics: createMetrics('cloud').registry,
       version: '0.1.0',
+      requestsPerMinute: defaults.http.requestsPerMinute,
       ...options,
     })
   } catch (error) {

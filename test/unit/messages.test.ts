@@ -141,6 +141,7 @@ const anyDown: fc.Arbitrary<Down> = fc.oneof(
   fc.tuple(range, code).map(([r, name]): Down => ({ type: 'refused', ...r, code: name })),
   number.map((from): Down => ({ type: 'resend', from })),
   bytes.map((list): Down => ({ type: 'revocations', list })),
+  code.map((name): Down => ({ type: 'ended', code: name })),
 )
 
 describe('messages', () => {

@@ -27,7 +27,7 @@ export interface HttpOptions {
   version: string
   log?: FastifyBaseLogger
   /** Per client address. */
-  requestsPerMinute?: number
+  requestsPerMinute: number
 }
 
 export interface HttpServer {
@@ -36,7 +36,6 @@ export interface HttpServer {
   close(): Promise<void>
 }
 
-const REQUESTS_PER_MINUTE = 600
 const MAX_STREAMS = 100
 const HEARTBEAT_MS = 15_000
 
@@ -88,7 +87,7 @@ async function createApp(options: HttpOptions): Promise<FastifyInstance> {
   app.setErrorHandler(answerError)
   app.setNotFoundHandler(answerNotFound)
   await app.register(helmet)
-  await limitRate(app, options.requestsPerMinute ?? REQUESTS_PER_MINUTE)
+  await limitRate(app, options.requestsPerMinute)
   if (token) await requireToken(app, token)
   else requireLocalHostName(app)
   await app.register(swagger, openApi(options.version, token !== null))
