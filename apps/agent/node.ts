@@ -7,6 +7,7 @@ import { createFog, fogDefaults, inlineVerifier, type Fog, type FogSettings } fr
 import { openFogStore, type SqliteFogStore } from '#fog-store'
 import { runResponder, type ResponderLink } from '#mqtt-link'
 import { systemClock, systemRandom, version, type Logger, type Notify } from '#service'
+import { lockDatabase } from '#sqlite'
 import { startVerifyPool, type VerifyPool } from './verify-pool.ts'
 
 export interface NodeOptions {
@@ -40,6 +41,7 @@ const finishMs = 2_000
 /** Opens the store, then serves meters. Throws `sqlite/…`, `fog/store-damaged`, `mqtt-link/…`. */
 export function startNode(options: NodeOptions): RunningNode {
   const { config, own, trust, log } = options
+  const unlock = lockDatabase(config.store.path)
   const store = openFogStore(config.store.path, systemClock)
   const pool = startPool(config, log)
   const responder = createResponder({
@@ -89,6 +91,7 @@ export function startNode(options: NodeOptions): RunningNode {
       fog.close()
       await pool?.close()
       store.close()
+      unlock()
     },
   }
 }

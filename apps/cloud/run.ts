@@ -7,7 +7,7 @@ import { loadIdentity, rememberRevocations, watchRevocations } from '#identity'
 import type { DeviceIdentity, RevocationWatch } from '#identity'
 import { createMetrics, startMetrics, systemClock, systemRandom, version } from '#service'
 import type { RunningService, ServiceContext } from '#service'
-import { startCheckpoints } from '#sqlite'
+import { lockDatabase, startCheckpoints } from '#sqlite'
 import { startDrain } from './drain.ts'
 import type { Drain } from './drain.ts'
 import { startHttp } from './http/server.ts'
@@ -44,6 +44,7 @@ export async function runCloud(
 async function start(context: Context, config: CloudConfig, onStop: OnStop): Promise<string> {
   const { log, notify } = context
   const identity = loadIdentity(config.identity)
+  onStop(lockDatabase(config.store.path))
   const { store, queries, database } = openCloudStore(config.store.path)
   onStop(() => database.close())
   onStop(startCheckpoints(database, CHECKPOINT_MS, (err) => log.warn({ err }, 'no checkpoint')))
