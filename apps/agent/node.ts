@@ -5,6 +5,7 @@ import { nodeCrypto } from '#crypto-node'
 import { codeOf } from '#errors'
 import { createFog, fogDefaults, inlineVerifier, type Fog, type FogSettings } from '#fog'
 import { openFogStore, type SqliteFogStore } from '#fog-store'
+import { encodeItem } from '#messages'
 import { runResponder, type ResponderLink } from '#mqtt-link'
 import { systemClock, systemRandom, version, type Logger, type Notify } from '#service'
 import { lockDatabase } from '#sqlite'
@@ -43,6 +44,7 @@ export function startNode(options: NodeOptions): RunningNode {
   const { config, own, trust, log } = options
   const unlock = lockDatabase(config.store.path)
   const store = openFogStore(config.store.path, systemClock)
+  reportRestored(store, log)
   const pool = startPool(config, log)
   const responder = createResponder({
     crypto: nodeCrypto,
@@ -94,6 +96,19 @@ export function startNode(options: NodeOptions): RunningNode {
       unlock()
     },
   }
+}
+
+/** A restored store says so once, on the log and, as an event, in the cloud. */
+function reportRestored(store: SqliteFogStore, log: Logger): void {
+  if (store.restored === null) return
+  const taken = new Date(store.restored.takenS * 1000).toISOString()
+  const detail =
+    `the store was restored from a backup of ${taken}: readings receipted after it are not here ` +
+    'and are listed as gaps when their meters come back; registers stay exact'
+  const timeS = Math.max(0, Math.floor(systemClock.now() / 1000))
+  const event = { code: 'restored', timeS, deviceId: null, detail }
+  store.settleRestored([encodeItem({ type: 'event', event })])
+  log.warn({ event: 'restored', taken }, detail)
 }
 
 function startPool(config: AgentConfig, log: Logger): VerifyPool | null {
