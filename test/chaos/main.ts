@@ -9,6 +9,10 @@ interface Subcommand {
 }
 
 const subcommands: Record<string, Subcommand> = {
+  powercut: {
+    about: 'cut the power at recorded moments and open what the disk is left with',
+    load: () => import('./powercut.ts'),
+  },
   kill: { about: 'SIGKILL every process, again and again', load: () => import('./kill.ts') },
 }
 
