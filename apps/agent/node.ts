@@ -2,7 +2,7 @@ import { createResponder, type Identity, type Responder } from '#channel'
 import type { AgentConfig } from '#config'
 import type { Trust } from '#credential'
 import { nodeCrypto } from '#crypto-node'
-import { codeOf } from '#errors'
+import { codeOf, wordsOf } from '#errors'
 import { createFog, fogDefaults, inlineVerifier, type Fog, type FogSettings } from '#fog'
 import { openFogStore, type SqliteFogStore } from '#fog-store'
 import { encodeItem } from '#messages'
@@ -149,7 +149,7 @@ function startUpkeep({ config, log, notify }: NodeOptions, fog: Fog, store: Sqli
     } catch (error) {
       // Said once, not twenty times a second; what could not be stored is tried again.
       if (problem === null) log.error({ code: codeOf(error), err: error }, `${what} failed`)
-      problem = `${what} failed: ${codeOf(error)}`
+      problem = `${what} failed: ${wordsOf(error)}`
     }
   }
   const tick = () => {

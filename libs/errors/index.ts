@@ -13,6 +13,11 @@ export class CodedError extends Error {
   }
 }
 
+/** What to tell people about any thrown value: our own errors say what to do, others only their code. */
+export function wordsOf(error: unknown): string {
+  return error instanceof CodedError ? `${error.message} (${error.code})` : codeOf(error)
+}
+
 /** The stable code of any thrown value; `unexpected` when it is not one of ours. */
 export function codeOf(error: unknown): string {
   return error instanceof CodedError ? error.code : 'unexpected'

@@ -16,7 +16,8 @@ it.skipIf(!canTrace())(
       expect(syncs).toBeGreaterThan(5)
     }
     // The same recording without the syncs of the WAL: a drill that finds nothing here finds nothing.
-    for (const { broken } of withoutSyncs) expect(broken).toBeGreaterThan(0)
+    const found = withoutSyncs.reduce((sum, { broken }) => sum + broken, 0)
+    expect(found).toBeGreaterThan(states / 20)
   },
   120_000,
 )
