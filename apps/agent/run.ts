@@ -53,6 +53,8 @@ export async function runAgent(
     own,
     trust,
     outbox: node.store.outbox,
+    receipts: node.store.receipts,
+    fog: node.fog,
     log,
     onRevocations: (encoded) => revocations.offer(encoded),
   })

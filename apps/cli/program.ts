@@ -2,6 +2,7 @@ import { Argument, Command, CommanderError } from 'commander'
 import { exitCodeOf, exitCodes } from '#errors'
 import packageFile from '../../package.json' with { type: 'json' }
 import { addAuthorityCommands } from './authority.ts'
+import { addBackupCommands } from './backup.ts'
 import { addConfigCommand } from './config.ts'
 import { describeError } from './errors.ts'
 import { addRunCommands } from './run.ts'
@@ -13,6 +14,8 @@ Examples:
   fogmeter enrol meter kitchen --group house-7   … and for a meter
   fogmeter config check agent.toml --for agent   is this file right?
   fogmeter agent run --config agent.toml         run a program
+  fogmeter backup agent --config agent.toml --out fog-1.backup
+                                                 its store as one file, while it runs
   fogmeter summary list --since 2h               ask the cloud
 
 Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 not found or not readable,
@@ -44,6 +47,7 @@ export function buildProgram(): Command {
   program.commandsGroup('Programs:')
   addRunCommands(program)
   addConfigCommand(program)
+  addBackupCommands(program)
   program.commandsGroup('Questions to the cloud:')
   return program
 }
@@ -68,7 +72,10 @@ export async function runCli(args: readonly string[]): Promise<void> {
 
 /** The queries bring tables and an HTTP client along; a program that is started needs neither. */
 function mayQuery([first = '', second]: readonly string[]): boolean {
-  return second !== 'run' && !['authority', 'enrol', 'revoke', 'config'].includes(first)
+  return (
+    second !== 'run' &&
+    !['authority', 'enrol', 'revoke', 'config', 'backup', 'restore'].includes(first)
+  )
 }
 
 /** Commander has written its own message already. */

@@ -6,7 +6,7 @@ import type { Cloud, CloudOutput, CloudStore } from '#cloud'
 import { createTrust } from '#credential'
 import type { RevocationList } from '#credential'
 import { nodeCrypto } from '#crypto-node'
-import { codeOf } from '#errors'
+import { codeOf, wordsOf } from '#errors'
 import type { DeviceIdentity } from '#identity'
 import { runResponder } from '#mqtt-link'
 import type { LinkLog, ResponderLink } from '#mqtt-link'
@@ -84,8 +84,11 @@ export function startDrain(options: DrainOptions): Drain {
         state.failure = null
         changes.emit('stored')
       } else {
-        state.failure = codeOf(output.error)
-        log.error({ err: output.error }, 'could not store; the fog will send it again')
+        state.failure = wordsOf(output.error)
+        log.error(
+          { code: codeOf(output.error), err: output.error },
+          'could not store; the fog will send it again',
+        )
       }
     }
     schedule()

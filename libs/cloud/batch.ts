@@ -25,6 +25,8 @@ export interface Entry {
   cid: string
   peer: Credential
   message: Hello | Items
+  /** What the fog said in this session that it still holds from; null before its hello. */
+  oldestHeld: number | null
 }
 
 /** What one commit did, to be told only after the transaction returned. */
@@ -57,13 +59,14 @@ export function commitBatch(
     const result: BatchResult = { answers: [], counters: newCounters(), changed: false }
     const records = new Map<string, FogRecord>()
     const receipts = new Map<string, { cid: string; durable: number }>()
-    for (const { cid, peer, message } of entries) {
+    for (const { cid, peer, message, oldestHeld } of entries) {
       const fog = peer.deviceId
       const record = records.get(fog) ?? copy(tx.fog(fog)) ?? newFog()
       records.set(fog, record)
       const scope: Scope = { ...context, tx, fog: peer, record, cid, result }
       if (message.type === 'hello') applyHello(scope, message)
-      else if (applyItems(scope, message)) receipts.set(fog, { cid, durable: record.durable })
+      else if (applyItems(scope, message, oldestHeld))
+        receipts.set(fog, { cid, durable: record.durable })
     }
     for (const [fog, record] of records) tx.saveFog(fog, record, context.nowS)
     for (const { cid, durable } of receipts.values())
@@ -77,20 +80,13 @@ function copy(record: FogRecord | null): FogRecord | null {
   return record && { ...record }
 }
 
-/**
- * Numbers the fog no longer holds will never come: they were receipted by another cloud node, or
- * given up. Waiting for them would stop the fog for ever, so the inbox moves on and says so.
- */
-function applyHello(scope: Scope, { oldestHeld, next }: Hello): void {
+/** The answer says how far this store is, even where the fog no longer holds what comes next. */
+function applyHello(scope: Scope, { next }: Hello): void {
   const { record, result, cid } = scope
-  if (oldestHeld - 1 > record.durable) {
-    const missing = `outbox numbers ${record.durable + 1} to ${oldestHeld - 1} never came here`
-    note(scope, 'gap', null, missing)
-    record.durable = oldestHeld - 1
-    result.changed = true
-  }
   if (record.durable >= next) {
-    const detail = `it offers number ${next}, ${record.durable} is stored already: it lost its outbox`
+    const detail =
+      `it offers number ${next}, ${record.durable} is stored already: its store was lost or restored ` +
+      'from an older copy; it goes on above, and what only it had in between is missing'
     note(scope, 'numbers-restarted', null, detail)
     result.changed = true
   }
@@ -98,9 +94,27 @@ function applyHello(scope: Scope, { oldestHeld, next }: Hello): void {
   result.answers.push({ cid, message: { type: 'welcome', durable: record.durable } })
 }
 
+/**
+ * Numbers the fog no longer holds will never come: they were receipted by another cloud node, or by
+ * this one before its store was set back, or given up. Waiting for them would stop the fog for ever,
+ * so the inbox moves on and says so; but only with the first items after them. A fog sends none
+ * before it has read in the welcome how far this store is, and taken care of what is missing.
+ */
+function passOver(scope: Scope, oldestHeld: number): void {
+  const { record, result } = scope
+  const missing =
+    `outbox numbers ${record.durable + 1} to ${oldestHeld - 1} are not stored here: another cloud ` +
+    'node has them, or this store was restored from an older copy and gets again what the fog has'
+  note(scope, 'gap', null, missing)
+  record.durable = oldestHeld - 1
+  result.changed = true
+}
+
 /** True when the fog gets a receipt, false when something before these items is missing. */
-function applyItems(scope: Scope, { first, items }: Items): boolean {
+function applyItems(scope: Scope, { first, items }: Items, oldestHeld: number | null): boolean {
   const { record, result, cid } = scope
+  if (oldestHeld !== null && oldestHeld - 1 > record.durable && first >= oldestHeld)
+    passOver(scope, oldestHeld)
   if (first > record.durable + 1) {
     result.answers.push({ cid, message: { type: 'resend', from: record.durable + 1 } })
     return false

@@ -17,3 +17,8 @@ export class CodedError extends Error {
 export function codeOf(error: unknown): string {
   return error instanceof CodedError ? error.code : 'unexpected'
 }
+
+/** What to tell people about any thrown value: our own errors say what to do, others only their code. */
+export function wordsOf(error: unknown): string {
+  return error instanceof CodedError ? `${error.message} (${error.code})` : codeOf(error)
+}

@@ -1,2 +1,2 @@
-export { CodedError, codeOf } from './coded-error.ts'
+export { CodedError, codeOf, wordsOf } from './coded-error.ts'
 export { exitCodeOf, exitCodes } from './exit-codes.ts'

@@ -10,7 +10,9 @@ import { emptyState, newCounters } from './core.ts'
 import type { Core, FogCounters, FogSettings, MeterLink } from './core.ts'
 import { closeSession } from './session-end.ts'
 import { applyRevocations, openSession, takeMessage } from './sessions.ts'
+import { sendAgain, yieldWindow } from './repair.ts'
 import type { FogStore } from './store.ts'
+import type { SetBack } from './uplink.ts'
 import { fogStatus, holdIfFull, tick } from './upkeep.ts'
 import type { Verifier } from './verifier.ts'
 
@@ -54,6 +56,10 @@ export interface Fog {
   close(): void
   /** A new list: honoured at once, passed on to every session, now and when one opens later. */
   revoke(list: RevocationList): void
+  /** A cloud node has forgotten what it acknowledged: see `createUplink`. Throws what the store throws. */
+  sendAgain(setBack: SetBack): void
+  /** The cloud refused the window from `startS`, because it holds another history of it. */
+  yieldWindow(startS: number): void
   /** Deletes signed blocks older than this; windows that end before it get no revisions any more. */
   prune(beforeS: number): number
   counters(): Readonly<FogCounters>
@@ -96,6 +102,8 @@ export function createFog(options: FogOptions): Fog {
       saveCheckpoint(core)
     },
     revoke: (list) => applyRevocations(core, list),
+    sendAgain: (setBack) => sendAgain(core, setBack),
+    yieldWindow: (startS) => yieldWindow(core, startS),
     prune(beforeS) {
       core.windows.forgetThrough(beforeS)
       return core.store.prune(beforeS)

@@ -80,8 +80,9 @@ export interface Meter {
   /** Up to where its registers have been turned into energy. */
   energy: EnergyTrack
   registers: PendingRegister[]
-  /** Number of the newest reading whose statement went into the outbox. */
+  /** Number of the newest reading whose statement went into the outbox, and that statement. */
   forwarded: number
+  stated: PendingRegister | null
   /** Newest reading seen, live or not, for the live view. */
   latest: Reading | null
   /** Differs from its last snapshot. */
@@ -116,6 +117,7 @@ export function newMeter(crypto: Crypto, credential: Credential): Meter {
     energy: newEnergyTrack(),
     registers: [],
     forwarded: 0,
+    stated: null,
     latest: null,
     dirty: false,
   }

@@ -36,6 +36,16 @@ export function forwardStatement(meter: Meter, throughS: number): Uint8Array[] {
   items.push(encodeItem({ type: 'register', envelope: registerEnvelope(entry) }))
   meter.registers.splice(0, index + 1)
   meter.forwarded = entry.last
+  meter.stated = entry
   meter.dirty = true
   return items
+}
+
+/** The items that brought the cloud where it should be about this meter, once more. */
+export function statementAgain({ stated, storedCredential }: Meter): Uint8Array[] {
+  if (stated === null || storedCredential === null) return []
+  return [
+    encodeItem({ type: 'credential', cwt: storedCredential }),
+    encodeItem({ type: 'register', envelope: registerEnvelope(stated) }),
+  ]
 }

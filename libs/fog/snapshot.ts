@@ -28,6 +28,7 @@ export function snapshotMeter(meter: Meter): Uint8Array {
     trackValues(energy.export),
     meter.recent.slice(-recentKept).map(({ first, last, chain }) => [first, last, chain]),
     meter.registers.map(registerEnvelope),
+    meter.stated && registerEnvelope(meter.stated),
   ])
 }
 
@@ -64,6 +65,9 @@ function fill(meter: Meter, value: CborValue): void {
   meter.energy = { import: trackFrom(f[7]), export: trackFrom(f[8]) }
   meter.recent = list(f[9]).map(recentFrom)
   meter.registers = list(f[10]).map((envelope) => registerFrom(bytes(envelope)))
+  // Absent in what an earlier release wrote.
+  const stated = f[11] ?? null
+  meter.stated = stated === null ? null : registerFrom(bytes(stated))
 }
 
 function trackValues({ baseWh, low }: RegisterTrack): (number | null)[] {

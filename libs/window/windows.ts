@@ -186,6 +186,22 @@ export function createWindows(settings: WindowSettings) {
     horizonDirty = true
   }
 
+  /** Every window as last issued, but for those whose next revision is on its way. */
+  function issued(): Summary[] {
+    return all()
+      .filter((window) => window.issued > 0 && !window.pending)
+      .map(({ totals, startS, endS, issued: next }) => summaryOf(totals, startS, endS, next - 1))
+  }
+
+  /** Drops the window from `startS`, whatever it holds; false when there is none. */
+  function drop(startS: number): boolean {
+    const window = all().find((candidate) => candidate.startS === startS)
+    if (window === undefined) return false
+    for (let end = startS + lengthS; end <= window.endS; end += lengthS) byEnd.delete(end)
+    removed.add(startS)
+    return true
+  }
+
   /** All rows of a checkpoint. */
   function snapshot(): WindowRow[] {
     const rows = all().map((window) => ({ startS: window.startS, state: encodeWindow(window) }))
@@ -238,5 +254,17 @@ export function createWindows(settings: WindowSettings) {
     }
   }
 
-  return { add, close, closeAll, forgetThrough, snapshot, changes, saved, restore, stats }
+  return {
+    add,
+    close,
+    closeAll,
+    forgetThrough,
+    issued,
+    drop,
+    snapshot,
+    changes,
+    saved,
+    restore,
+    stats,
+  }
 }
