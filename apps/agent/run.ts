@@ -55,8 +55,10 @@ export async function runAgent(
     outbox: node.store.outbox,
     receipts: node.store.receipts,
     fog: node.fog,
+    store: node.store.id,
     log,
     onRevocations: (encoded) => revocations.offer(encoded),
+    onWithdraw: (deviceId, first, through) => node.fog.withdraw(deviceId, first, through),
   })
   const metrics = createMetrics('agent')
   addMetrics(metrics, node, uplink)

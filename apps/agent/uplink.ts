@@ -19,8 +19,11 @@ export interface UplinkOptions {
   outbox: Outbox
   receipts: Receipts
   fog: Pick<Fog, 'sendAgain' | 'yieldWindow'>
+  /** Of the store the outbox is in. */
+  store: number
   log: Logger
   onRevocations(list: Uint8Array): void
+  onWithdraw(deviceId: string, first: number, through: number): void
 }
 
 /** The running link to the cloud. */
@@ -40,6 +43,7 @@ export function startUplink(options: UplinkOptions): RunningUplink | null {
   const uplink = createUplink({
     outbox: options.outbox,
     receipts: options.receipts,
+    store: options.store,
     clock: systemClock,
     onRevocations: (list) => options.onRevocations(list),
     onSuperseded: () => link.superseded(),
@@ -48,6 +52,10 @@ export function startUplink(options: UplinkOptions): RunningUplink | null {
       fog.sendAgain(setBack)
     },
     onWindowConflict: (startS) => fog.yieldWindow(startS),
+    onWithdraw: (deviceId, from, through) => {
+      log.warn({ meter: deviceId, from, through }, 'another node counts these readings too')
+      options.onWithdraw(deviceId, from, through)
+    },
     onEvent: (event) => {
       if (event.type === 'refused') log.warn(event, 'the cloud refused items')
       if (event.type === 'raised') log.warn(event, 'the cloud knows higher outbox numbers')

@@ -148,4 +148,23 @@ export const migrations: readonly string[] = [
   ALTER TABLE fog DROP COLUMN old_import_wh;
   ALTER TABLE fog DROP COLUMN old_export_wh;
   `,
+  `
+  ALTER TABLE fog ADD COLUMN store INTEGER;              -- id of its store, as it last said
+  ALTER TABLE fog ADD COLUMN number_offset INTEGER NOT NULL DEFAULT 0; -- its numbers here begin above this
+
+  -- Reading numbers that one store of a fog counts without a hole.
+  CREATE TABLE run (
+    id INTEGER PRIMARY KEY,
+    device TEXT NOT NULL,
+    fog INTEGER NOT NULL REFERENCES fog,
+    store INTEGER NOT NULL,          -- number_offset of the fog at that time
+    first INTEGER NOT NULL,
+    last INTEGER NOT NULL,
+    doubled INTEGER NOT NULL,        -- numbers up to here are counted by another run too
+    withdrawn INTEGER NOT NULL,      -- numbers up to here the fog counts no more
+    asked_s INTEGER NOT NULL,
+    UNIQUE (device, fog, store, first)
+  ) STRICT;
+  CREATE INDEX run_doubled ON run (fog, store) WHERE doubled > withdrawn;
+  `,
 ]

@@ -21,6 +21,8 @@ export interface StatusView {
   /** What the fog nodes refused from their meters, by reason, each since its start. */
   refusedByFogs: Record<string, number>
   backlog: number
+  /** Readings that two fog nodes count at the moment, until one has let go of them. */
+  doubled: number
   /** End of the newest window of any fog. */
   newestEnd: string | null
   lagSeconds: number | null
@@ -38,6 +40,7 @@ interface StatusRow {
   flagged: number
   events: number
   refused: number
+  doubled: number
   newest_end_s: number | null
 }
 
@@ -54,6 +57,7 @@ const statusSql = `
     (SELECT count(*) FROM register WHERE flags <> 0) AS flagged,
     (SELECT coalesce(max(id), 0) FROM event) AS events,
     (SELECT count(*) FROM refused) AS refused,
+    (SELECT coalesce(sum(doubled - withdrawn), 0) FROM run WHERE doubled > withdrawn) AS doubled,
     (SELECT end_s FROM summary WHERE latest = 1 ORDER BY start_s DESC LIMIT 1) AS newest_end_s
   FROM fog`
 
@@ -78,6 +82,7 @@ export function status(db: Statements, nowS: number): StatusView {
     refused: row?.refused ?? 0,
     refusedByFogs: refusedByFogs(db),
     backlog: row?.backlog ?? 0,
+    doubled: row?.doubled ?? 0,
     newestEnd: newest === null ? null : isoTime(newest),
     lagSeconds: newest === null ? null : nowS - newest,
   }
@@ -162,6 +167,10 @@ export interface Accounting {
   /** Each meter's newest signed register and its reading number. */
   meters: { meter: string; number: number; importWh: number; exportWh: number }[]
   refused: { fog: string; number: number; kind: string; code: string }[]
+  /** Reading numbers a fog has in its log and does not count, because another one does. */
+  withdrawn: { fog: string; meter: string; first: number; through: number }[]
+  /** Reading numbers two fogs count at the moment. */
+  doubled: number
 }
 
 /** Reads whole tables: meant for tests, drills and audits, not for a page that refreshes. */
@@ -184,5 +193,10 @@ export function accounting(db: Statements): Accounting {
       `SELECT f.name AS fog, r.number, r.kind, r.code
        FROM refused r JOIN fog f ON f.id = r.fog ORDER BY f.name, r.number LIMIT 10000`,
     ),
+    withdrawn: db.all(
+      `SELECT f.name AS fog, r.device AS meter, r.first, r.withdrawn AS through
+       FROM run r JOIN fog f ON f.id = r.fog WHERE r.withdrawn >= r.first ORDER BY r.id`,
+    ),
+    doubled: status(db, 0).doubled,
   }
 }

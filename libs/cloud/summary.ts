@@ -40,6 +40,48 @@ function demand(field: string, holds: boolean): void {
     throw new CodedError('summary/impossible', `${field} contradicts the rest of the summary`)
 }
 
+/**
+ * A window of which an earlier store of the same fog sent `base`: both count, so what is stored is
+ * their sum, under a revision above both. A meter in both parts counts once, whichever has more.
+ */
+export function mergedWith(base: Summary, later: Summary): Summary {
+  const revision = base.revision + 1 + later.revision
+  if (later.readings === 0) return { ...base, revision }
+  if (base.readings === 0) return { ...later, revision }
+  const merged: Summary = {
+    startS: base.startS,
+    endS: Math.max(base.endS, later.endS),
+    revision,
+    meters: Math.max(base.meters, later.meters),
+    readings: base.readings + later.readings,
+    powerSumW: base.powerSumW + later.powerSumW,
+    powerMinW: Math.min(base.powerMinW, later.powerMinW),
+    powerMaxW: Math.max(base.powerMaxW, later.powerMaxW),
+    voltageSumDv: base.voltageSumDv + later.voltageSumDv,
+    voltageCount: base.voltageCount + later.voltageCount,
+    voltageMinDv: extreme(Math.min, base.voltageMinDv, later.voltageMinDv),
+    voltageMaxDv: extreme(Math.max, base.voltageMaxDv, later.voltageMaxDv),
+    importWh: base.importWh + later.importWh,
+    exportWh: base.exportWh + later.exportWh,
+    quality: {
+      estimated: base.quality.estimated + later.quality.estimated,
+      unknownTime: base.quality.unknownTime + later.quality.unknownTime,
+      substitute: base.quality.substitute + later.quality.substitute,
+    },
+  }
+  const received = [base.firstReceivedS, later.firstReceivedS].filter((s) => s !== undefined)
+  return received.length === 0 ? merged : { ...merged, firstReceivedS: Math.min(...received) }
+}
+
+function extreme(
+  choose: (a: number, b: number) => number,
+  a: number | null,
+  b: number | null,
+): number | null {
+  if (a === null) return b
+  return b === null ? a : choose(a, b)
+}
+
 /** Every field equal: the same summary sent twice. */
 export function sameSummary(a: Summary, b: Summary): boolean {
   return summaryValues(a).every((value, index) => value === summaryValues(b)[index])

@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto'
 import type { BlockGroup, Checkpoint, Commit, FogStore, Loaded, MeterRow, Receipts } from '#fog'
 import { readMark, writeMark, type BackupMark, type Database } from '#sqlite'
 import { decodeGroup, encodeGroup } from './group.ts'
@@ -12,6 +13,8 @@ export interface SqliteFogStore extends FogStore {
   readonly restored: BackupMark | null
   /** Settles that, with items for the outbox: its numbers are in doubt until the cloud's welcome. */
   settleRestored(items: readonly Uint8Array[]): void
+  /** Random, made with the file: what tells its outbox numbers from those of a store that was lost. */
+  readonly id: number
   /** One small durable write, to know that the disk still takes them. */
   probe(): void
   /** Moves the WAL into the file; call every few minutes and before `close`. */
@@ -21,6 +24,7 @@ export interface SqliteFogStore extends FogStore {
 
 const throughName = 'checkpoint'
 const probeName = 'probe'
+const storeName = 'store'
 const saveMetaSql =
   'INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value'
 
@@ -59,6 +63,7 @@ export function openFogStore(path: string, clock: { now(): number }): SqliteFogS
       })
       restored = null
     },
+    id: storeId(db),
     load: () => load(db),
     groupsAfter: (id, limit) => groupsAfter(db, id, limit),
     commit: commitWith(db, outbox, transact, nowS),
@@ -74,6 +79,14 @@ export function openFogStore(path: string, clock: { now(): number }): SqliteFogS
       db.close()
     },
   }
+}
+
+function storeId(db: Database): number {
+  const known = metaValue(db, storeName)
+  if (known !== 0) return known
+  const made = randomInt(1, 2 ** 48 - 1)
+  db.transaction(() => void db.prepare(saveMetaSql).run(storeName, made))
+  return made
 }
 
 function load(db: Database): Loaded {

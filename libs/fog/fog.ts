@@ -15,6 +15,7 @@ import type { FogStore } from './store.ts'
 import type { SetBack } from './uplink.ts'
 import { fogStatus, holdIfFull, tick } from './upkeep.ts'
 import type { Verifier } from './verifier.ts'
+import { withdrawRange } from './withdrawal.ts'
 
 export interface FogOptions {
   crypto: Crypto
@@ -60,6 +61,11 @@ export interface Fog {
   sendAgain(setBack: SetBack): void
   /** The cloud refused the window from `startS`, because it holds another history of it. */
   yieldWindow(startS: number): void
+  /**
+   * The cloud's `withdraw`: of the meter's run from `first` on, counts nothing up to `through`.
+   * Throws what the store throws; the next `tick` tries to write it down again.
+   */
+  withdraw(deviceId: string, first: number, through: number): void
   /** Deletes signed blocks older than this; windows that end before it get no revisions any more. */
   prune(beforeS: number): number
   counters(): Readonly<FogCounters>
@@ -104,6 +110,7 @@ export function createFog(options: FogOptions): Fog {
     revoke: (list) => applyRevocations(core, list),
     sendAgain: (setBack) => sendAgain(core, setBack),
     yieldWindow: (startS) => yieldWindow(core, startS),
+    withdraw: (deviceId, first, through) => withdrawRange(core, { deviceId, first, through }),
     prune(beforeS) {
       core.windows.forgetThrough(beforeS)
       return core.store.prune(beforeS)

@@ -33,12 +33,31 @@ export interface RecentBlock {
   chain: Uint8Array
 }
 
+/**
+ * Reading numbers of a meter that this node counts, without a hole from `first` to wherever it is
+ * now. A meter that was elsewhere in between begins a new run.
+ */
+export interface Run {
+  first: number
+  /** Group of the log that holds its first block. */
+  groupId: number
+  /** What had been counted before it: with the log, this gives each reading's energy once more. */
+  energy: EnergyTrack
+  /** Newest reading time before it; windows that start earlier hold other readings of the meter. */
+  beforeS: number
+  /** Numbers up to here are not counted any more; `first - 1` while all are. */
+  withdrawn: number
+  taken: { readings: number; importWh: number; exportWh: number }
+}
+
 /** A signed statement that may still have to be forwarded when its window closes. */
 export interface PendingRegister {
   last: number
   endTimeS: number
   statement: Statement
   signature: Uint8Array
+  /** Where the run began that it belongs to; null when that was before this was kept track of. */
+  from: number | null
 }
 
 /** Everything in memory about one meter. */
@@ -80,6 +99,10 @@ export interface Meter {
   /** Up to where its registers have been turned into energy. */
   energy: EnergyTrack
   registers: PendingRegister[]
+  /** The newest ones, the present one last. */
+  runs: Run[]
+  /** Newest time of a durable reading. */
+  countedS: number
   /** Number of the newest reading whose statement went into the outbox, and that statement. */
   forwarded: number
   stated: PendingRegister | null
@@ -116,6 +139,8 @@ export function newMeter(crypto: Crypto, credential: Credential): Meter {
     recent: [],
     energy: newEnergyTrack(),
     registers: [],
+    runs: [],
+    countedS: 0,
     forwarded: 0,
     stated: null,
     latest: null,

@@ -15,6 +15,8 @@ export interface SetBack {
 export interface UplinkOptions {
   outbox: Outbox
   receipts: Receipts
+  /** The store that numbers the outbox, for the cloud to tell from one that was lost. */
+  store?: number
   clock: Clock
   windowItems?: number
   resendAfterMs?: number
@@ -30,6 +32,8 @@ export interface UplinkOptions {
   onSetBack(setBack: SetBack): void
   /** The cloud refused this window for good, because it holds another history of it. */
   onWindowConflict(startS: number): void
+  /** The cloud asks to take numbers of a meter out of the windows (see `Fog.withdraw`). */
+  onWithdraw(deviceId: string, first: number, through: number): void
   onEvent?(event: DeliveryEvent): void
 }
 
@@ -85,12 +89,14 @@ export function createUplink(options: UplinkOptions): Uplink {
     return payloads
   }
 
+  const { store } = options
   const sender = createSender({
     outbox: { ...outbox, refuse },
     clock: options.clock,
     windowItems: options.windowItems ?? defaults.delivery.windowItems,
     resendAfterMs: options.resendAfterMs ?? defaults.delivery.resendAfterMs,
-    hello: (oldestHeld, next) => encodeUp({ type: 'hello', oldestHeld, next }),
+    hello: (oldestHeld, next) =>
+      encodeUp({ type: 'hello', oldestHeld, next, ...(store !== undefined && { store }) }),
     frame: packItems({ maxBytes, encode: encodeItems }),
     onEvent: (event) => options.onEvent?.(event),
   })
@@ -102,6 +108,8 @@ export function createUplink(options: UplinkOptions): Uplink {
     onMessage(payload) {
       const message: Down = decodeDown(payload)
       if (message.type === 'revocations') options.onRevocations(message.list)
+      else if (message.type === 'withdraw')
+        options.onWithdraw(message.deviceId, message.first, message.through)
       else if (message.type !== 'ended') return answer(message)
       else if (message.code === 'superseded') options.onSuperseded()
       return []

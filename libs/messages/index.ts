@@ -8,6 +8,7 @@ export {
   type FogStatus,
   type Item,
   type ReceivedItem,
+  type Withdrawn,
 } from './item.ts'
 export { decodeUp, encodeItems, encodeUp, type ReceivedUp, type Up } from './up.ts'
 export { decodeDown, encodeDown, type Down } from './down.ts'

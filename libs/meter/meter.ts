@@ -210,6 +210,10 @@ export function createMeter(options: MeterOptions): Meter {
       emit({ type: 'revocations', list: down.list })
       return []
     }
+    if (down.type === 'withdraw') {
+      emit({ type: 'bad-message', code: 'not-for-a-meter' })
+      return []
+    }
     if (down.type === 'ended') {
       if (down.code === 'superseded') emit({ type: 'superseded' })
       return []

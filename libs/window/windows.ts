@@ -1,10 +1,17 @@
 import { encode, decode } from '#cbor'
 import type { Summary } from '#messages'
 import { timeQuality, timeQualityOf } from '#reading'
-import { addReading, fits, fitTogether, mergeTotals, summaryOf } from './accumulator.ts'
-import type { EnergyReading } from './accumulator.ts'
+import {
+  addReading,
+  fits,
+  fitTogether,
+  mergeTotals,
+  removeReading,
+  summaryOf,
+  type EnergyReading,
+} from './accumulator.ts'
 import { windowEnd } from './boundaries.ts'
-import { countMeters } from './meter-set.ts'
+import { countMeters, removeMeter } from './meter-set.ts'
 import { isDue, type WindowSettings } from './due.ts'
 import { damaged, decodeWindow, encodeWindow, newWindow } from './state.ts'
 import type { Window, WindowRow } from './state.ts'
@@ -19,6 +26,24 @@ export interface Addition {
   receivedS: number
   /** Monotonic ms of now. */
   nowMs: number
+}
+
+/** Readings of one meter that are to be counted no more. */
+export interface Withdrawal {
+  meter: number
+  /** Exactly as they were added. */
+  readings: readonly EnergyReading[]
+  /** The meter's other readings, as far as these may share a window with them: before and after. */
+  otherThroughS: number
+  otherFromS: number
+}
+
+/** What left the windows, and the revisions without it. */
+export interface Withdrawn {
+  readings: number
+  importWh: number
+  exportWh: number
+  summaries: Summary[]
 }
 
 export interface WindowStats {
@@ -83,6 +108,29 @@ export function createWindows(settings: WindowSettings) {
     window.addedMs = nowMs
     window.dirty = true
     return true
+  }
+
+  /** Takes readings back and issues the windows anew that showed them. */
+  function withdraw({ meter, readings, otherThroughS, otherFromS }: Withdrawal): Withdrawn {
+    const touched = new Set<Window>()
+    const taken = { readings: 0, importWh: 0, exportWh: 0 }
+    for (const reading of readings) {
+      const window = byEnd.get(windowEnd(reading.timeS, lengthS))
+      // Forgotten windows stay as the cloud has them; so does what never got into one.
+      if (window === undefined || window.totals.readings === 0) continue
+      removeReading(window.totals, reading)
+      touched.add(window)
+      taken.readings += 1
+      taken.importWh += reading.importWh
+      taken.exportWh += reading.exportWh
+    }
+    for (const window of touched) {
+      const others = window.startS < otherThroughS || window.endS >= otherFromS
+      if (!others) window.totals.meters = removeMeter(window.totals.meters, meter)
+      window.pending = window.issued > 0 || window.totals.readings > 0
+      window.dirty = true
+    }
+    return { ...taken, summaries: issue((window) => touched.has(window) && window.issued > 0) }
   }
 
   function openWindow(endS: number, nowMs: number): Window | null {
@@ -256,6 +304,7 @@ export function createWindows(settings: WindowSettings) {
 
   return {
     add,
+    withdraw,
     close,
     closeAll,
     forgetThrough,

@@ -384,6 +384,8 @@ describe('sums without bound', () => {
     expect(store.transact((tx) => tx.fog('fog-1'))).toEqual({
       durable: 3,
       next: 4,
+      store: null,
+      offset: 0,
       totals: {
         summaries: 5,
         readings: 6n,

@@ -39,8 +39,14 @@ function lines(s: StatusView): string[] {
     ['registers', `${s.registers} signed, ${attention(s.flagged, `${s.flagged} flagged`)}`],
     ['refused', refused(s)],
     ['events', String(s.events)],
+    ...(s.doubled > 0 ? [doubled(s)] : []),
   ]
   return rows.map(([name, text]) => `${colours.bold(name.padEnd(14))}${text}`)
+}
+
+/** Only while it is so: a meter moved, and one of its nodes has not heard yet what to let go of. */
+function doubled(s: StatusView): [string, string] {
+  return ['counted twice', attention(s.doubled, `${s.doubled} readings, until a fog node lets go`)]
 }
 
 function attention(count: number, text: string): string {

@@ -151,6 +151,7 @@ const Status = object('Status', 'Everything in one glance.', {
   refused: { ...count, description: 'Outbox items of fog nodes that the cloud refused.' },
   refusedByFogs: refusedByReason,
   backlog: count,
+  doubled: { ...count, description: 'Readings two fog nodes count until one has let go of them.' },
   newestEnd: orNull(moment),
   lagSeconds: orNull(integer),
 })
