@@ -125,8 +125,9 @@ const anyUp: fc.Arbitrary<Up> = fc.oneof(
     return { type: 'live', values }
   }),
   anyBlock.map((block): Up => {
-    const { first, last, skipped } = block.statement
-    return { type: 'block', first, last, skipped, signature: block.signature }
+    const { first, last, skipped, anchor } = block.statement
+    const rest = anchor === undefined ? {} : { anchor }
+    return { type: 'block', first, last, skipped, signature: block.signature, ...rest }
   }),
   anyBlock.map((block): Up => ({ type: 'report', body: encodeBlock(block) })),
   fc
@@ -246,6 +247,12 @@ describe('wrong messages', () => {
           ]),
         ),
     ],
+    ['block: half an anchor', () => decodeUp(encode([2, 4, 5, [], new Uint8Array(64), [1]]))],
+    [
+      'block: an age before the boot',
+      () => decodeUp(encode([2, 4, 5, [], new Uint8Array(64), [1, -1]])),
+    ],
+    ['report: an element too many', () => decodeUp(encode([3, 1, 2, 3, 4, 5, 6]))],
     ['report: wrong length', () => decodeUp(encode([3, 1, 2]))],
     ['items: none', () => decodeUp(encode([4, 1, []]))],
     ['items: numbers run out', () => decodeUp(encode([4, Number.MAX_SAFE_INTEGER, [1]]))],
