@@ -7,7 +7,12 @@ import type { Meter } from './meter.ts'
 const maxWaiting = 64
 
 /** Remembers a committed block's statement, the newest per window. */
-export function noteStatement(meter: Meter, block: Block, windowSeconds: number): void {
+export function noteStatement(
+  meter: Meter,
+  block: Block,
+  windowSeconds: number,
+  nowMs: number,
+): void {
   const { statement, signature } = block
   const { last, endTimeS } = statement
   if (last <= meter.forwarded) return
@@ -16,16 +21,19 @@ export function noteStatement(meter: Meter, block: Block, windowSeconds: number)
     newest !== undefined &&
     windowEnd(newest.endTimeS, windowSeconds) === windowEnd(endTimeS, windowSeconds)
   if (sameWindow) meter.registers.pop()
-  meter.registers.push({ last, endTimeS, statement, signature })
+  meter.registers.push({ last, endTimeS, statement, signature, notedMs: nowMs })
   if (meter.registers.length > maxWaiting) meter.registers.shift()
 }
 
 /**
- * The items that bring the cloud up to the newest signed statement ending by `throughS`: the
- * meter's credential first, once, then the statement. Nothing when there is no newer one.
+ * The items that bring the cloud up to the newest signed statement ending by `throughS` or waiting
+ * since `notedByMs`, as one of a clock that is ahead does: the meter's credential first, once, then
+ * the statement. Nothing when there is no newer one.
  */
-export function forwardStatement(meter: Meter, throughS: number): Uint8Array[] {
-  const index = meter.registers.findLastIndex(({ endTimeS }) => endTimeS <= throughS)
+export function forwardStatement(meter: Meter, throughS: number, notedByMs: number): Uint8Array[] {
+  const index = meter.registers.findLastIndex(
+    ({ endTimeS, notedMs }) => endTimeS <= throughS || notedMs <= notedByMs,
+  )
   const entry = meter.registers[index]
   if (entry === undefined) return []
   const items: Uint8Array[] = []

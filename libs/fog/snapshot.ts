@@ -5,16 +5,23 @@ import { CodedError } from '#errors'
 import { decodeSign1 } from '#cose'
 import { peekRegister, registerEnvelope } from '#reading'
 import type { RegisterTrack } from '#window'
+import { bytes, int, intOrNull, list } from './snapshot-values.ts'
+import { fillTime, timeValues } from './snapshot-time.ts'
 import { newMeter, type Meter, type PendingRegister, type RecentBlock } from './meter.ts'
 import type { MeterRow } from './store.ts'
 
 /** Format of the snapshot, so that a later release can tell. */
-const VERSION = 1
+const VERSION = 2
+/**
+ * More than a snapshot can have: 64 statements full of skipped ranges, and all the readings a meter may
+ * keep waiting.
+ */
+const mostBytes = 1_048_576
 /** Recent blocks kept across a restart; repetitions right after one are of the newest blocks. */
 const recentKept = 16
 
 /** A meter's state as of a checkpoint: a CBOR array, see `restoreMeter`. */
-export function snapshotMeter(meter: Meter): Uint8Array {
+export function snapshotMeter(meter: Meter, nowMs: number): Uint8Array {
   const { durable, energy } = meter
   return encode([
     VERSION,
@@ -28,16 +35,17 @@ export function snapshotMeter(meter: Meter): Uint8Array {
     trackValues(energy.export),
     meter.recent.slice(-recentKept).map(({ first, last, chain }) => [first, last, chain]),
     meter.registers.map(registerEnvelope),
+    timeValues(meter, nowMs),
   ])
 }
 
 /** The mirror of `snapshotMeter`; throws `fog/store-damaged`. */
-export function restoreMeter(crypto: Crypto, row: MeterRow): Meter {
+export function restoreMeter(crypto: Crypto, row: MeterRow, nowMs: number): Meter {
   try {
     const meter = newMeter(crypto, decodeCredential(row.credential))
     meter.id = row.id
     meter.storedCredential = row.credential
-    if (row.state !== null) fill(meter, decode(row.state))
+    if (row.state !== null) fill(meter, decode(row.state, { size: mostBytes }), nowMs)
     return meter
   } catch (error) {
     throw new CodedError(
@@ -48,9 +56,10 @@ export function restoreMeter(crypto: Crypto, row: MeterRow): Meter {
   }
 }
 
-function fill(meter: Meter, value: CborValue): void {
+function fill(meter: Meter, value: CborValue, nowMs: number): void {
   const f = list(value)
-  if (int(f[0]) !== VERSION) throw new Error(`snapshot version ${int(f[0])}`)
+  const version = int(f[0])
+  if (version > VERSION) throw new Error(`snapshot version ${version}`)
   const chain = f[2]
   meter.durable = {
     number: int(f[1]),
@@ -63,17 +72,24 @@ function fill(meter: Meter, value: CborValue): void {
   meter.credentialSent = f[6] === true
   meter.energy = { import: trackFrom(f[7]), export: trackFrom(f[8]) }
   meter.recent = list(f[9]).map(recentFrom)
-  meter.registers = list(f[10]).map((envelope) => registerFrom(bytes(envelope)))
+  meter.registers = list(f[10]).map((envelope) => registerFrom(bytes(envelope), nowMs))
+  if (version > 1) fillTime(meter, f[11], nowMs)
 }
 
-function trackValues({ baseWh, low }: RegisterTrack): (number | null)[] {
-  return low === null ? [baseWh] : [baseWh, low.valueWh, low.readings]
+function trackValues({ baseWh, low, left }: RegisterTrack): (number | null)[] {
+  const values = [baseWh, low?.valueWh ?? null, low?.readings ?? null]
+  if (left !== null) return [...values, left.fromWh, left.toWh, left.countedWh]
+  return low === null ? [baseWh] : values
 }
 
 function trackFrom(value: CborValue | undefined): RegisterTrack {
-  const [baseWh, valueWh, readings] = list(value)
-  const low = valueWh === undefined ? null : { valueWh: int(valueWh), readings: int(readings) }
-  return { baseWh: intOrNull(baseWh), low }
+  const [baseWh, valueWh, readings, fromWh, toWh, countedWh] = list(value)
+  const low = valueWh == null ? null : { valueWh: int(valueWh), readings: int(readings) }
+  const left =
+    fromWh === undefined
+      ? null
+      : { fromWh: int(fromWh), toWh: int(toWh), countedWh: int(countedWh) }
+  return { baseWh: intOrNull(baseWh), low, left }
 }
 
 function recentFrom(value: CborValue): RecentBlock {
@@ -81,27 +97,8 @@ function recentFrom(value: CborValue): RecentBlock {
   return { first: int(first), last: int(last), chain: bytes(chain) }
 }
 
-function registerFrom(envelope: Uint8Array): PendingRegister {
+function registerFrom(envelope: Uint8Array, notedMs: number): PendingRegister {
   const statement = peekRegister(envelope)
   const { last, endTimeS } = statement
-  return { last, endTimeS, statement, signature: decodeSign1(envelope).signature }
-}
-
-function list(value: CborValue | undefined): CborValue[] {
-  if (Array.isArray(value)) return value
-  throw new Error('not an array')
-}
-
-function int(value: CborValue | undefined): number {
-  if (typeof value === 'number') return value
-  throw new Error('not an integer')
-}
-
-function intOrNull(value: CborValue | undefined): number | null {
-  return value === null ? null : int(value)
-}
-
-function bytes(value: CborValue | undefined): Uint8Array {
-  if (value instanceof Uint8Array) return value
-  throw new Error('not bytes')
+  return { last, endTimeS, statement, signature: decodeSign1(envelope).signature, notedMs }
 }

@@ -1,6 +1,7 @@
 import { decode, encode, type CborValue } from '#cbor'
 import { codeOf } from '#errors'
 import { bytes, code, fieldsOf, integer, malformed, text, typeOf } from './fields.ts'
+import { GAP, gapFrom, gapValues, type Gap } from './gap.ts'
 import { encodeSummary, summaryFrom, SUMMARY, type Summary } from './summary.ts'
 
 /** A fog's numbered outbox entries, on their way to the cloud. */
@@ -11,6 +12,7 @@ export type Item =
   | { type: 'register'; envelope: Uint8Array }
   | { type: 'event'; event: FogEvent }
   | { type: 'fogStatus'; status: FogStatus }
+  | { type: 'gap'; gap: Gap }
 
 /** Something an operator may want to know; `deviceId` null when it concerns the fog itself. */
 export interface FogEvent {
@@ -71,6 +73,8 @@ function itemValue(item: Exclude<Item, { type: 'summary' }>): CborValue[] {
       const { code: name, timeS, deviceId, detail } = item.event
       return [EVENT, name, timeS, deviceId, detail]
     }
+    case 'gap':
+      return gapValues(item.gap)
     default:
       return [FOG_STATUS, ...fogStatusValues(item.status)]
   }
@@ -95,6 +99,8 @@ export function itemFrom(value: CborValue): Item {
       return { type: 'event', event: eventFrom(fieldsOf(value, 'an event', 5)) }
     case FOG_STATUS:
       return { type: 'fogStatus', status: fogStatusFrom(fieldsOf(value, 'a status', 11)) }
+    case GAP:
+      return { type: 'gap', gap: gapFrom(value) }
     default:
       throw malformed(`there is no item type ${type}`)
   }
