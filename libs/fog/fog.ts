@@ -6,7 +6,7 @@ import { createWindows } from '#window'
 import type { FogStatus } from '#messages'
 import { restore, saveCheckpoint } from './checkpoint.ts'
 import { commitGroup, sendReceipts } from './commit.ts'
-import { emptyState, newCounters } from './core.ts'
+import { emptyState, newCounters, wallS } from './core.ts'
 import type { Core, FogCounters, FogSettings, MeterLink } from './core.ts'
 import { applyRevocations, closeSession, openSession, takeMessage } from './sessions.ts'
 import type { FogStore } from './store.ts'
@@ -50,7 +50,10 @@ export interface Fog {
   /** `flush` and a checkpoint, so that the next start has nothing to replay. */
   close(): void
   revoke(list: RevocationList): void
-  /** Deletes signed blocks older than this; windows that end before it get no revisions any more. */
+  /**
+   * Deletes signed blocks committed before this wall time. Windows that end before it get no revisions
+   * any more; for them it counts from where the meters' time is, if that is behind this node's clock.
+   */
   prune(beforeS: number): number
   counters(): Readonly<FogCounters>
   status(): FogStatus
@@ -93,7 +96,12 @@ export function createFog(options: FogOptions): Fog {
     },
     revoke: (list) => applyRevocations(core, list),
     prune(beforeS) {
-      core.windows.forgetThrough(beforeS)
+      // A clock years ahead must not close the windows that readings still come for.
+      const { watermarkS } = core.windows.stats()
+      if (watermarkS !== null) {
+        const aheadS = Math.max(0, wallS(core) - watermarkS)
+        core.windows.forgetThrough(Math.max(0, beforeS - aheadS))
+      }
       return core.store.prune(beforeS)
     },
     counters: () => core.counters,
