@@ -69,7 +69,9 @@ export function clockStepped(a: Moment, b: Moment): boolean {
  */
 export function sameTimeBase(a: Moment, b: Moment): boolean {
   if (isUnknown(a) !== isUnknown(b)) return false
-  if (isUnknown(a) && a.anchor?.boot !== b.anchor?.boot) return false
+  // Good times of the next boot would not date what this one signed in the dark.
+  const bothTold = a.anchor !== null && b.anchor !== null
+  if ((bothTold || isUnknown(a)) && a.anchor?.boot !== b.anchor?.boot) return false
   return movedBy(a, b) === 0
 }
 

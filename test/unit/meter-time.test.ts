@@ -75,7 +75,7 @@ describe('anchors', () => {
     for (let i = 0; i < 5; i++) d.measure(10, { timeS: T + 10 * i, ageS: 10 * (i + 1) })
     d.restart(2)
     d.measure(10, { timeS: T + 100, ageS: 10 })
-    expect(d.blocks().map(({ statement }) => statement.anchor)).toEqual([undefined])
+    expect(d.blocks().map(({ statement }) => statement.anchor)).toEqual([undefined, undefined])
   })
 
   test('times that mean nothing have one; so has the first block that is right again, and no later one', () => {
