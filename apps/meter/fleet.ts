@@ -17,7 +17,7 @@ import { openMeterStore, type MeterStoreFile } from '#meter-store'
 import { runInitiator, type InitiatorLink } from '#mqtt-link'
 import { systemClock, systemRandom, type Logger } from '#service'
 import { lockDatabase } from '#sqlite'
-import { trustedSeconds } from './clock.ts'
+import { openTimeSense, trustedSeconds, type TimeSense } from './clock.ts'
 import type { MeterPlan } from './config.ts'
 import { createGroup, type Group } from './group.ts'
 import { createUnit, type Unit } from './unit.ts'
@@ -30,6 +30,7 @@ const REVOCATIONS = 'revocations'
 export interface Fleet {
   groups: Group[]
   units: Unit[]
+  time: TimeSense
   /** Connects all, spread out; ends early when `signal` aborts. */
   connect(signal: AbortSignal, onProgress: () => void): void
   close(): Promise<void>
@@ -44,6 +45,7 @@ export function openFleet({ config, instances }: MeterPlan, log: Logger): Fleet 
   const owners = new Map<Unit, DeviceIdentity>()
   /** Whom each unit is or was last connected to. */
   const peers = new Map<Unit, Credential>()
+  const time = openTimeSense({ clock: systemClock, ...config.clock })
   for (const [index, identity] of identities.entries()) {
     const path = instances[index]?.store.path ?? ''
     const file = files.get(path) ?? openAlone(path)
@@ -56,6 +58,7 @@ export function openFleet({ config, instances }: MeterPlan, log: Logger): Fleet 
         clock: systemClock,
         store: file.meter(identity.deviceId),
         settings: settingsOf(config),
+        boot: time.boot,
         onEvent: (event) => onEvent(unit, event),
       }),
     )
@@ -120,6 +123,7 @@ export function openFleet({ config, instances }: MeterPlan, log: Logger): Fleet 
   return {
     groups,
     units: [...owners.keys()],
+    time,
     connect(signal, onProgress) {
       const waiting = [...owners]
       const next = (): void => {
@@ -170,7 +174,7 @@ function oneAuthority(identities: readonly DeviceIdentity[]): Uint8Array {
 }
 
 function settingsOf(config: MeterConfig): MeterSettings {
-  const { readings, seconds, boundarySeconds, maxGapSeconds, rolloverWh } = config.block
+  const { readings, seconds, boundarySeconds, maxGapSeconds, rolloverWh, maxPowerW } = config.block
   return {
     ...meterDefaults,
     mode: config.report.mode,
@@ -180,6 +184,7 @@ function settingsOf(config: MeterConfig): MeterSettings {
     maxBlocks: config.store.maxBlocks,
     maxGapSeconds,
     rolloverWh: rolloverWh === 0 ? null : rolloverWh,
+    maxPowerW,
     ...defaults.delivery,
   }
 }
@@ -253,6 +258,7 @@ const sentences: Readonly<Record<KnownEvent['type'], string>> = {
     'the fog node will never accept these readings; a conflict means that another program or an ' +
     'old copy of the store has used their numbers',
   register: 'the register did not simply go on',
+  'clock-step': 'the clock was set; energy is counted by the time that really passed',
   'numbers-raised':
     'the fog node knows higher numbers than this store, which is new or an old copy; numbering goes on above them',
   'bad-message': 'a message of the fog node could not be used',

@@ -101,9 +101,11 @@ export const meterConfig = v.strictObject({
       ),
       max_gap_seconds: v.optional(integer(1, DAY_S, 900), 900),
       rollover_wh: v.optional(integer(0, Number.MAX_SAFE_INTEGER, 0), 0),
+      max_power_w: v.optional(integer(1, 1_000_000_000, 100_000), 100_000),
     }),
     {},
   ),
+  clock: v.optional(v.strictObject({ ask_timesyncd: v.optional(flag(true), true) }), {}),
   fleet: v.optional(
     v.strictObject({
       count: v.optional(integer(1, 100_000, 10), 1),

@@ -33,6 +33,8 @@ export const defaults = {
     minMeters: 1,
     revisionDelayMs: 5_000,
   },
+  /** Most meters learn the time within minutes; six hours outlast most failures of a network. */
+  time: { maxWaitMs: 6 * 3_600_000, silenceIntervals: 5 },
   commit: { intervalMs: 50, maxBlocks: 512 },
   retentionDays: 7,
   broker: {

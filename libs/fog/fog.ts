@@ -6,7 +6,7 @@ import { createWindows } from '#window'
 import type { FogStatus } from '#messages'
 import { restore, saveCheckpoint } from './checkpoint.ts'
 import { commitGroup, sendReceipts } from './commit.ts'
-import { emptyState, newCounters } from './core.ts'
+import { emptyState, newCounters, wallS } from './core.ts'
 import type { Core, FogCounters, FogSettings, MeterLink } from './core.ts'
 import { closeSession } from './session-end.ts'
 import { applyRevocations, openSession, takeMessage } from './sessions.ts'
@@ -66,7 +66,10 @@ export interface Fog {
    * Throws what the store throws; the next `tick` tries to write it down again.
    */
   withdraw(deviceId: string, first: number, through: number): void
-  /** Deletes signed blocks older than this; windows that end before it get no revisions any more. */
+  /**
+   * Deletes signed blocks committed before this wall time. Windows that end before it get no revisions
+   * any more; for them it counts from where the meters' time is, if that is behind this node's clock.
+   */
   prune(beforeS: number): number
   counters(): Readonly<FogCounters>
   status(): FogStatus
@@ -112,7 +115,12 @@ export function createFog(options: FogOptions): Fog {
     yieldWindow: (startS) => yieldWindow(core, startS),
     withdraw: (deviceId, first, through) => withdrawRange(core, { deviceId, first, through }),
     prune(beforeS) {
-      core.windows.forgetThrough(beforeS)
+      // A clock years ahead must not close the windows that readings still come for.
+      const { watermarkS } = core.windows.stats()
+      if (watermarkS !== null) {
+        const aheadS = Math.max(0, wallS(core) - watermarkS)
+        core.windows.forgetThrough(Math.max(0, beforeS - aheadS))
+      }
       return core.store.prune(beforeS)
     },
     counters: () => core.counters,

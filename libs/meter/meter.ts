@@ -8,7 +8,16 @@ import { openJournal } from './journal.ts'
 import { createLive } from './live.ts'
 import type { OpenRecord } from './record.ts'
 import { createRegisters, type RegisterState } from './registers.ts'
+import {
+  anchorOf,
+  clockStepped,
+  elapsedSeconds,
+  momentOf,
+  sameTimeBase,
+  type Moment,
+} from './time.ts'
 import type {
+  Boot,
   Measurement,
   MeterEvent,
   MeterSettings,
@@ -24,6 +33,8 @@ export interface MeterOptions {
   clock: Clock
   store: MeterStore
   settings: MeterSettings
+  /** Without it readings of an unknown time cannot be dated exactly later. */
+  boot?: Boot
   onEvent?(event: MeterEvent): void
 }
 
@@ -60,14 +71,14 @@ const LIVE_RESTART_MS = 1_000
 
 /** Opens a meter on its store; throws `meter/store-damaged`. */
 export function createMeter(options: MeterOptions): Meter {
-  const { crypto, key, deviceId, clock, store, settings } = options
+  const { crypto, key, deviceId, clock, store, settings, boot } = options
   const journal = openJournal({ crypto, key, deviceId, store })
   const registers = createRegisters(settings)
   const live = createLive()
   const emit = (event: MeterEvent) => options.onEvent?.(event)
   const counts = { readings: 0, blocks: 0, refusedMeasurements: 0, refusedBlocks: 0 }
-  /** Registers carried on past readings that could not be stored; null when the newest reading has them. */
-  let carried: RegisterState | null = null
+  /** A reading that could not be stored, whose registers go on; null when the newest reading has them. */
+  let carried: OpenRecord | null = null
   let openedAtMs = clock.monotonic()
   let liveNotBefore = -Infinity
   /** The session may have carried what the store does not hold: it must not go on. */
@@ -124,24 +135,32 @@ export function createMeter(options: MeterOptions): Meter {
     const values = { number: journal.next, timeS, powerW, voltageDv, currentMa }
     // Nonsense must not get as far as the doubts about the registers.
     checkReading({ ...values, importWh: m.importWh ?? 0, exportWh: m.exportWh ?? 0, status: 0 })
-    const previous = carried ?? (journal.newest && registerState(journal.newest))
-    const { importWh, exportWh, memory, flags, events } = registers.advance(previous, m)
+    const previous = carried ?? journal.newest
+    const before = previous && momentOf(previous)
+    const quality = m.timeQuality ?? timeQuality.synchronised
+    const recent = [journal.newest, journal.head.newest]
+    const now: Moment = { timeS, quality, anchor: anchorOf(boot, m, recent) }
+    const elapsedS = before && elapsedSeconds(before, now)
+    const state = previous && registerState(previous)
+    const { importWh, exportWh, memory, flags, events } = registers.advance(state, m, elapsedS)
     const given = (m.status ?? 0) & ~statusBits.timeQualityMask
-    const word = (m.timeQuality ?? timeQuality.synchronised) | given | flags
+    const stepped = before !== null && clockStepped(before, now) ? statusBits.clockStep : 0
+    const word = quality | given | flags | stepped
     const reading = checkReading({ ...values, importWh, exportWh, status: word })
-    return { record: { reading, memory }, events }
+    return { record: { reading, memory, anchor: now.anchor }, events }
   }
 
   function measure(m: Measurement): Uint8Array[] {
+    const fromS = (carried ?? journal.newest)?.reading.timeS
     const { record, events } = nextRecord(m)
     const { reading } = record
     if (store.count() >= settings.maxBlocks) {
-      carried = registerState(record)
+      carried = record
       counts.refusedMeasurements += 1
       throw outboxFull(settings.maxBlocks)
     }
-    const before = journal.open.at(-1)?.reading
-    const payloads = before && crossesBoundary(before.timeS, m.timeS) ? closeBlock() : []
+    const before = journal.open.at(-1)
+    const payloads = before && endsBefore(before, record) ? closeBlock() : []
     durably(() => {
       if (journal.open.length === 0) openedAtMs = clock.monotonic()
       journal.append(record)
@@ -151,7 +170,18 @@ export function createMeter(options: MeterOptions): Meter {
     carried = null
     counts.readings += 1
     for (const what of events) emit({ type: 'register', what, number: reading.number })
+    if ((reading.status & statusBits.clockStep) !== 0) {
+      emit({ type: 'clock-step', number: reading.number, fromS: fromS ?? 0, toS: reading.timeS })
+    }
     return [...payloads, ...catchUp()]
+  }
+
+  /** True when `next` cannot share a block with the open readings, of which `last` is the newest. */
+  function endsBefore(last: OpenRecord, next: OpenRecord): boolean {
+    return (
+      crossesBoundary(last.reading.timeS, next.reading.timeS) ||
+      !sameTimeBase(momentOf(last), momentOf(next))
+    )
   }
 
   function crossesBoundary(earlierS: number, laterS: number): boolean {
@@ -272,8 +302,8 @@ export function createMeter(options: MeterOptions): Meter {
 }
 
 function registerState({ reading, memory }: OpenRecord): RegisterState {
-  const { timeS, importWh, exportWh } = reading
-  return { ...memory, timeS, importWh, exportWh }
+  const { importWh, exportWh } = reading
+  return { ...memory, importWh, exportWh }
 }
 
 function outboxFull(maxBlocks: number): CodedError {

@@ -10,6 +10,7 @@ export const meterDefaults: MeterSettings = {
   maxBlocks: 100_000,
   maxGapSeconds: defaults.block.boundarySeconds,
   rolloverWh: null,
+  maxPowerW: 100_000,
   windowItems: defaults.delivery.windowItems,
   resendAfterMs: defaults.delivery.resendAfterMs,
 }

@@ -6,6 +6,12 @@ export interface Measurement {
   timeS: number
   /** 0 synchronised (default), 1 estimated, 2 unknown: see `timeQuality` of #reading. */
   timeQuality?: 0 | 1 | 2
+  /**
+   * Seconds since the boot (`Boot`) at which it was taken. A source that measures now gives it, so
+   * that a clock that is set shows; one that replays the past must not. Where the time is unknown,
+   * it is taken to be now.
+   */
+  ageS?: number
   /** Mean active power over the interval ending at `timeS`, in W; positive is import. */
   powerW: number
   /** Tenths of a volt. */
@@ -19,6 +25,14 @@ export interface Measurement {
   replaced?: boolean
   /** Further status bits of #reading (tamper, power fail, substitute). */
   status?: number
+}
+
+/** One run of the monotonic clock: from this start of the device to its next. */
+export interface Boot {
+  /** A random integer below 2^53, the same for all programs started since this boot. */
+  id: number
+  /** Whole seconds since then; never steps. */
+  ageS(): number
 }
 
 /**
@@ -61,6 +75,8 @@ export interface MeterSettings {
   maxGapSeconds: number
   /** Value at which the physical registers start again from 0, if they do. */
   rolloverWh: number | null
+  /** A register that rises faster than this is not believed at once. */
+  maxPowerW: number
   windowItems: number
   resendAfterMs: number
 }
@@ -69,6 +85,8 @@ export interface MeterSettings {
 export type MeterEvent =
   | { type: 'delivery'; event: DeliveryEvent }
   | { type: 'register'; what: RegisterEvent; number: number }
+  /** The clock was set between the reading before (`fromS`) and this one (`toS`). */
+  | { type: 'clock-step'; number: number; fromS: number; toS: number }
   /** The fog knows higher numbers than this store: it was restored from an old copy. */
   | { type: 'numbers-raised'; to: number; readingsGivenUp: number }
   /** A signed revocation list arrived; the caller checks it. */
@@ -78,11 +96,11 @@ export type MeterEvent =
   | { type: 'bad-message'; code: string }
 
 /**
- * `held`: the register went back or showed 0, so its last good value is repeated; `reset`,
- * `rollover`, `replaced`: it goes on from another value, the sum continues; `gap`: power was not
- * integrated over a silence.
+ * `held`: the register went back, showed 0 or rose beyond belief, so its last good value is repeated;
+ * `reset`, `rollover`, `replaced`: it goes on from another value, the sum continues; `returned`: it
+ * is back where it was before a reset; `gap`: power was not integrated over a silence.
  */
-export type RegisterEvent = 'held' | 'reset' | 'rollover' | 'replaced' | 'gap'
+export type RegisterEvent = 'held' | 'reset' | 'returned' | 'rollover' | 'replaced' | 'gap'
 
 /** A snapshot for people and metrics. */
 export interface MeterStatus {

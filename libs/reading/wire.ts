@@ -1,5 +1,6 @@
 import { decode, decodeInts, encode, encodeInts, type CborValue } from '#cbor'
 import { defaults } from '#defaults'
+import { anchorFrom, anchorValues } from './anchor.ts'
 import { assembleStatement, blockNumbers, lowestNumber, type Block } from './block.ts'
 import { chainAll, type Hash } from './chain.ts'
 import { difference, sum } from './live.ts'
@@ -18,8 +19,8 @@ const HEAD = 2 + 8
 const STEP = 7
 
 /**
- * A block as CBOR: [previousChain, signature, skipped, values], where `values` is a byte string
- * holding one CBOR array of integers:
+ * A block as CBOR: [previousChain, signature, skipped, values, ?[boot, ageS]], where `values` is a
+ * byte string holding one CBOR array of integers:
  *
  *   dStartImportWh, dStartExportWh   registers gained between the previous block and the first reading
  *   number, timeS, powerW, voltageDv, currentMa, importWh, exportWh, status   of the first reading
@@ -53,7 +54,8 @@ export function encodeBlock(block: Block): Uint8Array {
     step = next.timeS - previous.timeS
     previous = next
   }
-  return encode([statement.previousChain, signature, statement.skipped, encodeInts(values)])
+  const body = [statement.previousChain, signature, statement.skipped, encodeInts(values)]
+  return encode(statement.anchor ? [...body, anchorValues(statement.anchor)] : body)
 }
 
 function pushDifferences(
@@ -81,7 +83,9 @@ function pushDifferences(
  */
 export function decodeBlock(crypto: Hash, body: Uint8Array | CborValue[], deviceId: string): Block {
   const array = body instanceof Uint8Array ? (usualParts(body) ?? decode(body)) : body
-  if (!Array.isArray(array) || array.length !== 4) throw malformed('a block body has four parts')
+  if (!Array.isArray(array) || array.length < 4 || array.length > 5) {
+    throw malformed('a block body has four or five parts')
+  }
   const previousChain = bytesFrom(array[0], 32, 'previousChain')
   const signature = bytesFrom(array[1], 64, 'signature')
   const skipped = skippedFrom(array[2])
@@ -98,21 +102,22 @@ export function decodeBlock(crypto: Hash, body: Uint8Array | CborValue[], device
       startExportWh: registerFrom(head.exportWh - integerAt(values, 1)),
       readings,
       skipped,
+      anchor: array.length === 5 ? anchorFrom(array[4]) : undefined,
     },
     chainAll(crypto, previousChain, readings),
   )
   return { statement, signature, readings }
 }
 
-/** Where the parts of a body without skipped ranges stand, each behind its head. */
+/** Where the parts of a body without skipped ranges and anchor stand, each behind its head. */
 const PREVIOUS_AT = 3
 const SIGNATURE_AT = 37
 const SKIPPED_AT = 101
 const VALUES_AT = 102
 
 /**
- * The parts of a body without skipped ranges, as nearly every one is: all but the last then have
- * fixed places. Null for every other body, good or bad: the general decoder reads those.
+ * The parts of a body without skipped ranges and anchor, as nearly every one is: all but the last
+ * then have fixed places. Null for every other body, good or bad: the general decoder reads those.
  */
 function usualParts(body: Uint8Array): CborValue[] | null {
   const usual =
