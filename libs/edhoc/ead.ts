@@ -1,7 +1,6 @@
 /** External authorization data, RFC 9528 §3.8. Opaque to EDHOC but for critical items and padding. */
-import type { CborValue } from '#cbor'
+import { encodeSequence, type CborValue } from '#cbor'
 import { edhocError } from './errors.ts'
-import { encodeSequence } from './sequence.ts'
 
 export interface EadItem {
   /** ead_label; negative means critical: whoever does not know it must give up. */
@@ -16,7 +15,7 @@ const PADDING = 0
 /** EAD_x as a CBOR sequence; empty for no items. */
 export function encodeEad(items: readonly EadItem[] = []): Uint8Array {
   return encodeSequence(
-    ...items.flatMap(({ label, value }) => (value === null ? [label] : [label, value])),
+    items.flatMap(({ label, value }) => (value === null ? [label] : [label, value])),
   )
 }
 

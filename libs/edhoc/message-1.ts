@@ -3,10 +3,11 @@
  * RFC 9528 §5.2
  */
 import { concat } from '#bytes'
+import { encodeSequence } from '#cbor'
 import { decodeEad, encodeEad, type EadItem } from './ead.ts'
 import { edhocError } from './errors.ts'
 import { decodeIdentifier, encodeIdentifier } from './identifier.ts'
-import { decodeItems, encodeSequence } from './sequence.ts'
+import { decodeItems } from './sequence.ts'
 import { compactSuites, expandSuites } from './suites.ts'
 
 /** §3.2: both parties sign. The only method supported. */
@@ -22,7 +23,7 @@ export interface Message1 {
 
 export function encodeMessage1({ suites, gX, cI, ead }: Message1): Uint8Array {
   const fields = [METHOD_SIGNATURES, compactSuites(suites), gX, encodeIdentifier(cI)]
-  return concat(encodeSequence(...fields), encodeEad(ead))
+  return concat(encodeSequence(fields), encodeEad(ead))
 }
 
 /**

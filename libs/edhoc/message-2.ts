@@ -4,14 +4,14 @@
  * RFC 9528 §5.3
  */
 import { concat } from '#bytes'
-import { encode } from '#cbor'
+import { encode, encodeSequence } from '#cbor'
 import { signBinding, verifyBinding, type Binding } from './authenticate.ts'
 import { decodeEad, encodeEad, type EadItem } from './ead.ts'
 import { edhocError } from './errors.ts'
 import { assertIdCred, compactIdCred, expandIdCred, type IdCred } from './id-cred.ts'
 import { decodeIdentifier, encodeIdentifier } from './identifier.ts'
 import { keystream2, nextTranscript, traced, wipe, type Tools } from './key-schedule.ts'
-import { decodeItems, decodeSingleBytes, encodeSequence } from './sequence.ts'
+import { decodeItems, decodeSingleBytes } from './sequence.ts'
 import { AGREEMENT_LENGTH, SIGNATURE_LENGTH } from './suite.ts'
 import type { OwnCredential, ResolvePeer, Session } from './types.ts'
 
@@ -29,7 +29,7 @@ export interface Plaintext2 {
 }
 
 export function encodePlaintext2({ cR, idCred, signature, ead }: Plaintext2): Uint8Array {
-  const fields = encodeSequence(encodeIdentifier(cR), compactIdCred(idCred), signature)
+  const fields = encodeSequence([encodeIdentifier(cR), compactIdCred(idCred), signature])
   return concat(fields, encodeEad(ead))
 }
 

@@ -4,14 +4,14 @@
  * RFC 9528 §5.4
  */
 import { concat } from '#bytes'
-import { encode } from '#cbor'
+import { encode, encodeSequence } from '#cbor'
 import { openText, sealText } from './aead.ts'
 import { signBinding, verifyBinding, type Binding } from './authenticate.ts'
 import { decodeEad, encodeEad, type EadItem } from './ead.ts'
 import { edhocError } from './errors.ts'
 import { assertIdCred, compactIdCred, expandIdCred, type IdCred } from './id-cred.ts'
 import { nextTranscript, traced } from './key-schedule.ts'
-import { decodeItems, decodeSingleBytes, encodeSequence } from './sequence.ts'
+import { decodeItems, decodeSingleBytes } from './sequence.ts'
 import { SIGNATURE_LENGTH } from './suite.ts'
 import type { ResolvePeer, Session } from './types.ts'
 
@@ -28,7 +28,7 @@ export interface Plaintext3 {
 }
 
 export function encodePlaintext3({ idCred, signature, ead }: Plaintext3): Uint8Array {
-  return concat(encodeSequence(compactIdCred(idCred), signature), encodeEad(ead))
+  return concat(encodeSequence([compactIdCred(idCred), signature]), encodeEad(ead))
 }
 
 /** Mirrors `encodePlaintext3`. @throws edhoc/malformed, edhoc/critical-ead */
