@@ -47,6 +47,8 @@ export interface FogCounters {
   /** Durable since start. */
   readings: number
   blocks: number
+  /** Readings a meter had no room for, under a good signature. */
+  readingsGivenUp: number
   /** Signatures found good and found bad. */
   verified: number
   /** Blocks that were durable or on their way already. */
@@ -120,6 +122,7 @@ export function newCounters(): FogCounters {
     live: 0,
     readings: 0,
     blocks: 0,
+    readingsGivenUp: 0,
     verified: 0,
     repeats: 0,
     refused: {},

@@ -1,4 +1,4 @@
-import type { Block, Reading, Statement } from '#reading'
+import { countOf, type Block, type Reading, type Statement } from '#reading'
 import { energyOf } from '#window'
 import type { Core } from './core.ts'
 import { positionAfter, type Meter } from './meter.ts'
@@ -26,6 +26,7 @@ export function applyBlock(core: Core, meter: Meter, block: Block, committedS: n
   meter.dirty = true
   core.counters.blocks += 1
   core.counters.readings += readings.length
+  if (readings.length === 0) core.counters.readingsGivenUp += countOf(statement)
 }
 
 function count(
@@ -35,6 +36,7 @@ function count(
   continuous: boolean,
   committedS: number,
 ): void {
+  if (readings.length === 0) return countNothing(core, meter, statement)
   const { startImportWh, startExportWh } = statement
   const nowMs = core.clock.monotonic()
   const energy = energyOf(meter.energy, { readings, startImportWh, startExportWh, continuous })
@@ -50,6 +52,18 @@ function count(
     core.derived.add('not-summed-up', meter.deviceId, timeS, detail)
   }
   core.lastAppliedMs = nowMs
+}
+
+/**
+ * Readings the meter gave up are in no window. The registers go on behind them, so that the next
+ * interval does not show what all of them counted as one spike; the bill has it from the statements.
+ */
+function countNothing(core: Core, meter: Meter, statement: Statement): void {
+  const { first, last, startTimeS, endImportWh, endExportWh } = statement
+  const registers = { startImportWh: endImportWh, startExportWh: endExportWh }
+  meter.energy = energyOf(meter.energy, { readings: [], ...registers, continuous: false }).track
+  const detail = `the meter had no room for readings ${first} to ${last}; their registers are signed`
+  core.derived.add('readings-given-up', meter.deviceId, startTimeS, detail)
 }
 
 function noteBreak(core: Core, meter: Meter, statement: Statement): void {

@@ -1,5 +1,12 @@
 import type { Crypto } from '#crypto'
-import { blockNumbers, decodeLive, makeStatement, type Reading, type SkippedRange } from '#reading'
+import {
+  blockNumbers,
+  countOf,
+  decodeLive,
+  makeStatement,
+  type Reading,
+  type SkippedRange,
+} from '#reading'
 import type { Statement } from '#reading'
 import type { Meter } from './meter.ts'
 
@@ -66,7 +73,7 @@ function matches(
   readings: readonly Reading[],
   { first, last, skipped }: { first: number; last: number; skipped: SkippedRange[] },
 ): boolean {
-  const left = skipped.reduce((count, [a, b]) => count - (b - a + 1), last - first + 1)
+  const left = countOf({ first, last, skipped })
   if (left !== readings.length) return false
   const numbers = blockNumbers(first, skipped, readings.length)
   return readings.every((reading, index) => reading.number === numbers[index])

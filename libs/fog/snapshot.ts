@@ -2,8 +2,7 @@ import { decode, encode, type CborValue } from '#cbor'
 import { decodeCredential } from '#credential'
 import type { Crypto } from '#crypto'
 import { CodedError } from '#errors'
-import { decodeSign1 } from '#cose'
-import { peekRegister, registerEnvelope } from '#reading'
+import { registerEnvelope, splitRegister } from '#reading'
 import type { RegisterTrack } from '#window'
 import { newMeter, type Meter, type PendingRegister, type RecentBlock } from './meter.ts'
 import type { MeterRow } from './store.ts'
@@ -82,9 +81,9 @@ function recentFrom(value: CborValue): RecentBlock {
 }
 
 function registerFrom(envelope: Uint8Array): PendingRegister {
-  const statement = peekRegister(envelope)
+  const { statement, signature } = splitRegister(envelope)
   const { last, endTimeS } = statement
-  return { last, endTimeS, statement, signature: decodeSign1(envelope).signature }
+  return { last, endTimeS, statement, signature }
 }
 
 function list(value: CborValue | undefined): CborValue[] {
