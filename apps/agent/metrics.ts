@@ -21,6 +21,7 @@ function addIntake(metrics: Metrics, { fog, responder, pool }: RunningNode): voi
   total('live_readings_total', 'Live readings received.', () => c().live)
   total('readings_total', 'Readings under a good signature, durable.', () => c().readings)
   total('blocks_total', 'Signed blocks, durable.', () => c().blocks)
+  total('readings_given_up_total', 'Readings a meter had no room for.', () => c().readingsGivenUp)
   total('signatures_good_total', 'Block signatures found good.', () => c().verified)
   total('repeated_blocks_total', 'Blocks that came again.', () => c().repeats)
   metrics.totals('agent_refused_total', 'Messages and blocks not accepted.', 'reason', () =>

@@ -20,6 +20,7 @@ import { lockDatabase } from '#sqlite'
 import { openTimeSense, trustedSeconds, type TimeSense } from './clock.ts'
 import type { MeterPlan } from './config.ts'
 import { createGroup, type Group } from './group.ts'
+import { isWorthSaying } from './quiet.ts'
 import { createUnit, type Unit } from './unit.ts'
 
 /** A thousand meters do not all shake hands in the same second. */
@@ -82,7 +83,7 @@ export function openFleet({ config, instances }: MeterPlan, log: Logger): Fleet 
       unit.link?.superseded()
     } else if (event.type === 'delivery' && event.event.type !== 'refused') {
       log.debug({ meter: unit.meter.deviceId, ...event.event }, 'delivery')
-    } else {
+    } else if (event.type !== 'readings-given-up' || isWorthSaying(event.times)) {
       log.warn({ meter: unit.meter.deviceId, ...describe(event) }, sentences[event.type])
     }
   }
@@ -182,6 +183,7 @@ function settingsOf(config: MeterConfig): MeterSettings {
     maxSeconds: seconds,
     boundarySeconds,
     maxBlocks: config.store.maxBlocks,
+    maxStatements: config.store.maxStatements,
     maxGapSeconds,
     rolloverWh: rolloverWh === 0 ? null : rolloverWh,
     maxPowerW,
@@ -261,6 +263,8 @@ const sentences: Readonly<Record<KnownEvent['type'], string>> = {
   'clock-step': 'the clock was set; energy is counted by the time that really passed',
   'numbers-raised':
     'the fog node knows higher numbers than this store, which is new or an old copy; numbering goes on above them',
+  'readings-given-up':
+    'too many signed blocks wait for the fog node: the oldest readings go, their registers stay; check the fog node',
   'bad-message': 'a message of the fog node could not be used',
 }
 

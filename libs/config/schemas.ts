@@ -84,7 +84,14 @@ export const meterConfig = v.strictObject({
   identity: v.strictObject(identityKeys('{name}.key', '{name}.cwt')),
   store: v.strictObject({
     path: path('{name}.db'),
-    max_blocks: v.optional(integer(1, 10_000_000, 200_000), 200_000),
+    max_blocks: v.optional(
+      integer(1, 10_000_000, defaults.outbox.meterBlocks),
+      defaults.outbox.meterBlocks,
+    ),
+    max_statements: v.optional(
+      integer(0, 100_000_000, defaults.outbox.meterStatements),
+      defaults.outbox.meterStatements,
+    ),
   }),
   source,
   report: v.optional(v.strictObject({ mode: v.optional(oneOf('live', 'block'), 'live') }), {}),

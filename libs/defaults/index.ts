@@ -25,6 +25,8 @@ export const defaults = {
   /** A node's own broker has one node to serve: there is no fleet to spread. */
   ownBrokerBackoff: { firstMs: 500, maxMs: 5_000 },
   block: { maxReadings: 16, maxSeconds: 60, boundarySeconds: 900, hardMaxReadings: 64 },
+  /** What is kept for somebody who does not answer; see #meter and #fog for what goes first. */
+  outbox: { meterBlocks: 200_000, meterStatements: 1_000_000, fogItems: 1_000_000 },
   delivery: { windowItems: 64, resendAfterMs: 30_000 },
   window: {
     seconds: 900,

@@ -55,6 +55,8 @@ export interface FogCounters {
   /** Durable since start. */
   readings: number
   blocks: number
+  /** Readings a meter had no room for, under a good signature. */
+  readingsGivenUp: number
   /** Signatures found good and found bad. */
   verified: number
   /** Blocks that were durable or on their way already. */
@@ -134,6 +136,7 @@ export function newCounters(): FogCounters {
     live: 0,
     readings: 0,
     blocks: 0,
+    readingsGivenUp: 0,
     verified: 0,
     repeats: 0,
     refused: {},

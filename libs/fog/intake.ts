@@ -8,9 +8,14 @@ import { positionAfter, type Meter, type PendingBlock } from './meter.ts'
 import { placeBlock } from './placement.ts'
 import { contain } from './session-end.ts'
 
-/** A whole block. Throws `reading/…` or `cbor/…` when its body cannot be read. */
+/**
+ * A whole block, or its statement where the meter had to give its readings up. Throws `reading/…`,
+ * `cose/…` or `cbor/…` when its body cannot be read.
+ */
 export function takeReport(core: Core, meter: Meter, body: Uint8Array): void {
-  takeBlock(core, meter, decodeBlock(core.crypto, body, meter.deviceId), body)
+  const block = decodeBlock(core.crypto, body, meter.deviceId)
+  // An envelope has an unsigned header, in which nobody shall fill our disk.
+  takeBlock(core, meter, block, block.readings.length > 0 ? body : encodeBlock(block))
 }
 
 /** A signature over live readings received before. */

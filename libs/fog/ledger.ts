@@ -1,5 +1,6 @@
 import type { Gap } from '#messages'
-import { timeQuality, timeQualityOf, type Block, type Reading, type Statement } from '#reading'
+import { countOf, timeQuality, timeQualityOf } from '#reading'
+import type { Block, Reading, Statement } from '#reading'
 import { energyOf } from '#window'
 import type { Core } from './core.ts'
 import { noteGap } from './gaps.ts'
@@ -35,6 +36,7 @@ export function applyBlock(core: Core, meter: Meter, block: Block, committedS: n
   meter.dirty = true
   core.counters.blocks += 1
   core.counters.readings += readings.length
+  if (readings.length === 0) core.counters.readingsGivenUp += countOf(statement)
 }
 
 function beginsRun({ durable }: Meter, { first }: Statement): boolean {
@@ -60,6 +62,7 @@ function count(
   continuous: boolean,
   committedS: number,
 ): void {
+  if (readings.length === 0) return countNothing(core, meter, statement)
   const { startImportWh, startExportWh } = statement
   const energy = energyOf(meter.energy, { readings, startImportWh, startExportWh, continuous })
   meter.energy = energy.track
@@ -104,6 +107,26 @@ function noteMissing(core: Core, meter: Meter, statement: Statement): void {
 
 function risen(fromWh: number | null, toWh: number): number | null {
   return fromWh === null || toWh < fromWh ? null : toWh - fromWh
+}
+
+/**
+ * Readings the meter gave up are in no window. The registers go on behind them, so that the next
+ * interval does not show what all of them counted as one spike; the bill has it from the statements.
+ */
+function countNothing(core: Core, meter: Meter, statement: Statement): void {
+  const { first, last, startTimeS, startImportWh, startExportWh } = statement
+  const { endTimeS, endImportWh, endExportWh } = statement
+  noteGap(core, {
+    ...hole(meter, first, last),
+    kind: 'missing',
+    endS: endTimeS,
+    importWh: risen(startImportWh, endImportWh),
+    exportWh: risen(startExportWh, endExportWh),
+  })
+  const registers = { startImportWh: endImportWh, startExportWh: endExportWh }
+  meter.energy = energyOf(meter.energy, { readings: [], ...registers, continuous: false }).track
+  const detail = `the meter had no room for readings ${first} to ${last}; their registers are signed`
+  core.derived.add('readings-given-up', meter.deviceId, startTimeS, detail)
 }
 
 function noteBreak(core: Core, meter: Meter, statement: Statement): void {

@@ -2,8 +2,7 @@ import { decode, encode, type CborValue } from '#cbor'
 import { decodeCredential } from '#credential'
 import type { Crypto } from '#crypto'
 import { CodedError } from '#errors'
-import { decodeSign1 } from '#cose'
-import { peekRegister, registerEnvelope } from '#reading'
+import { registerEnvelope, splitRegister } from '#reading'
 import type { RegisterTrack } from '#window'
 import { bytes, int, intOrNull, list } from './snapshot-values.ts'
 import { fillTime, timeValues } from './snapshot-time.ts'
@@ -132,9 +131,7 @@ function recentFrom(value: CborValue): RecentBlock {
 
 function registerFrom(value: CborValue, notedMs: number): PendingRegister {
   const f = list(value)
-  const envelope = bytes(f[0])
-  const statement = peekRegister(envelope)
+  const { statement, signature } = splitRegister(bytes(f[0]))
   const { last, endTimeS } = statement
-  const { signature } = decodeSign1(envelope)
   return { last, endTimeS, statement, signature, from: intOrNull(f[1]), notedMs }
 }

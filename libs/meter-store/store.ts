@@ -2,7 +2,7 @@ import type { OutboxItem } from '#delivery'
 import type { MeterStore } from '#meter'
 import { openDatabase, type Database } from '#sqlite'
 import { migrations } from './schema.ts'
-import { prepareStatements, type Statements } from './statements.ts'
+import { prepareStatements, type Held, type Statements } from './statements.ts'
 
 /** A block the fog will never accept, kept for whoever wants to find out why. */
 export interface RefusedBlock {
@@ -89,13 +89,16 @@ function openMeter(shared: Shared, deviceId: string): MeterStore {
   const { database, sql, lagging, oldestRow } = shared
   sql.addMeter.run(deviceId)
   const { id } = sql.meterId.get(deviceId)!
-  /** Count and oldest number of the blocks held; null until asked. */
-  let held: { count: number; oldest: number | null } | null = null
+  /** Null until asked. */
+  let held: Held | null = null
+  /** No block up to this one has readings: those give way from the oldest on. */
+  let thinThrough = 0
 
   const heldNow = () => (held ??= { ...sql.held.get(id, lagging.get(id) ?? 0)! })
 
   function load(): ReturnType<MeterStore['load']> {
     held = null
+    thinThrough = 0
     const row = sql.loadMeter.get(id)!
     const open = sql.openReadings.all(id, row.accounted)
     if (open[0] === undefined) oldestRow.delete(id)
@@ -121,16 +124,28 @@ function openMeter(shared: Shared, deviceId: string): MeterStore {
       deleteReceipted(shared)
       deleteDeadReadings(shared)
     })
-    if (held !== null) held = { count: held.count + 1, oldest: held.oldest ?? block.first }
+    if (held !== null) held = { ...held, count: held.count + 1, oldest: held.oldest ?? block.first }
   }
 
   function dropThrough(number: number): void {
     const before = lagging.get(id) ?? 0
     if (number <= before) return
-    const { count } = heldNow()
-    const dropped = sql.countBetween.get(id, before, number)!.count
+    const { count, thin } = heldNow()
+    const dropped = sql.countBetween.get(id, before, number)!
     lagging.set(id, number)
-    held = { count: count - dropped, oldest: sql.oldestAfter.get(id, number)?.first ?? null }
+    const oldest = sql.oldestAfter.get(id, number)?.first ?? null
+    held = { count: count - dropped.count, thin: thin - dropped.thin, oldest }
+  }
+
+  function oldestWhole(): OutboxItem | null {
+    return sql.oldestWhole.get(id, Math.max(thinThrough, lagging.get(id) ?? 0)) ?? null
+  }
+
+  function thinOne({ last, body }: OutboxItem): void {
+    heldNow()
+    sql.thin.run(body, id, last)
+    if (held !== null) held = { ...held, thin: held.thin + 1 }
+    thinThrough = last
   }
 
   function restart(head: Uint8Array, next: number): void {
@@ -155,6 +170,9 @@ function openMeter(shared: Shared, deviceId: string): MeterStore {
     transaction: (work) => database.transaction(work),
     oldest: () => heldNow().oldest,
     count: () => heldNow().count,
+    whole: () => heldNow().count - heldNow().thin,
+    oldestWhole,
+    thin: thinOne,
     read: (from, max) => sql.read.all(id, Math.max(from, (lagging.get(id) ?? 0) + 1), max),
     dropThrough,
     refuse,

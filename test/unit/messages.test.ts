@@ -159,6 +159,7 @@ const anyUp: fc.Arbitrary<Up> = fc.oneof(
     return { type: 'block', first, last, skipped, signature: block.signature, ...rest }
   }),
   anyBlock.map((block): Up => ({ type: 'report', body: encodeBlock(block) })),
+  anyBlock.map((block): Up => ({ type: 'report', body: encodeBlock({ ...block, readings: [] }) })),
   fc
     .tuple(number, fc.array(anyItem, { minLength: 1, maxLength: 30 }))
     .map(([first, items]): Up => ({ type: 'items', first, items })),
