@@ -14,6 +14,10 @@ const subcommands: Record<string, Subcommand> = {
     load: () => import('./powercut.ts'),
   },
   kill: { about: 'SIGKILL every process, again and again', load: () => import('./kill.ts') },
+  network: {
+    about: 'a network and brokers that misbehave in every way',
+    load: () => import('./network.ts'),
+  },
 }
 
 const USAGE_ERROR = 2
