@@ -32,7 +32,8 @@ export interface Drain {
   readonly responder: Responder
   /** Emits `stored` after each commit that changed something. */
   readonly changes: EventEmitter
-  health(): { ok: boolean; detail: string }
+  /** `detail` is for everyone; `words` name files and say what to do. */
+  health(): { ok: boolean; detail: string; words: string }
   /** A list from the operator: honoured at once, passed on to every fog. */
   setRevocations(list: RevocationList): void
   /** Commits what waits, answers it, and leaves the broker. */
@@ -43,7 +44,7 @@ export interface Drain {
 interface State {
   link: ResponderLink | null
   timer: NodeJS.Timeout | undefined
-  failure: string | null
+  failure: { code: string; words: string } | null
   revocations: RevocationList | null
 }
 
@@ -83,11 +84,9 @@ export function startDrain(options: DrainOptions): Drain {
         state.failure = null
         changes.emit('stored')
       } else {
-        state.failure = wordsOf(output.error)
-        log.error(
-          { code: codeOf(output.error), err: output.error },
-          'could not store; the fog will send it again',
-        )
+        const { error } = output
+        state.failure = { code: codeOf(error), words: wordsOf(error) }
+        log.error({ ...state.failure, err: error }, 'could not store; the fog will send it again')
       }
     }
     schedule()
@@ -146,8 +145,13 @@ function trustedSeconds(clock: Clock): number | null {
   return nowS < NEVER_SET_S ? null : nowS
 }
 
-function health({ link, failure }: State): { ok: boolean; detail: string } {
-  if (failure !== null) return { ok: false, detail: `the last commit failed: ${failure}` }
-  if (!link?.up) return { ok: false, detail: 'no connection to the broker' }
-  return { ok: true, detail: 'connected and storing' }
+function health({ link, failure }: State): ReturnType<Drain['health']> {
+  const all = (ok: boolean, detail: string) => ({ ok, detail, words: detail })
+  if (failure !== null) {
+    const { code, words } = failure
+    const begin = 'the last commit failed: '
+    return { ok: false, detail: begin + code, words: begin + words }
+  }
+  if (!link?.up) return all(false, 'no connection to the broker')
+  return all(true, 'connected and storing')
 }

@@ -67,8 +67,8 @@ async function start(context: Context, config: CloudConfig, onStop: OnStop): Pro
   const { registry } = counted
   addMetrics(counted, drain, queries, systemClock)
   const health = (): string | null => {
-    const { ok, detail } = drain.health()
-    return ok ? null : detail
+    const { ok, words } = drain.health()
+    return ok ? null : words
   }
   const metrics = await startMetrics({ listen: config.metrics.listen, registry, health })
   onStop(() => metrics.close())
