@@ -146,12 +146,11 @@ function trustedSeconds(clock: Clock): number | null {
 }
 
 function health({ link, failure }: State): ReturnType<Drain['health']> {
-  const all = (ok: boolean, detail: string) => ({ ok, detail, words: detail })
   if (failure !== null) {
     const { code, words } = failure
     const begin = 'the last commit failed: '
     return { ok: false, detail: begin + code, words: begin + words }
   }
-  if (!link?.up) return all(false, 'no connection to the broker')
-  return all(true, 'connected and storing')
+  const detail = link?.up ? 'connected and storing' : 'no connection to the broker'
+  return { ok: link?.up === true, detail, words: detail }
 }

@@ -16,4 +16,4 @@ export type {
   Receipts,
 } from './store.ts'
 export { inlineVerifier, type Verifier } from './verifier.ts'
-export { createUplink, type SetBack, type Uplink } from './uplink.ts'
+export { createUplink, type Uplink } from './uplink.ts'

@@ -219,8 +219,11 @@ export async function run(args: string[]): Promise<number> {
   return problems.length === 0 ? 0 : 1
 }
 
+function shown(value: number | null): string {
+  return value === null ? '' : String(value)
+}
+
 function markdown({ seconds, readings, readingsPerSecond, rows }: SoakReport): string {
-  const shown = (value: number | null) => (value === null ? '' : String(value))
   const lines = rows.map((row) => {
     const memory = [
       row.rssMaxMiB,

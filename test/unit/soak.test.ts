@@ -6,8 +6,12 @@ const minute = 60_000
 /** An hour of samples, a minute apart, of which only the heap matters. */
 function hour(heapAt: (minute: number) => number): Sample[] {
   return Array.from({ length: 60 }, (_, at) => ({
-    ...{ atMs: at * minute, rss: 0, descriptors: 0, wal: 0, store: 0 },
+    atMs: at * minute,
     heap: heapAt(at),
+    rss: 0,
+    descriptors: 0,
+    wal: 0,
+    store: 0,
   }))
 }
 
