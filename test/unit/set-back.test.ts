@@ -135,6 +135,11 @@ function putItems(store: SqliteFogStore, ...items: Item[]): void {
   store.commit({ committedS: 1, blocks: [], meters: [], items: items.map(encodeItem) })
 }
 
+function linkWithItems(store: SqliteFogStore) {
+  putItems(store, item(0), item(1), item(2))
+  return link(store)
+}
+
 describe('a cloud that was set back', () => {
   test('is noticed by its welcome, once, and gets what the fog node still has', () => {
     const store = open()
@@ -174,11 +179,6 @@ describe('a cloud that was set back', () => {
     expect(setBacks).toEqual([])
     expect(other.contents.summaries).toHaveLength(1)
   })
-
-  function linkWithItems(store: SqliteFogStore) {
-    putItems(store, item(0), item(1), item(2))
-    return link(store)
-  }
 })
 
 test('a window of which the cloud holds another history is given up, by its start', () => {
