@@ -49,7 +49,7 @@ export function openFleet({ config, instances }: MeterPlan, log: Logger): Fleet 
   const time = openTimeSense({ clock: systemClock, ...config.clock })
   for (const [index, identity] of identities.entries()) {
     const path = instances[index]?.store.path ?? ''
-    const file = files.get(path) ?? openAlone(path)
+    const file = files.get(path) ?? openAlone(path, log)
     files.set(path, file)
     const unit = createUnit(
       createMeter({
@@ -143,9 +143,18 @@ export function openFleet({ config, instances }: MeterPlan, log: Logger): Fleet 
 }
 
 /** Two processes on one store would give two readings the same number, and lose both. */
-function openAlone(path: string): MeterStoreFile {
+function openAlone(path: string, log: Logger): MeterStoreFile {
   const unlock = lockDatabase(path)
   const file = openMeterStore(path)
+  if (file.restored !== null) {
+    const taken = new Date(file.restored.takenS * 1000).toISOString()
+    const readingsGivenUp = file.settleRestored()
+    log.warn(
+      { event: 'restored', taken, readingsGivenUp },
+      'the store was restored from a backup: numbering goes on far above it, and registers that ' +
+        'are integrated from power go on from what they were then',
+    )
+  }
   return {
     ...file,
     close() {

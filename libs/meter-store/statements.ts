@@ -21,6 +21,14 @@ export function prepareStatements(database: Database) {
     openReadings: database.prepare<{ id: number; record: Uint8Array }>(
       'SELECT id, record FROM reading WHERE meter = ? AND number > ? ORDER BY id',
     ),
+    // Above the newest reading, signed or not, whatever `next` says: it lags behind open readings.
+    leaveOut: database.prepare(
+      'UPDATE meter SET next = ? + max(next, accounted + 1, ' +
+        'coalesce((SELECT max(number) + 1 FROM reading WHERE reading.meter = meter.id), 1))',
+    ),
+    countOpen: database.prepare<{ count: number }>(
+      'SELECT count(*) AS count FROM reading JOIN meter ON meter.id = meter WHERE number > accounted',
+    ),
     addReading: database.prepare('INSERT INTO reading (meter, number, record) VALUES (?, ?, ?)'),
     deleteReadings: database.prepare('DELETE FROM reading WHERE id < ?'),
     addBlock: database.prepare('INSERT INTO block (meter, first, last, body) VALUES (?, ?, ?, ?)'),

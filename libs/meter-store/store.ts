@@ -1,6 +1,6 @@
 import type { OutboxItem } from '#delivery'
 import type { MeterStore } from '#meter'
-import { openDatabase, type Database } from '#sqlite'
+import { openDatabase, readMark, writeMark, type BackupMark, type Database } from '#sqlite'
 import { migrations } from './schema.ts'
 import { prepareStatements, type Held, type Statements } from './statements.ts'
 
@@ -21,6 +21,13 @@ export interface MeterStoreFile {
   /** Small things the program must find again after a restart; null when never written. */
   note(name: string): Uint8Array | null
   setNote(name: string, value: Uint8Array): void
+  /** Set when this file was restored from a backup and nothing has been done about that yet. */
+  readonly restored: BackupMark | null
+  /**
+   * Settles that, before any meter is opened: the numbers that a former life used after the backup
+   * are left out, and so are the unsigned readings, which it has signed since. Returns how many.
+   */
+  settleRestored(): number
   /** Writes what may lag behind and closes the file. */
   close(): void
 }
@@ -29,6 +36,8 @@ export interface MeterStoreFile {
 const CLEAN_EVERY = 1_024
 /** Refused blocks kept per file; older ones go. */
 const REFUSED_KEPT = 1_000
+/** More readings than any meter takes between a backup and its restoring: at one a second, 12 days. */
+const RESTORE_MARGIN = 2 ** 20
 
 /** State that the meters of one file share. */
 interface Shared {
@@ -59,6 +68,8 @@ export function openMeterStore(path: string): MeterStoreFile {
       return store
     },
     transaction: (work) => database.transaction(work),
+    restored: readMark(database),
+    settleRestored: () => settleRestored(shared),
     refused: (deviceId, limit) => sql.refusedOf.all(deviceId, limit),
     note(name) {
       const row = sql.noteOf.get(name)
@@ -70,6 +81,17 @@ export function openMeterStore(path: string): MeterStoreFile {
       database.close()
     },
   }
+}
+
+function settleRestored({ database, sql, oldestRow }: Shared): number {
+  return database.transaction(() => {
+    const { count } = sql.countOpen.get()!
+    sql.leaveOut.run(RESTORE_MARGIN)
+    sql.deleteReadings.run(Number.MAX_SAFE_INTEGER)
+    oldestRow.clear()
+    writeMark(database, null)
+    return count
+  })
 }
 
 /** Receipted blocks are deleted with the next commit that is needed anyway. */
