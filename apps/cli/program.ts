@@ -4,6 +4,7 @@ import packageFile from '../../package.json' with { type: 'json' }
 import { addAuthorityCommands } from './authority.ts'
 import { addConfigCommand } from './config.ts'
 import { describeError } from './errors.ts'
+import { printableLines } from './printable.ts'
 import { addRunCommands } from './run.ts'
 
 const EXAMPLES = `
@@ -37,6 +38,7 @@ export function buildProgram(): Command {
     .showSuggestionAfterError()
     .showHelpAfterError('(add --help to see what it takes)')
     .configureHelp({ showGlobalOptions: false })
+    .configureOutput({ writeErr: (text) => process.stderr.write(printableLines(text)) })
     .addHelpText('after', EXAMPLES)
     .exitOverride()
   program.commandsGroup('Devices:')
