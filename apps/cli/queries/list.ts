@@ -7,7 +7,7 @@ import { openSource } from './source.ts'
 import type { Filters, QuerySource } from './source.ts'
 import { renderTable } from './table.ts'
 import type { Column } from './table.ts'
-import { printable } from './text.ts'
+import { printable } from '../printable.ts'
 
 const PAGE = 1_000
 
