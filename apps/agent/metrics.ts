@@ -38,6 +38,9 @@ function addIntake(metrics: Metrics, { fog, responder, pool }: RunningNode): voi
   )
   metrics.gauge('agent_meters_known', 'Meters ever seen.', () => fog.status().metersKnown)
   metrics.gauge('agent_meters_online', 'Meters in session.', () => fog.status().metersOnline)
+  metrics.gauge('agent_readings_without_time', 'Durable readings that wait for their time.', () =>
+    fog.waitingReadings(),
+  )
   metrics.gauge('agent_blocks_in_flight', 'Blocks not committed yet.', () => fog.inFlight())
   if (pool) {
     metrics.gauge('agent_signatures_waiting', 'Signatures to check.', () => pool.waiting())

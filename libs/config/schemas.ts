@@ -233,6 +233,19 @@ export const agentConfig = v.strictObject({
     }),
     {},
   ),
+  time: v.optional(
+    v.strictObject({
+      wait_seconds: v.optional(
+        integer(0, 30 * DAY_S, defaults.time.maxWaitMs / 1_000),
+        defaults.time.maxWaitMs / 1_000,
+      ),
+      silence_intervals: v.optional(
+        integer(2, 10_000, defaults.time.silenceIntervals),
+        defaults.time.silenceIntervals,
+      ),
+    }),
+    {},
+  ),
   verify: v.optional(v.strictObject({ workers: v.optional(integer(0, 64, 2), 2) }), {}),
   cloud: v.optional(v.array(v.strictObject({ node: deviceName('cloud-a'), ...remoteBroker })), []),
   metrics: metrics('127.0.0.1:9102'),

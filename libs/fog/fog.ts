@@ -78,6 +78,8 @@ export interface Fog {
   inFlight(): number
   /** Of these, how many wait for their signature check. */
   judging(): number
+  /** Durable readings that are not counted yet because their time is not known. */
+  waitingReadings(): number
   /** Windows with something not summed up yet. */
   openWindows(): number
 }
@@ -134,6 +136,7 @@ export function createFog(options: FogOptions): Fog {
       })),
     inFlight: () => core.inFlight,
     judging: () => core.inFlight - core.ready.length,
+    waitingReadings: () => core.waitingReadings,
     openWindows: () => core.windows.stats().pending,
   }
 }

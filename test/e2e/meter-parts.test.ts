@@ -240,25 +240,27 @@ test('a line without a time is of now, with unknown quality from a clock that wa
   expect(await readOneLine(5_000)).toMatchObject([{ timeS: 5_000, timeQuality: 2 }])
 })
 
+const qualities = async (...line: Parameters<typeof readOneLine>) =>
+  (await readOneLine(...line)).map(({ timeQuality }) => timeQuality)
+
+const lineOf = (quality: string) => `{"time":90,"time_quality":"${quality}","power_w":7}`
+
 describe('a machine that was switched off and has no clock chip', () => {
   const yesterday = 1_800_000_000
-  const quality = async (...line: Parameters<typeof readOneLine>) =>
-    (await readOneLine(...line)).map(({ timeQuality }) => timeQuality)
 
   test('does not know the time until the service has set it, however likely it looks', async () => {
-    expect(await quality(yesterday, undefined, folder)).toEqual([2])
+    expect(await qualities(yesterday, undefined, folder)).toEqual([2])
     writeFileSync(join(folder, 'synchronized'), '')
-    expect(await quality(yesterday, undefined, folder)).toEqual([0])
-    expect(await quality(5_000, undefined, folder)).toEqual([2])
+    expect(await qualities(yesterday, undefined, folder)).toEqual([0])
+    expect(await qualities(5_000, undefined, folder)).toEqual([2])
     rmSync(join(folder, 'synchronized'))
-    expect(await quality(yesterday, undefined, 'do not ask')).toEqual([0])
+    expect(await qualities(yesterday, undefined, 'do not ask')).toEqual([0])
   })
 
   test('a line with a time is believed as far as it says itself', async () => {
-    const line = (quality: string) => `{"time":90,"time_quality":"${quality}","power_w":7}`
-    expect(await quality(yesterday, '{"time":90,"power_w":7}', folder)).toEqual([0])
-    expect(await quality(yesterday, line('estimated'))).toEqual([1])
-    expect(await quality(yesterday, line('unknown'))).toEqual([2])
+    expect(await qualities(yesterday, '{"time":90,"power_w":7}', folder)).toEqual([0])
+    expect(await qualities(yesterday, lineOf('estimated'))).toEqual([1])
+    expect(await qualities(yesterday, lineOf('unknown'))).toEqual([2])
   })
 
   test('programs started after the same boot agree on it', () => {

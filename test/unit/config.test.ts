@@ -81,10 +81,11 @@ test('the examples state the defaults as they are', () => {
   expect(example.limits).toEqual(parseConfig(brokerConfig, minimalBroker, '/x').limits)
   const agent = loadConfig(agentConfig, examplePath('agent'))
   const plain = parseConfig(agentConfig, agentText(), '/x')
-  for (const table of ['window', 'commit', 'verify', 'log'] as const)
+  for (const table of ['window', 'commit', 'time', 'verify', 'log'] as const)
     expect(agent[table]).toEqual(plain[table])
-  const { block } = loadConfig(meterConfig, examplePath('meter'))
-  expect(block).toEqual(parseConfig(meterConfig, minimalMeter, '/x').block)
+  const meter = loadConfig(meterConfig, examplePath('meter'))
+  const plainMeter = parseConfig(meterConfig, minimalMeter, '/x')
+  for (const table of ['block', 'clock'] as const) expect(meter[table]).toEqual(plainMeter[table])
 })
 
 function leafKeys(value: unknown): string[] {
