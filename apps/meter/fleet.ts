@@ -1,7 +1,13 @@
 import { readFileSync } from 'node:fs'
 import { equal } from '#bytes'
 import type { MeterConfig } from '#config'
-import { checkRevocations, createTrust, type RevocationList } from '#credential'
+import {
+  checkRevocations,
+  CLOCK_SLACK_S,
+  createTrust,
+  judgingTime,
+  type RevocationList,
+} from '#credential'
 import { nodeCrypto } from '#crypto-node'
 import { defaults } from '#defaults'
 import { codeOf, CodedError } from '#errors'
@@ -11,7 +17,6 @@ import { openMeterStore, type MeterStoreFile } from '#meter-store'
 import { runInitiator, type InitiatorLink } from '#mqtt-link'
 import { systemClock, systemRandom, type Logger } from '#service'
 import { lockDatabase } from '#sqlite'
-import { trustedSeconds } from './clock.ts'
 import type { MeterPlan } from './config.ts'
 import { createGroup, type Group } from './group.ts'
 import { createUnit, type Unit } from './unit.ts'
@@ -59,7 +64,8 @@ export function openFleet({ config, instances }: MeterPlan, log: Logger): Fleet 
   const trust = createTrust({
     crypto: nodeCrypto,
     authorityKey,
-    now: () => trustedSeconds(systemClock),
+    now: judgingTime(systemClock, identities[0]!.credential),
+    slackS: CLOCK_SLACK_S,
     revocations: revocations.current,
   })
 

@@ -6,7 +6,7 @@ import { createWindows } from '#window'
 import type { FogStatus } from '#messages'
 import { restore, saveCheckpoint } from './checkpoint.ts'
 import { commitGroup, sendReceipts } from './commit.ts'
-import { emptyState, newCounters } from './core.ts'
+import { emptyState, newCounters, wallS } from './core.ts'
 import type { Core, FogCounters, FogSettings, MeterLink } from './core.ts'
 import { applyRevocations, closeSession, openSession, takeMessage } from './sessions.ts'
 import type { FogStore } from './store.ts'
@@ -63,6 +63,17 @@ export interface Fog {
   openWindows(): number
 }
 
+/**
+ * Forgetting a window is for ever, so this node's clock alone does not decide: the time its meters
+ * have reached must be that far too. A clock that was in 2100 for a moment forgets nothing.
+ */
+function forgetWindows(core: Core, beforeS: number): void {
+  const reachedS = core.windows.reachedS()
+  if (reachedS === null) return
+  const retentionS = wallS(core) - beforeS
+  core.windows.forgetThrough(Math.min(beforeS, reachedS - retentionS))
+}
+
 /** Opens a fog node on its store. Throws `fog/store-damaged` and what the store throws. */
 export function createFog(options: FogOptions): Fog {
   const core: Core = {
@@ -93,7 +104,7 @@ export function createFog(options: FogOptions): Fog {
     },
     revoke: (list) => applyRevocations(core, list),
     prune(beforeS) {
-      core.windows.forgetThrough(beforeS)
+      forgetWindows(core, beforeS)
       return core.store.prune(beforeS)
     },
     counters: () => core.counters,
@@ -107,6 +118,6 @@ export function createFog(options: FogOptions): Fog {
       })),
     inFlight: () => core.inFlight,
     judging: () => core.inFlight - core.ready.length,
-    openWindows: () => core.windows.stats().pending,
+    openWindows: () => core.windows.pending(),
   }
 }

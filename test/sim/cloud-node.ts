@@ -9,7 +9,7 @@ import type { Disk } from './disk.ts'
 import { nodeOwner, type Broker } from './network.ts'
 import { runSimResponder, type SimResponderLink } from './responder-link.ts'
 import { createSupervisor, type Life, type Supervisor } from './supervisor.ts'
-import { trustedSeconds, type Surroundings } from './surroundings.ts'
+import { trustOf, type Surroundings } from './surroundings.ts'
 
 /** One cloud service with its broker; several may share a database. */
 export interface CloudNode {
@@ -68,7 +68,7 @@ export function createCloudNode(options: CloudNodeOptions): CloudNode {
       })
     }
 
-    const trust = createTrust({ crypto, authorityKey, ...trustedSeconds(clock) })
+    const trust = trustOf(surroundings, clock, own)
     link = runSimResponder({
       ...{ engine, clock, random: chance.bytes, broker, alive: life.alive, run: life.run },
       responder: createResponder({

@@ -2,6 +2,7 @@
 import { equal } from '#bytes'
 import type { RegisterEntry, SummaryEntry } from '#cloud'
 import { decodeItem, type FogEvent, type Item, type Summary } from '#messages'
+import { peekRegister } from '#reading'
 import type { CloudNode } from './cloud-node.ts'
 import type { Disk } from './disk.ts'
 
@@ -37,8 +38,9 @@ function holds(disk: Disk, fog: string, item: Item): boolean {
       )
     }
     case 'register': {
-      const all = [...disk.rows<RegisterEntry[]>('register').values()].flat()
-      return all.some(({ envelope }) => equal(envelope, item.envelope))
+      const { deviceId, last } = peekRegister(item.envelope)
+      const all = disk.get<RegisterEntry[]>('register', deviceId) ?? []
+      return all.some((entry) => entry.statement.last === last && equal(entry.envelope, item.envelope))
     }
     case 'credential':
       return [...disk.rows<Uint8Array[]>('credential').values()]

@@ -47,9 +47,9 @@ const brokers = (world: World): Broker[] =>
 /** At once, or in the middle of its next commit, before or after the data is safe. */
 function killSomebody(world: World): void {
   const { chance } = world
-  const { supervisor } = chance.pick(
-    chance.happens(0.5) ? [...world.fogs, ...world.clouds] : world.meters,
-  )
+  const nodes = [...world.fogs, ...world.clouds].map((node) => node.supervisor)
+  const meters = world.meters.map((meter) => meter.supervisor)
+  const supervisor = chance.pick(chance.happens(0.5) ? nodes : meters)
   const how = chance.pick(['kill', 'power', 'before', 'after'] as const)
   world.engine.note('kill', supervisor.name, how)
   if (how === 'before' || how === 'after') supervisor.disk.cut = how
@@ -76,7 +76,7 @@ function troubleDisk(world: World, untilMs: number): void {
   const { disk, name } = chance.pick(supervisors(world))
   disk.state = chance.pick(['full', 'failing'] as const)
   engine.note('disk', name, disk.state)
-  const end = Math.min(chance.int(60_000, hourMs), Math.max(0, untilMs - engine.nowMs))
+  const end = Math.min(chance.int(20_000, hourMs / 3), Math.max(0, untilMs - engine.nowMs))
   engine.after(end, () => {
     disk.state = 'well'
     engine.note('disk', name, 'well')
@@ -109,7 +109,9 @@ const rottable = {
 function rot(world: World): void {
   const { chance, engine } = world
   const onMeter = chance.happens(0.5)
-  const { supervisor } = chance.pick(onMeter ? world.meters : world.fogs)
+  const supervisor = chance.pick(
+    (onMeter ? world.meters : world.fogs).map((device) => device.supervisor),
+  )
   const tables = onMeter ? rottable.meter : rottable.fog
   const hit = rotOn(supervisor.disk, chance, tables)
   if (hit === null) return

@@ -1,5 +1,4 @@
 import { createResponder } from '#channel'
-import { createTrust } from '#credential'
 import { codeOf, CodedError } from '#errors'
 import { createFog, createUplink, fogDefaults, type Fog, type FogSettings, type Uplink } from '#fog'
 import type { ClockFault } from './clock.ts'
@@ -12,7 +11,7 @@ import { nodeOwner } from './network.ts'
 import type { Plan } from './plan.ts'
 import { runSimResponder, type SimResponderLink } from './responder-link.ts'
 import { createSupervisor, type Life, type Supervisor } from './supervisor.ts'
-import { trustedSeconds, type Surroundings } from './surroundings.ts'
+import { trustOf, type Surroundings } from './surroundings.ts'
 import { simVerifier } from './verifier.ts'
 import { watchFogStore, type WatchFogOptions } from './watch-fog.ts'
 
@@ -38,7 +37,11 @@ export interface FogNodeOptions {
 }
 
 const busyTickMs = 60
-const idleTickMs = 10_000
+const idleTickMs = 60_000
+/** While something waits for a cloud. */
+const deliveringTickMs = 2_000
+/** A real one tries again at once, which here would be most of all events. */
+const failedTickMs = 5_000
 const pruneMs = 3_600_000
 
 export function createFogNode(options: FogNodeOptions): FogNode {
@@ -48,7 +51,6 @@ export function createFogNode(options: FogNodeOptions): FogNode {
   const clock = createDeviceClock(engine, chance, { fault: options.clockFault, driftPpm: drift })
   const disk = createDisk(chance)
   const own = people.identity(deviceId)
-  const trustOptions = { crypto, authorityKey: people.authorityKey, ...trustedSeconds(clock) }
   let { targets } = options
   let link: SimResponderLink | null = null
   let up: SimInitiatorLink | null = null
@@ -61,7 +63,7 @@ export function createFogNode(options: FogNodeOptions): FogNode {
     )
     backlog = () => store.backlog().items
     const { limits } = plan
-    const trust = createTrust(trustOptions)
+    const trust = trustOf(surroundings, clock, own)
     const shared = { crypto, clock, random: chance.bytes, own, trust, limits, group: 'default' }
     const responder = createResponder({ ...shared, peerRole: 'meter' })
     const channels = new Set<string>()
@@ -78,12 +80,15 @@ export function createFogNode(options: FogNodeOptions): FogNode {
     const guarded = (what: string, work: () => void) => {
       try {
         work()
+        return true
       } catch (error) {
         if (!(error instanceof CodedError)) throw error
         engine.note(what, deviceId, codeOf(error))
+        return false
       }
     }
     let due = Infinity
+    let commits = 0
     const tickWithin = (ms: number) => {
       const at = engine.nowMs + ms
       if (at >= due) return
@@ -95,10 +100,15 @@ export function createFogNode(options: FogNodeOptions): FogNode {
       })
     }
     const tick = () => {
-      guarded('tick-failed', () => fog.tick())
+      const failed = !guarded('tick-failed', () => fog.tick())
       if (fog.inFlight() > 2 * settingsOf(plan).maxInFlight) truth.violation(`${deviceId} is full`)
       uplinkTick()
-      tickWithin(fog.inFlight() > 0 ? busyTickMs : idleTickMs)
+      // Receipts of one meter are spaced: look again when the next one may go.
+      if (fog.counters().commits !== commits) tickWithin(fogDefaults.receiptMs)
+      commits = fog.counters().commits
+      if (failed) tickWithin(failedTickMs)
+      else if (fog.inFlight() > 0) tickWithin(busyTickMs)
+      else tickWithin(up?.state === 'open' && backlog() > 0 ? deliveringTickMs : idleTickMs)
     }
     link = runSimResponder({
       ...{ engine, clock, random: chance.bytes, broker, alive: life.alive, run: life.run },
@@ -111,8 +121,6 @@ export function createFogNode(options: FogNodeOptions): FogNode {
       onMessage(cid, _peer, payload) {
         void fog.receive(cid, payload)
         tickWithin(busyTickMs)
-        // Receipts of one meter are spaced: look again when the next one may go.
-        life.later(fogDefaults.receiptMs + 10, () => tickWithin(1))
       },
       onClosed(cid) {
         channels.delete(cid)
@@ -120,14 +128,11 @@ export function createFogNode(options: FogNodeOptions): FogNode {
       },
     })
     const uplink = createUplink({ outbox: store.outbox, clock, onRevocations: () => undefined })
-    up = runUplink(options, { ...shared, targets, uplink, life })
+    const onOpen = () => tickWithin(deliveringTickMs)
+    up = runUplink(options, { ...shared, targets, uplink, life, onOpen })
     const uplinkTick = () => {
       for (const payload of uplink.tick()) up?.send(payload)
       if (uplink.needsReconnect()) up?.reconnect('uplink/silent')
-    }
-    const uplinkLoop = () => {
-      uplinkTick()
-      life.later(backlog() > 0 ? 2_000 : idleTickMs, uplinkLoop)
     }
     const prune = () => {
       guarded('prune-failed', () => {
@@ -136,7 +141,6 @@ export function createFogNode(options: FogNodeOptions): FogNode {
       life.later(pruneMs, prune)
     }
     tickWithin(1)
-    life.later(1_000, uplinkLoop)
     life.later(pruneMs, prune)
   }
 
@@ -196,7 +200,7 @@ function runUplink(
   shared: Pick<
     Parameters<typeof runSimInitiator>[0],
     'crypto' | 'clock' | 'random' | 'own' | 'trust' | 'targets'
-  > & { limits: Plan['limits']; uplink: Uplink; life: Life },
+  > & { limits: Plan['limits']; uplink: Uplink; life: Life; onOpen(): void },
 ): SimInitiatorLink {
   const { uplink, life } = shared
   const send = (payloads: readonly Uint8Array[]) => {
@@ -211,6 +215,7 @@ function runUplink(
     onOpen(rekey) {
       engine.note('uplink', deviceId, rekey ? 1 : 0)
       if (!rekey) send(uplink.onOpen())
+      shared.onOpen()
     },
     onMessage: (payload) => send(uplink.onMessage(payload)),
     onClosed(code, retry) {

@@ -1,6 +1,5 @@
 import { codeOf, CodedError } from '#errors'
 import { createMeter, meterDefaults, type Meter, type MeterSettings } from '#meter'
-import { createTrust } from '#credential'
 import type { ClockFault } from './clock.ts'
 import { createDeviceClock } from './clock.ts'
 import { createDisk } from './disk.ts'
@@ -9,7 +8,7 @@ import { openSimMeterStore } from './meter-store.ts'
 import { createSource, type Source } from './source.ts'
 import { createSupervisor, type Life, type Supervisor } from './supervisor.ts'
 import { watchMeterStore } from './watch-meter.ts'
-import { trustedSeconds, type Surroundings } from './surroundings.ts'
+import { trustOf, type Surroundings } from './surroundings.ts'
 
 /** One meter with its disk, its clock and its way to a fog node. */
 export interface MeterNode {
@@ -39,7 +38,7 @@ export interface MeterNodeOptions {
 /** Errors of one measurement: nothing was recorded, life goes on (apps/meter/group.ts). */
 const single = new Set(['meter/outbox-full', 'reading/bad-value', 'reading/malformed'])
 const busyTickMs = 3_000
-const idleTickMs = 30_000
+const idleTickMs = 60_000
 
 export function createMeterNode(options: MeterNodeOptions): MeterNode {
   const { engine, chance, plan, truth, people, crypto, mutation } = options.surroundings
@@ -114,7 +113,7 @@ export function createMeterNode(options: MeterNodeOptions): MeterNode {
         return [...meter.closeBlock(), ...meter.tick()]
       })
       if (link?.state === 'open' && meter.needsReconnect()) link.reconnect('delivery/stalled')
-      const busy = store.count() > 0 || link?.state !== 'open' || !measuring
+      const busy = link?.state === 'open' && (store.count() > 0 || !measuring)
       life.later(busy ? busyTickMs : idleTickMs, tick)
     }
     link = runSimInitiator({
@@ -123,7 +122,7 @@ export function createMeterNode(options: MeterNodeOptions): MeterNode {
       crypto,
       own,
       random: chance.bytes,
-      trust: createTrust({ crypto, authorityKey: people.authorityKey, ...trustedSeconds(clock) }),
+      trust: trustOf(options.surroundings, clock, own),
       peerRole: 'fog',
       limits: plan.limits,
       targets: [node.target],

@@ -42,7 +42,7 @@ function enrolAll(crypto: Crypto): People {
       identities.set(deviceId, { credential: decodeCredential(encoded), key })
     }
   }
-  enrol('meter', 8)
+  enrol('meter', 12)
   enrol('fog', 2)
   enrol('cloud', 2)
   return {

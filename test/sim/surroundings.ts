@@ -1,3 +1,5 @@
+import type { Identity } from '#channel'
+import { CLOCK_SLACK_S, createTrust, judgingTime, type Trust } from '#credential'
 import type { Crypto } from '#crypto'
 import type { Clock } from '#ports'
 import type { Chance } from './chance.ts'
@@ -18,14 +20,16 @@ export interface Surroundings {
   mutation: Mutation
 }
 
-const neverSetS = 1_735_689_600
-
-/** The apps' rule of when a clock may judge validity periods. */
-export function trustedSeconds(clock: Clock): { now(): number | null } {
-  return {
-    now: () => {
-      const nowS = Math.floor(clock.now() / 1000)
-      return nowS < neverSetS ? null : nowS
-    },
-  }
+/** How the programs judge credentials. */
+export function trustOf(
+  { crypto, people }: Pick<Surroundings, 'crypto' | 'people'>,
+  clock: Clock,
+  own: Identity,
+): Trust {
+  return createTrust({
+    crypto,
+    authorityKey: people.authorityKey,
+    now: judgingTime(clock, own.credential),
+    slackS: CLOCK_SLACK_S,
+  })
 }

@@ -58,7 +58,7 @@ export function createWorld(plan: Plan, options: WorldOptions = {}): World {
       inCloud: (fog, number, body) => cloudHolds(clouds, fog, number, body),
     }),
   )
-  const spareNames = ['meter-5', 'meter-6', 'meter-7', 'meter-8']
+  const spareNames = ['meter-9', 'meter-10', 'meter-11', 'meter-12']
   const meters = Array.from({ length: plan.meters }, (_, index) => {
     const fog = fogs[index % fogs.length]!
     return createMeterNode({
