@@ -55,6 +55,7 @@ function addOutput(
   total('window_revisions_total', 'Later revisions of windows.', () => c().revisions)
   total('registers_total', 'Signed registers put into the outbox.', () => c().registers)
   total('events_total', 'Events put into the outbox.', () => c().events)
+  total('revocation_lists_sent_total', 'Lists passed on to meters.', () => c().listsSent)
   metrics.gauge('agent_windows_open', 'Windows open.', () => fog.openWindows())
   metrics.gauge('agent_outbox_items', 'Items not receipted yet.', () => store.backlog().items)
   metrics.gauge('agent_outbox_oldest_seconds', 'Age of the oldest of them.', () => {

@@ -51,8 +51,12 @@ export async function runAgent(
     own,
     trust,
     outbox: node.store.outbox,
+    receipts: node.store.receipts,
+    fog: node.fog,
+    store: node.store.id,
     log,
     onRevocations: (encoded) => revocations.offer(encoded),
+    onWithdraw: (deviceId, first, through) => node.fog.withdraw(deviceId, first, through),
   })
   const metrics = createMetrics('agent')
   addMetrics(metrics, node, uplink)

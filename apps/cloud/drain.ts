@@ -6,7 +6,7 @@ import type { Cloud, CloudOutput, CloudStore } from '#cloud'
 import { CLOCK_SLACK_S, createTrust, judgingTime } from '#credential'
 import type { RevocationList } from '#credential'
 import { nodeCrypto } from '#crypto-node'
-import { codeOf } from '#errors'
+import { codeOf, wordsOf } from '#errors'
 import type { DeviceIdentity } from '#identity'
 import { runResponder } from '#mqtt-link'
 import type { LinkLog, ResponderLink } from '#mqtt-link'
@@ -29,7 +29,8 @@ export interface Drain {
   readonly responder: Responder
   /** Emits `stored` after each commit that changed something. */
   readonly changes: EventEmitter
-  health(): { ok: boolean; detail: string }
+  /** Null when all is well, else one sentence. */
+  health(): string | null
   /** A list from the operator: honoured at once, passed on to every fog. */
   setRevocations(list: RevocationList): void
   /** Commits what waits, answers it, and leaves the broker. */
@@ -81,8 +82,11 @@ export function startDrain(options: DrainOptions): Drain {
         state.failure = null
         changes.emit('stored')
       } else {
-        state.failure = codeOf(output.error)
-        log.error({ err: output.error }, 'could not store; the fog will send it again')
+        state.failure = wordsOf(output.error)
+        log.error(
+          { code: codeOf(output.error), err: output.error },
+          'could not store; the fog will send it again',
+        )
       }
     }
     schedule()
@@ -135,8 +139,7 @@ export function startDrain(options: DrainOptions): Drain {
   }
 }
 
-function health({ link, failure }: State): { ok: boolean; detail: string } {
-  if (failure !== null) return { ok: false, detail: `the last commit failed: ${failure}` }
-  if (!link?.up) return { ok: false, detail: 'no connection to the broker' }
-  return { ok: true, detail: 'connected and storing' }
+function health({ link, failure }: State): string | null {
+  if (failure !== null) return `the last commit failed: ${failure}`
+  return link?.up ? null : 'no connection to the broker'
 }

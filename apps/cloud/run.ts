@@ -7,7 +7,7 @@ import { loadIdentity, rememberRevocations, watchRevocations } from '#identity'
 import type { DeviceIdentity, RevocationWatch } from '#identity'
 import { createMetrics, startMetrics, systemClock, systemRandom, version } from '#service'
 import type { RunningService, ServiceContext } from '#service'
-import { startCheckpoints } from '#sqlite'
+import { lockDatabase, startCheckpoints } from '#sqlite'
 import { startDrain } from './drain.ts'
 import type { Drain } from './drain.ts'
 import { startHttp } from './http/server.ts'
@@ -44,6 +44,8 @@ export async function runCloud(
 async function start(context: Context, config: CloudConfig, onStop: OnStop): Promise<string> {
   const { log, notify } = context
   const identity = loadIdentity(config.identity)
+  // A second service on this file would receipt what the first has not stored.
+  onStop(lockDatabase(config.store.path))
   const { store, queries, database } = openCloudStore(config.store.path)
   onStop(() => database.close())
   onStop(startCheckpoints(database, CHECKPOINT_MS, (err) => log.warn({ err }, 'no checkpoint')))
@@ -65,10 +67,7 @@ async function start(context: Context, config: CloudConfig, onStop: OnStop): Pro
   const counted = createMetrics('cloud')
   const { registry } = counted
   addMetrics(counted, drain, queries, systemClock)
-  const health = (): string | null => {
-    const { ok, detail } = drain.health()
-    return ok ? null : detail
-  }
+  const health = () => drain.health()
   const metrics = await startMetrics({ listen: config.metrics.listen, registry, health })
   onStop(() => metrics.close())
   const http = await startHttp({
@@ -76,10 +75,11 @@ async function start(context: Context, config: CloudConfig, onStop: OnStop): Pro
     version,
     log,
     clock: systemClock,
-    health: () => drain.health(),
+    health,
     changes: drain.changes,
     listen: config.http.listen,
     tokenFile: config.http.tokenFile,
+    requestsPerMinute: config.http.requestsPerMinute,
     metrics: registry,
   })
   onStop(() => http.close())

@@ -5,7 +5,9 @@ import {
   checkRevocations,
   CLOCK_SLACK_S,
   createTrust,
+  isRevoked,
   judgingTime,
+  type Credential,
   type RevocationList,
 } from '#credential'
 import { nodeCrypto } from '#crypto-node'
@@ -41,6 +43,8 @@ export function openFleet({ config, instances }: MeterPlan, log: Logger): Fleet 
   const files = new Map<string, MeterStoreFile>()
   const members = new Map<MeterStoreFile, Unit[]>()
   const owners = new Map<Unit, DeviceIdentity>()
+  /** Whom each unit is or was last connected to. */
+  const peers = new Map<Unit, Credential>()
   for (const [index, identity] of identities.entries()) {
     const path = instances[index]?.store.path ?? ''
     const file = files.get(path) ?? openAlone(path)
@@ -71,11 +75,21 @@ export function openFleet({ config, instances }: MeterPlan, log: Logger): Fleet 
 
   function onEvent(unit: Unit, event: MeterEvent): void {
     if (event.type === 'revocations') {
-      if (revocations.offer(event.list)) unit.link?.reconnect('credential/revocations-changed')
+      const list = revocations.offer(event.list)
+      if (list !== null) leaveRevoked(list)
+    } else if (event.type === 'superseded') {
+      unit.link?.superseded()
     } else if (event.type === 'delivery' && event.event.type !== 'refused') {
       log.debug({ meter: unit.meter.deviceId, ...event.event }, 'delivery')
     } else {
       log.warn({ meter: unit.meter.deviceId, ...describe(event) }, sentences[event.type])
+    }
+  }
+
+  /** A fog node may bring the news of its own revocation, or another one that of its neighbour. */
+  function leaveRevoked(list: RevocationList): void {
+    for (const [unit, peer] of peers) {
+      if (isRevoked(list, peer)) unit.link?.reconnect('credential/revoked')
     }
   }
 
@@ -92,7 +106,8 @@ export function openFleet({ config, instances }: MeterPlan, log: Logger): Fleet 
       own: { credential, key: nodeCrypto.signingKey(signingSecret) },
       peerRole: 'fog',
       group: credential.group,
-      onOpen: (_peer, rekey) => {
+      onOpen: (peer, rekey) => {
+        peers.set(unit, peer)
         if (!rekey) unit.onOpen()
       },
       onMessage: (payload) => {
@@ -216,24 +231,24 @@ function followRevocations(
 
   return {
     current: () => current,
-    /** True when the list was newer and is now in force. */
-    offer(bytes: Uint8Array): boolean {
+    /** The list when it was newer and is now in force, else null. */
+    offer(bytes: Uint8Array): RevocationList | null {
       try {
         const list = check(bytes)
-        if (current !== null && list.number <= current.number) return false
+        if (current !== null && list.number <= current.number) return null
         files[0]?.setNote(REVOCATIONS, bytes)
         current = list
         log.info({ number: list.number, revoked: list.ids.length }, 'new revocation list')
-        return true
+        return list
       } catch (error) {
         log.warn({ code: codeOf(error) }, 'a revocation list was not taken')
-        return false
+        return null
       }
     },
   }
 }
 
-type KnownEvent = Exclude<MeterEvent, { type: 'revocations' }>
+type KnownEvent = Exclude<MeterEvent, { type: 'revocations' | 'superseded' }>
 
 const sentences: Readonly<Record<KnownEvent['type'], string>> = {
   delivery:

@@ -246,6 +246,10 @@ export const cloudConfig = v.strictObject({
       listen: v.optional(address('127.0.0.1:8080'), '127.0.0.1:8080'),
       // The HTTP side insists on it for every address but loopback.
       token_file: v.optional(path('api.token')),
+      requests_per_minute: v.optional(
+        integer(1, 1_000_000, defaults.http.requestsPerMinute),
+        defaults.http.requestsPerMinute,
+      ),
     }),
     {},
   ),

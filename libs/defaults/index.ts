@@ -46,5 +46,7 @@ export const defaults = {
     packetsPerSecond: 200,
     bytesPerSecond: 262_144,
   },
+  /** Of one client address. */
+  http: { requestsPerMinute: 600 },
   revocationPollMs: 10_000,
 } as const

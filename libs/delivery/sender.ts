@@ -145,12 +145,13 @@ export function createSender(options: SenderOptions): Sender {
   function onWelcome(durable: number): void {
     if (state.phase === 'open') return onReceipt({ type: 'receipt', durable })
     if (durable - outbox.next() > MOST_RAISED) return ignore({ type: 'welcome', durable })
+    const next = outbox.next()
+    // First this: what is held here under numbers the peer has for something else must not count
+    // as durable there.
+    if (durable >= next) outbox.raiseNext(durable + 1)
     settleThrough(durable)
     state.phase = 'open'
-    const next = outbox.next()
-    if (durable < next) return
-    outbox.raiseNext(durable + 1)
-    options.onEvent?.({ type: 'raised', from: next, to: durable + 1 })
+    if (durable >= next) options.onEvent?.({ type: 'raised', from: next, to: durable + 1 })
   }
 
   function onReceipt(reply: Reply & { type: 'receipt' }): void {

@@ -28,7 +28,10 @@ export interface Outbox {
   dropThrough(number: number): void
   /** Takes one item out of the way for good: the peer said why it will never accept it. */
   refuse(first: number, last: number, code: string): void
-  /** The peer holds numbers this side no longer remembers using: the next one becomes `number`. */
+  /**
+   * The peer holds numbers this side no longer remembers using. Items still held get numbers from
+   * `number` on, in order, unless their content is bound to the old ones; new things follow.
+   */
   raiseNext(number: number): void
 }
 

@@ -10,9 +10,16 @@ export interface SqliteOutbox extends Outbox {
   /** Deletes what has been acknowledged, in the caller's transaction. */
   clean(): void
   backlog(): { items: number; oldestS: number | null }
+  /**
+   * In the caller's transaction: the store is an older copy, so numbers from here on may have been
+   * used before, for other things. The cloud's next welcome says how far they were.
+   */
+  doubt(): void
 }
 
 const nextName = 'outbox next'
+/** 1 from the restoring of a backup to the first welcome. */
+const doubtName = 'outbox in doubt'
 
 /**
  * Acknowledged items are forgotten at once in memory and deleted with the next transaction there is:
@@ -38,15 +45,37 @@ export function openOutbox(db: Database): SqliteOutbox {
   )
   const removeRange = db.prepare('DELETE FROM outbox WHERE number BETWEEN ? AND ?')
 
+  const shift = db.prepare('UPDATE outbox SET number = -(number + ?) WHERE number > 0')
+  const turn = db.prepare('UPDATE outbox SET number = -number WHERE number < 0')
+
   let next = 1
   let acknowledged = 0
   let deleted = 0
+  let inDoubt = false
 
   function reload(): void {
     next = loadNext.get(nextName)?.value ?? 1
+    inDoubt = loadNext.get(doubtName)?.value === 1
     deleted = 0 // at worst an empty DELETE
   }
   reload()
+
+  /** Gives what is held numbers from `from` on; by way of negative ones, which are all free. */
+  function renumber(from: number): void {
+    const first = firstAfter.get(acknowledged)?.number ?? next
+    db.transaction(() => {
+      remove.run(acknowledged)
+      if (first < next) {
+        shift.run(from - first)
+        turn.run()
+      }
+      saveNext.run(nextName, from + (next - first))
+      saveNext.run(doubtName, 0)
+    })
+    next = from + (next - first)
+    acknowledged = deleted = from - 1
+    inDoubt = false
+  }
 
   return {
     oldest: () => firstAfter.get(acknowledged)?.number ?? next,
@@ -56,6 +85,7 @@ export function openOutbox(db: Database): SqliteOutbox {
         .all(Math.max(fromNumber, acknowledged + 1), maxItems)
         .map(({ number, body }) => ({ first: number, last: number, body })),
     dropThrough(number) {
+      if (inDoubt) return renumber(number + 1)
       acknowledged = Math.max(acknowledged, Math.min(number, next - 1))
     },
     refuse(first, last, code) {
@@ -65,9 +95,11 @@ export function openOutbox(db: Database): SqliteOutbox {
       })
     },
     raiseNext(number) {
-      if (number <= next) return
-      db.transaction(() => saveNext.run(nextName, number))
-      next = number
+      if (number > next) renumber(number)
+    },
+    doubt() {
+      saveNext.run(doubtName, 1)
+      inDoubt = true
     },
     append(items, atS) {
       if (items.length === 0) return

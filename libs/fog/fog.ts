@@ -8,10 +8,14 @@ import { restore, saveCheckpoint } from './checkpoint.ts'
 import { commitGroup, sendReceipts } from './commit.ts'
 import { emptyState, newCounters, wallS } from './core.ts'
 import type { Core, FogCounters, FogSettings, MeterLink } from './core.ts'
-import { applyRevocations, closeSession, openSession, takeMessage } from './sessions.ts'
+import { closeSession } from './session-end.ts'
+import { applyRevocations, openSession, takeMessage } from './sessions.ts'
+import { sendAgain, yieldWindow } from './repair.ts'
 import type { FogStore } from './store.ts'
+import type { SetBack } from './uplink.ts'
 import { fogStatus, holdIfFull, tick } from './upkeep.ts'
 import type { Verifier } from './verifier.ts'
+import { withdrawRange } from './withdrawal.ts'
 
 export interface FogOptions {
   crypto: Crypto
@@ -22,6 +26,8 @@ export interface FogOptions {
   settings: FogSettings
   /** Release, for fogStatus items. */
   version: string
+  /** An error nobody foresaw has cost this meter its session: a defect, for the log. */
+  onUnexpected?: (error: unknown, deviceId: string) => void
 }
 
 /** One meter as an operator sees it. */
@@ -49,7 +55,17 @@ export interface Fog {
   flush(): void
   /** `flush` and a checkpoint, so that the next start has nothing to replay. */
   close(): void
+  /** A new list: honoured at once, passed on to every session, now and when one opens later. */
   revoke(list: RevocationList): void
+  /** A cloud node has forgotten what it acknowledged: see `createUplink`. Throws what the store throws. */
+  sendAgain(setBack: SetBack): void
+  /** The cloud refused the window from `startS`, because it holds another history of it. */
+  yieldWindow(startS: number): void
+  /**
+   * The cloud's `withdraw`: of the meter's run from `first` on, counts nothing up to `through`.
+   * Throws what the store throws; the next `tick` tries to write it down again.
+   */
+  withdraw(deviceId: string, first: number, through: number): void
   /** Deletes signed blocks older than this; windows that end before it get no revisions any more. */
   prune(beforeS: number): number
   counters(): Readonly<FogCounters>
@@ -103,6 +119,9 @@ export function createFog(options: FogOptions): Fog {
       saveCheckpoint(core)
     },
     revoke: (list) => applyRevocations(core, list),
+    sendAgain: (setBack) => sendAgain(core, setBack),
+    yieldWindow: (startS) => yieldWindow(core, startS),
+    withdraw: (deviceId, first, through) => withdrawRange(core, { deviceId, first, through }),
     prune(beforeS) {
       forgetWindows(core, beforeS)
       return core.store.prune(beforeS)

@@ -13,6 +13,7 @@ export type {
   FogStore,
   Loaded,
   MeterRow,
+  Receipts,
 } from './store.ts'
 export { inlineVerifier, type Verifier } from './verifier.ts'
 export { createUplink, type Uplink } from './uplink.ts'

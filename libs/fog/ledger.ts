@@ -7,15 +7,19 @@ import { noteStatement } from './registers.ts'
 
 /** Committed blocks remembered per meter, to recognise repetitions: one sender's window of them. */
 const recentKept = 64
+/** Runs remembered per meter: one that moves to and fro every day is known for a fortnight. */
+const runsKept = 16
 
 /**
  * Everything a committed block changes in memory. It depends on nothing but what is durable, so a
- * restart that replays the same blocks in the same order arrives at the same state.
+ * restart that replays the same blocks in the same order arrives at the same state. The block's
+ * group is `core.lastGroupId`.
  */
 export function applyBlock(core: Core, meter: Meter, block: Block, committedS: number): void {
   const { statement, readings } = block
   const continuous = continues(meter.durable, statement)
   if (!continuous) noteBreak(core, meter, statement)
+  if (beginsRun(meter, statement)) beginRun(core, meter, statement.first)
   count(core, meter, block, continuous, committedS)
   meter.durable = positionAfter(statement)
   const { first, last, chain } = statement
@@ -23,9 +27,26 @@ export function applyBlock(core: Core, meter: Meter, block: Block, committedS: n
   if (meter.recent.length > recentKept) meter.recent.shift()
   noteStatement(meter, block, core.settings.window.seconds)
   noteLatest(meter, readings)
+  meter.countedS = Math.max(meter.countedS, statement.endTimeS)
   meter.dirty = true
   core.counters.blocks += 1
   core.counters.readings += readings.length
+}
+
+function beginsRun({ durable }: Meter, { first }: Statement): boolean {
+  return durable.number === 0 || first > durable.number + 1
+}
+
+function beginRun(core: Core, meter: Meter, first: number): void {
+  meter.runs.push({
+    first,
+    groupId: core.lastGroupId,
+    energy: meter.energy,
+    beforeS: meter.countedS,
+    withdrawn: first - 1,
+    taken: { readings: 0, importWh: 0, exportWh: 0 },
+  })
+  if (meter.runs.length > runsKept) meter.runs.shift()
 }
 
 function count(

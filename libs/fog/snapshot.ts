@@ -5,11 +5,11 @@ import { CodedError } from '#errors'
 import { decodeSign1 } from '#cose'
 import { peekRegister, registerEnvelope } from '#reading'
 import type { RegisterTrack } from '#window'
-import { newMeter, type Meter, type PendingRegister, type RecentBlock } from './meter.ts'
+import { newMeter, type Meter, type PendingRegister, type RecentBlock, type Run } from './meter.ts'
 import type { MeterRow } from './store.ts'
 
 /** Format of the snapshot, so that a later release can tell. */
-const VERSION = 1
+const VERSION = 2
 /** Recent blocks kept across a restart; repetitions right after one are of the newest blocks. */
 const recentKept = 16
 
@@ -27,7 +27,10 @@ export function snapshotMeter(meter: Meter): Uint8Array {
     trackValues(energy.import),
     trackValues(energy.export),
     meter.recent.slice(-recentKept).map(({ first, last, chain }) => [first, last, chain]),
-    meter.registers.map(registerEnvelope),
+    meter.registers.map(registerValue),
+    meter.stated && registerValue(meter.stated),
+    meter.runs.map(runValues),
+    meter.countedS,
   ])
 }
 
@@ -50,7 +53,8 @@ export function restoreMeter(crypto: Crypto, row: MeterRow): Meter {
 
 function fill(meter: Meter, value: CborValue): void {
   const f = list(value)
-  if (int(f[0]) !== VERSION) throw new Error(`snapshot version ${int(f[0])}`)
+  const version = int(f[0])
+  if (version !== VERSION && version !== 1) throw new Error(`snapshot version ${version}`)
   const chain = f[2]
   meter.durable = {
     number: int(f[1]),
@@ -63,7 +67,37 @@ function fill(meter: Meter, value: CborValue): void {
   meter.credentialSent = f[6] === true
   meter.energy = { import: trackFrom(f[7]), export: trackFrom(f[8]) }
   meter.recent = list(f[9]).map(recentFrom)
-  meter.registers = list(f[10]).map((envelope) => registerFrom(bytes(envelope)))
+  if (version === 1) {
+    meter.registers = list(f[10]).map((envelope) => registerFrom([envelope, null]))
+    return
+  }
+  meter.registers = list(f[10]).map(registerFrom)
+  const stated = f[11] ?? null
+  meter.stated = stated === null ? null : registerFrom(stated)
+  meter.runs = list(f[12]).map(runFrom)
+  meter.countedS = int(f[13])
+}
+
+function registerValue(register: PendingRegister): CborValue[] {
+  return [registerEnvelope(register), register.from]
+}
+
+function runValues({ first, groupId, energy, beforeS, withdrawn, taken }: Run): CborValue[] {
+  const { readings, importWh, exportWh } = taken
+  const tracks = [trackValues(energy.import), trackValues(energy.export)]
+  return [first, groupId, ...tracks, beforeS, withdrawn, readings, importWh, exportWh]
+}
+
+function runFrom(value: CborValue): Run {
+  const f = list(value)
+  return {
+    first: int(f[0]),
+    groupId: int(f[1]),
+    energy: { import: trackFrom(f[2]), export: trackFrom(f[3]) },
+    beforeS: int(f[4]),
+    withdrawn: int(f[5]),
+    taken: { readings: int(f[6]), importWh: int(f[7]), exportWh: int(f[8]) },
+  }
 }
 
 function trackValues({ baseWh, low }: RegisterTrack): (number | null)[] {
@@ -81,10 +115,13 @@ function recentFrom(value: CborValue): RecentBlock {
   return { first: int(first), last: int(last), chain: bytes(chain) }
 }
 
-function registerFrom(envelope: Uint8Array): PendingRegister {
+function registerFrom(value: CborValue): PendingRegister {
+  const f = list(value)
+  const envelope = bytes(f[0])
   const statement = peekRegister(envelope)
   const { last, endTimeS } = statement
-  return { last, endTimeS, statement, signature: decodeSign1(envelope).signature }
+  const { signature } = decodeSign1(envelope)
+  return { last, endTimeS, statement, signature, from: intOrNull(f[1]) }
 }
 
 function list(value: CborValue | undefined): CborValue[] {

@@ -54,6 +54,14 @@ export interface Loaded {
   throughId: number
 }
 
+/** How far each cloud node has acknowledged the outbox, to notice one that has forgotten. */
+export interface Receipts {
+  /** 0 for a node never heard of. */
+  through(node: string): number
+  /** May reach the disk with a later transaction. */
+  note(node: string, number: number): void
+}
+
 /**
  * The durable side of a fog node. Every method is one transaction: when it returns, the change
  * survives a power cut; when it throws, nothing has changed.

@@ -1,7 +1,8 @@
-import { encodeItem, type FogStatus, type Summary } from '#messages'
+import { askedAgain, encodeItem, type FogStatus, type Summary } from '#messages'
 import { saveCheckpoint } from './checkpoint.ts'
 import { commitDue, commitGroup, sendReceipts } from './commit.ts'
 import { wallS, type Core } from './core.ts'
+import { sendNews } from './news.ts'
 import { forwardStatement } from './registers.ts'
 
 /**
@@ -12,6 +13,7 @@ export function tick(core: Core): void {
   try {
     if (commitDue(core)) commitGroup(core)
     sendReceipts(core, false)
+    sendNews(core)
     closeWindows(core)
     checkpointIfDue(core)
   } finally {
@@ -61,13 +63,28 @@ function forwardAll(core: Core, throughS: number): void {
 
 function checkpointIfDue(core: Core): void {
   const now = core.clock.monotonic()
-  const { statusMs, checkpointMs } = core.settings
-  if (statusMs > 0 && now - core.lastStatusMs >= statusMs) {
+  if (statusDue(core, now)) {
     core.lastStatusMs = now
+    core.lastStatusRefusals = lastingRefusals(core)
     core.unsavedItems.push(encodeItem({ type: 'fogStatus', status: fogStatus(core) }))
   }
-  const due = now - core.lastCheckpointMs >= checkpointMs
+  const due = now - core.lastCheckpointMs >= core.settings.checkpointMs
   if (core.unsavedItems.length > 0 || (due && isDirty(core))) saveCheckpoint(core)
+}
+
+/** An operator hears of refusals soon, but a meter that causes many does not wear the card. */
+function statusDue(core: Core, now: number): boolean {
+  const { statusMs } = core.settings
+  if (statusMs <= 0) return false
+  const waitedMs = now - core.lastStatusMs
+  const news = waitedMs >= statusMs / 10 && lastingRefusals(core) !== core.lastStatusRefusals
+  return news || waitedMs >= statusMs
+}
+
+function lastingRefusals({ counters }: Core): number {
+  return Object.entries(counters.refused)
+    .filter(([reason]) => !askedAgain.has(reason))
+    .reduce((sum, [, count]) => sum + count, 0)
 }
 
 function isDirty(core: Core): boolean {
@@ -84,7 +101,7 @@ export function fogStatus(core: Core): FogStatus {
     metersOnline: core.channels.size,
     readings: counters.readings,
     blocks: counters.blocks,
-    refused: Object.values(counters.refused).reduce((sum, count) => sum + count, 0),
+    refused: { ...counters.refused },
     outbox: core.store.backlog().items,
     storeBytes: core.store.sizeBytes(),
     version: core.version,

@@ -1,12 +1,14 @@
 /** Application messages inside records, as CBOR arrays; fogmeter.cddl is their description. */
 export { type Summary } from './summary.ts'
 export {
+  askedAgain,
   decodeItem,
   encodeItem,
   type FogEvent,
   type FogStatus,
   type Item,
   type ReceivedItem,
+  type Withdrawn,
 } from './item.ts'
 export { decodeUp, encodeItems, encodeUp, type ReceivedUp, type Up } from './up.ts'
 export { decodeDown, encodeDown, type Down } from './down.ts'

@@ -13,8 +13,11 @@ import { encodeItem, receivedItemFrom, type Item, type ReceivedItem } from './it
 
 /** From initiator (meter, fog) to responder (fog, cloud). */
 export type Up =
-  /** "I hold from `oldestHeld` on; everything below was receipted or given up; `next` is my next number." */
-  | { type: 'hello'; oldestHeld: number; next: number }
+  /**
+   * "I hold from `oldestHeld` on; everything below was receipted or given up; `next` is my next
+   * number." A fog names the store these numbers belong to: another one counts from 1 again.
+   */
+  | { type: 'hello'; oldestHeld: number; next: number; store?: number }
   /** A reading as differences to the previous one: see #reading `encodeLive` / `decodeLive`. */
   | { type: 'live'; values: (number | null)[] }
   /** The signature over live readings `first`..`last` sent before. */
@@ -50,7 +53,7 @@ const arrayHead = (length: number): number => 0x80 | length
 export function encodeUp(message: Up): Uint8Array {
   switch (message.type) {
     case 'hello':
-      return encodeTypedInts(HELLO, [message.oldestHeld, message.next])
+      return encodeHello(message)
     case 'live':
       return encodeTypedInts(LIVE, message.values)
     case 'block':
@@ -86,7 +89,7 @@ function decodeOther(value: CborValue): ReceivedUp {
   const type = Array.isArray(value) ? value[0] : null
   switch (type) {
     case HELLO:
-      return helloFrom(fieldsOf(value, 'hello', 3))
+      return helloFrom(fieldsOf(value, 'hello', 3, 4))
     case BLOCK:
       return blockFrom(fieldsOf(value, 'block', 5))
     case ITEMS:
@@ -96,10 +99,18 @@ function decodeOther(value: CborValue): ReceivedUp {
   }
 }
 
+function encodeHello({ oldestHeld, next, store }: Up & { type: 'hello' }): Uint8Array {
+  return encodeTypedInts(
+    HELLO,
+    store === undefined ? [oldestHeld, next] : [oldestHeld, next, store],
+  )
+}
+
 function helloFrom(f: Fields): ReceivedUp {
   const [oldestHeld, next] = [integer(f, 1, 1), integer(f, 2, 1)]
   if (oldestHeld > next) throw malformed('hello: the oldest held number lies after the next one')
-  return { type: 'hello', oldestHeld, next }
+  const hello = { type: 'hello', oldestHeld, next } as const
+  return f.length === 3 ? hello : { ...hello, store: integer(f, 3, 1) }
 }
 
 function encodeBlockMessage(message: Up & { type: 'block' }): Uint8Array {

@@ -210,6 +210,14 @@ export function createMeter(options: MeterOptions): Meter {
       emit({ type: 'revocations', list: down.list })
       return []
     }
+    if (down.type === 'withdraw') {
+      emit({ type: 'bad-message', code: 'not-for-a-meter' })
+      return []
+    }
+    if (down.type === 'ended') {
+      if (down.code === 'superseded') emit({ type: 'superseded' })
+      return []
+    }
     if (down.type === 'resend') missedLive()
     // Readings of the open block have no signature yet: live mode starts over, the sender waits.
     const aboutOpen = down.type === 'resend' && down.from > journal.head.accounted

@@ -73,6 +73,8 @@ export type MeterEvent =
   | { type: 'numbers-raised'; to: number; readingsGivenUp: number }
   /** A signed revocation list arrived; the caller checks it. */
   | { type: 'revocations'; list: Uint8Array }
+  /** The fog node ended this channel: another program has connected as this meter. */
+  | { type: 'superseded' }
   | { type: 'bad-message'; code: string }
 
 /**

@@ -3,6 +3,7 @@ export {
   checkReading,
   decodeReading,
   encodeReading,
+  lastDateS,
   readingFromValues,
   readingLimits,
   readingValues,

@@ -1,6 +1,6 @@
 /**
  * SIGKILLs real processes at seeded random moments while meters replay households, then accounts
- * for every reading. `node test/chaos/kill.ts --kills 1000 --seed 7` runs it at any length.
+ * for every reading. `npm run chaos -- kill --kills 1000 --seed 7` runs it at any length.
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -112,8 +112,10 @@ function shuffled<T>(values: readonly T[], random: () => number): T[] {
     .map(({ value }) => value)
 }
 
-if (import.meta.main) {
+/** `npm run chaos -- kill`. */
+export async function run(args: string[]): Promise<number> {
   const { values } = parseArgs({
+    args,
     options: { kills: { type: 'string' }, seed: { type: 'string' }, json: { type: 'boolean' } },
   })
   const kills = Number(values.kills ?? 100)
@@ -123,5 +125,5 @@ if (import.meta.main) {
   const { recoveryMs, ...rest } = report
   const at = (share: number) => recoveryMs[Math.floor((recoveryMs.length - 1) * share)]
   process.stdout.write(`${JSON.stringify({ seed, ...rest, p50Ms: at(0.5), p99Ms: at(0.99) })}\n`)
-  process.exitCode = report.problems.length === 0 ? 0 : 1
+  return report.problems.length === 0 ? 0 : 1
 }

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest'
 import { killCampaign } from '../chaos/kill.ts'
 
-// Longer: node test/chaos/kill.ts --kills 1000 --seed 7
+// Longer: npm run chaos -- kill --kills 1000 --seed 7
 const kills = Number(process.env['FOGMETER_KILLS'] ?? 25)
 const seed = Number(process.env['FOGMETER_SEED'] ?? Math.floor(Math.random() * 2 ** 31))
 

@@ -1,13 +1,5 @@
-import { status, type Reading } from '#reading'
-import { windowEnd } from '#window'
-import {
-  eventsOf,
-  latestWindows,
-  refusedOf,
-  registersOf,
-  totalsOf,
-} from './cloud-view.ts'
-import type { FogTruth, TrueBlock } from './truth.ts'
+import { checkWindows } from './check-windows.ts'
+import { eventsOf, refusedOf, registersOf, totalsOf } from './cloud-view.ts'
 import type { World } from './world.ts'
 
 /** What the final account counts, beside the violations it adds to the truth. */
@@ -24,7 +16,7 @@ export interface Account {
 /** The account after everything has healed and drained: nothing lost, nothing counted twice. */
 export function checkEnd(world: World): Account {
   checkDelivered(world)
-  const windows = world.fogs.map(({ deviceId }) => checkWindows(world, world.truth.fog(deviceId)))
+  const windows = checkWindows(world)
   checkRegisters(world)
   checkTotals(world)
   checkReports(world)
@@ -32,7 +24,7 @@ export function checkEnd(world: World): Account {
   return {
     readings: blocks.reduce((sum, block) => sum + block.readings.length, 0),
     blocks: blocks.length,
-    windows: windows.reduce((sum, count) => sum + count, 0),
+    windows,
     heldTwice: blocks
       .filter((block) => block.heldBy.size > 1)
       .reduce((sum, block) => sum + block.readings.length, 0),
@@ -54,98 +46,6 @@ function checkDelivered({ truth, plan }: World): void {
       }
     }
   }
-}
-
-interface Sums {
-  readings: number
-  meters: Set<string>
-  powerSumW: number
-  powerMinW: number
-  powerMaxW: number
-  voltageSumDv: number
-  importWh: number
-  exportWh: number
-}
-
-/** Adds up a fog node's own log anew, in the simplest way there is, and compares with the cloud. */
-function checkWindows(world: World, fog: FogTruth): number {
-  const { truth, plan, clouds } = world
-  const expected = windowsOf(fog, plan.windowSeconds)
-  const found = latestWindows(clouds, fog.deviceId)
-  if (fog.replaced > 0) return found.size
-  for (const [startS, sums] of expected) {
-    const summary = found.get(startS)
-    const wanted = describe(sums, sums.meters.size)
-    const got = summary === undefined ? 'nothing' : describe(summary, summary.meters)
-    if (wanted !== got) {
-      truth.violation(`${fog.deviceId} window ${startS}: should be ${wanted}, is ${got}`)
-    }
-  }
-  for (const startS of found.keys()) {
-    if (!expected.has(startS)) truth.violation(`${fog.deviceId} window ${startS} has no readings`)
-  }
-  return found.size
-}
-
-function describe(sums: Omit<Sums, 'meters'>, meters: number): string {
-  const { readings, powerSumW, powerMinW, powerMaxW, voltageSumDv, importWh, exportWh } = sums
-  const power = `${powerSumW}/${powerMinW}/${powerMaxW} W`
-  return `${readings} of ${meters}, ${power}, ${voltageSumDv} dV, ${importWh}+${exportWh} Wh`
-}
-
-function windowsOf(fog: FogTruth, lengthS: number): Map<number, Sums> {
-  const windows = new Map<number, Sums>()
-  const before = new Map<string, TrueBlock>()
-  for (const block of fog.log) {
-    let previous: Pick<Reading, 'importWh' | 'exportWh'> = baseOf(block, before.get(block.deviceId))
-    for (const reading of block.readings) {
-      const startS = windowEnd(reading.timeS, lengthS) - lengthS
-      const sums = windows.get(startS) ?? noSums()
-      windows.set(startS, sums)
-      add(sums, block.deviceId, reading, previous)
-      previous = reading
-    }
-    before.set(block.deviceId, block)
-  }
-  return windows
-}
-
-/** What was counted while a block was missing belongs to that block, wherever it is. */
-function baseOf(block: TrueBlock, before: TrueBlock | undefined) {
-  const last = before?.readings.at(-1)
-  if (last !== undefined && before?.last === block.first - 1) return last
-  return { importWh: block.startImportWh, exportWh: block.startExportWh }
-}
-
-function noSums(): Sums {
-  return {
-    readings: 0,
-    meters: new Set(),
-    powerSumW: 0,
-    powerMinW: Infinity,
-    powerMaxW: -Infinity,
-    voltageSumDv: 0,
-    importWh: 0,
-    exportWh: 0,
-  }
-}
-
-function add(
-  sums: Sums,
-  deviceId: string,
-  reading: Reading,
-  previous: Pick<Reading, 'importWh' | 'exportWh'>,
-): void {
-  sums.readings += 1
-  sums.meters.add(deviceId)
-  sums.powerSumW += reading.powerW
-  sums.powerMinW = Math.min(sums.powerMinW, reading.powerW)
-  sums.powerMaxW = Math.max(sums.powerMaxW, reading.powerW)
-  sums.voltageSumDv += reading.voltageDv ?? 0
-  // A reading that announces a new register carries no energy of its own.
-  if ((reading.status & (status.registerReset | status.meterReplaced)) !== 0) return
-  sums.importWh += reading.importWh - previous.importWh
-  sums.exportWh += reading.exportWh - previous.exportWh
 }
 
 /** Every register in the cloud says what its meter said, and the newest is the meter's last. */

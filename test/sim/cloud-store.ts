@@ -1,6 +1,6 @@
 import { toHex } from '#bytes'
 import type { CloudStore, CloudTx, FogRecord, RegisterEntry, RegisterFacts } from '#cloud'
-import type { SummaryEntry } from '#cloud'
+import type { Run, SummaryEntry } from '#cloud'
 import type { Disk } from './disk.ts'
 
 /** The cloud's database on a simulated disk, with what `#cloud-store` promises about it. */
@@ -13,6 +13,7 @@ export function openSimCloudStore(disk: Disk): CloudStore {
     addRefused: (entry) => disk.set('refused', `${entry.fog} ${entry.number}`, entry),
     ...summaryTables(disk),
     ...registerTables(disk),
+    ...runTables(disk),
     credentials: (deviceId, limit) =>
       (disk.get<Uint8Array[]>('credential', deviceId) ?? []).slice(0, limit),
     addCredential({ credential: { deviceId, encoded } }) {
@@ -26,7 +27,10 @@ export function openSimCloudStore(disk: Disk): CloudStore {
 
 const windowKey = (fog: string, startS: number) => `${fog} ${startS}`
 
-type SummaryTables = Pick<CloudTx, 'summary' | 'latestSummary' | 'addSummary'>
+type SummaryTables = Pick<
+  CloudTx,
+  'summary' | 'latestSummary' | 'summaryThrough' | 'addSummary'
+>
 
 /** Per window all its revisions. */
 function summaryTables(disk: Disk): SummaryTables {
@@ -37,6 +41,10 @@ function summaryTables(disk: Disk): SummaryTables {
       of(fog, startS).find((entry) => entry.summary.revision === revision)?.summary ?? null,
     latestSummary: (fog, startS) =>
       of(fog, startS).find((entry) => entry.latest)?.summary ?? null,
+    summaryThrough: (fog, startS, number) =>
+      of(fog, startS)
+        .filter((entry) => entry.number <= number)
+        .toSorted((a, b) => b.summary.revision - a.summary.revision)[0]?.summary ?? null,
     addSummary(added) {
       const { startS } = added.summary
       const others = of(added.fog, startS)
@@ -80,6 +88,19 @@ function registerTables(disk: Disk): RegisterTables {
       )
       disk.set('register', deviceId, all)
     },
+  }
+}
+
+function runTables(disk: Disk): Pick<CloudTx, 'runs' | 'saveRun' | 'doubledRuns'> {
+  const keyOf = (run: Run) => `${run.deviceId} ${run.fog} ${run.offset} ${run.first}`
+  const runs = () => [...disk.rows<Run>('run').values()]
+  return {
+    runs: (deviceId) => runs().filter((run) => run.deviceId === deviceId),
+    saveRun: (run) => disk.set('run', keyOf(run), run),
+    doubledRuns: (fog, offset, limit) =>
+      runs()
+        .filter((run) => run.fog === fog && run.offset === offset && run.doubled > run.withdrawn)
+        .slice(0, limit),
   }
 }
 

@@ -1,6 +1,6 @@
 /** What the clouds' databases hold, several services taken together. */
 import { equal } from '#bytes'
-import type { RegisterEntry, SummaryEntry } from '#cloud'
+import type { RegisterEntry, Run, SummaryEntry } from '#cloud'
 import { decodeItem, type FogEvent, type Item, type Summary } from '#messages'
 import { peekRegister } from '#reading'
 import type { CloudNode } from './cloud-node.ts'
@@ -41,6 +41,16 @@ function holds(disk: Disk, fog: string, item: Item): boolean {
       const { deviceId, last } = peekRegister(item.envelope)
       const all = disk.get<RegisterEntry[]>('register', deviceId) ?? []
       return all.some((entry) => entry.statement.last === last && equal(entry.envelope, item.envelope))
+    }
+    case 'withdrawn': {
+      const { deviceId, first, through } = item.withdrawn
+      return [...disk.rows<Run>('run').values()].some(
+        (run) =>
+          run.fog === fog &&
+          run.deviceId === deviceId &&
+          run.first === first &&
+          run.withdrawn >= through,
+      )
     }
     case 'credential':
       return [...disk.rows<Uint8Array[]>('credential').values()]
@@ -119,4 +129,11 @@ export function totalsOf(
       summed: Object.fromEntries(fields.map((field) => [field, sum(field)])),
     }
   })
+}
+
+/** Runs of which the cloud knows that somebody else counts them too, and that are still counted. */
+export function doubledRuns(clouds: Clouds): Run[] {
+  return disksOf(clouds)
+    .flatMap((disk) => [...disk.rows<Run>('run').values()])
+    .filter((run) => run.doubled > run.withdrawn)
 }

@@ -4,13 +4,14 @@ import { createFog, createUplink, fogDefaults, type Fog, type FogSettings, type 
 import type { ClockFault } from './clock.ts'
 import { createDeviceClock } from './clock.ts'
 import { createDisk } from './disk.ts'
+import type { Engine } from './engine.ts'
 import { openSimFogStore } from './fog-store.ts'
 import { runSimInitiator, type SimInitiatorLink, type Target } from './initiator-link.ts'
 import type { Broker } from './network.ts'
 import { nodeOwner } from './network.ts'
 import type { Plan } from './plan.ts'
 import { runSimResponder, type SimResponderLink } from './responder-link.ts'
-import { createSupervisor, type Life, type Supervisor } from './supervisor.ts'
+import { createSupervisor, textOf, type Life, type Supervisor } from './supervisor.ts'
 import { trustOf, type Surroundings } from './surroundings.ts'
 import { simVerifier } from './verifier.ts'
 import { watchFogStore, type WatchFogOptions } from './watch-fog.ts'
@@ -57,8 +58,9 @@ export function createFogNode(options: FogNodeOptions): FogNode {
   let backlog = () => 0
 
   function boot(life: Life): void {
+    const opened = openSimFogStore(disk, chance)
     const store = watchFogStore(
-      mutation.fogStore?.(openSimFogStore(disk), disk) ?? openSimFogStore(disk),
+      mutation.fogStore?.(opened, disk) ?? opened,
       { truth, deviceId, disk, inCloud: options.inCloud },
     )
     backlog = () => store.backlog().items
@@ -74,6 +76,7 @@ export function createFogNode(options: FogNodeOptions): FogNode {
     const fog = createFog({
       ...{ crypto, clock, store, settings: settingsOf(plan), version: 'sim' },
       verifier: simVerifier(surroundings, life),
+      onUnexpected: (error) => truth.violation(`${deviceId} met a defect: ${textOf(error)}`),
       link: mutation.meterLink?.(toMeters, channels, chance) ?? toMeters,
     })
     node.fog = fog
@@ -127,7 +130,14 @@ export function createFogNode(options: FogNodeOptions): FogNode {
         fog.closed(cid)
       },
     })
-    const uplink = createUplink({ outbox: store.outbox, clock, onRevocations: () => undefined })
+    const uplink = createUplink({
+      ...{ outbox: store.outbox, receipts: opened.receipts, store: opened.id, clock },
+      onRevocations: () => undefined,
+      onSuperseded: () => undefined,
+      onSetBack: (setBack) => fog.sendAgain(setBack),
+      onWindowConflict: (startS) => fog.yieldWindow(startS),
+      onWithdraw: (device, first, through) => fog.withdraw(device, first, through),
+    })
     const onOpen = () => tickWithin(deliveringTickMs)
     up = runUplink(options, { ...shared, targets, uplink, life, onOpen })
     const uplinkTick = () => {
@@ -214,10 +224,10 @@ function runUplink(
     run: life.run,
     onOpen(rekey) {
       engine.note('uplink', deviceId, rekey ? 1 : 0)
-      if (!rekey) send(uplink.onOpen())
+      if (!rekey) send(uplink.onOpen(link.node))
       shared.onOpen()
     },
-    onMessage: (payload) => send(uplink.onMessage(payload)),
+    onMessage: (payload) => send(answered(engine, uplink, payload)),
     onClosed(code, retry) {
       engine.note('uplink-closed', deviceId, code)
       if (!retry) truth.violation(`${deviceId} was locked out: ${code}`)
@@ -225,4 +235,15 @@ function runUplink(
     },
   })
   return link
+}
+
+/** What cannot be used now is passed over, as apps/agent/uplink.ts does; the cloud says it again. */
+function answered(engine: Engine, uplink: Uplink, payload: Uint8Array): Uint8Array[] {
+  try {
+    return uplink.onMessage(payload)
+  } catch (error) {
+    if (!(error instanceof CodedError)) throw error
+    engine.note('uplink-failed', error.code)
+    return []
+  }
 }

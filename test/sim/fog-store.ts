@@ -1,6 +1,7 @@
 import type { OutboxItem } from '#delivery'
-import type { FogStore, MeterRow } from '#fog'
+import type { FogStore, MeterRow, Receipts } from '#fog'
 import { decodeGroup, encodeGroup } from '../../libs/fog-store/group.ts'
+import type { Chance } from './chance.ts'
 import type { Disk } from './disk.ts'
 
 interface GroupRow {
@@ -8,14 +9,22 @@ interface GroupRow {
   blocks: Uint8Array
 }
 
+export interface SimFogStore extends FogStore {
+  readonly receipts: Receipts
+  /** What tells its outbox numbers from those of a store that was lost. */
+  readonly id: number
+}
+
 /** A fog node's memory on a simulated disk, with what `#fog-store` promises about it. */
-export function openSimFogStore(disk: Disk): FogStore {
+export function openSimFogStore(disk: Disk, chance: Chance): SimFogStore {
   const outboxRows = () => disk.rows<{ body: Uint8Array }>('outbox')
   const meta = (name: string, otherwise: number) =>
     disk.get<{ value: number }>('meta', name)?.value ?? otherwise
   /** Acknowledged items are forgotten at once and deleted with the next transaction. */
   let acknowledged = 0
   let nextId = Math.max(meta('through', 0), ...[...disk.rows('group').keys()].map(Number)) + 1
+
+  const receipts = openReceipts(disk)
 
   function append(items: readonly Uint8Array[]): void {
     let next = meta('next', 1)
@@ -30,6 +39,17 @@ export function openSimFogStore(disk: Disk): FogStore {
     }
   }
 
+  /** Everything that waits gets numbers from `from` on: older ones have been used for other things. */
+  function renumber(from: number): void {
+    const bodies = [...waiting()].map(({ body }) => body)
+    disk.transaction(() => {
+      for (const number of outboxRows().keys()) disk.delete('outbox', number)
+      for (const [index, body] of bodies.entries()) disk.set('outbox', from + index, { body })
+      disk.set('meta', 'next', { value: from + bodies.length })
+    })
+    acknowledged = from - 1
+  }
+
   function* waiting(): Generator<OutboxItem> {
     for (const [number, { body }] of outboxRows()) {
       const at = Number(number)
@@ -38,6 +58,8 @@ export function openSimFogStore(disk: Disk): FogStore {
   }
 
   return {
+    receipts,
+    id: storeId(disk, chance),
     load() {
       disk.reading()
       return {
@@ -61,6 +83,7 @@ export function openSimFogStore(disk: Disk): FogStore {
       const id = blocks.length > 0 ? nextId : nextId - 1
       disk.transaction(() => {
         clean()
+        receipts.save()
         for (const row of meters) {
           const before = disk.get<MeterRow>('meter', row.id)
           disk.set('meter', row.id, { ...row, state: before?.state ?? null })
@@ -74,6 +97,7 @@ export function openSimFogStore(disk: Disk): FogStore {
     checkpoint({ throughId, meters, windows, items }) {
       disk.transaction(() => {
         clean()
+        receipts.save()
         for (const { id, state } of meters) {
           const row = disk.get<MeterRow>('meter', id)
           if (row !== undefined) disk.set('meter', id, { ...row, state })
@@ -122,10 +146,34 @@ export function openSimFogStore(disk: Disk): FogStore {
         })
       },
       raiseNext(number) {
-        if (number > meta('next', 1)) disk.set('meta', 'next', { value: number })
+        if (number > meta('next', 1)) renumber(number)
       },
     },
     backlog: () => ({ items: [...waiting()].length, oldestS: null }),
     sizeBytes: () => 0,
+  }
+}
+
+function storeId(disk: Disk, chance: Chance): number {
+  const known = disk.get<{ value: number }>('meta', 'store')
+  if (known !== undefined) return known.value
+  const value = chance.int(1, 2 ** 48 - 1)
+  disk.set('meta', 'store', { value })
+  return value
+}
+
+/** Written with the next transaction there is. */
+function openReceipts(disk: Disk): Receipts & { save(): void } {
+  const known = new Map<string, number>()
+  return {
+    through: (node) =>
+      known.get(node) ?? disk.get<{ value: number }>('meta', `receipts ${node}`)?.value ?? 0,
+    note: (node, number) => void known.set(node, number),
+    save() {
+      for (const [node, value] of known) {
+        const before = disk.get<{ value: number }>('meta', `receipts ${node}`)
+        if (before?.value !== value) disk.set('meta', `receipts ${node}`, { value })
+      }
+    },
   }
 }

@@ -59,7 +59,8 @@ export function planOf(seed: number): Plan {
     meters,
     fogs,
     clouds: chance.happens(0.3) ? 2 : 1,
-    sharedDatabase: chance.happens(0.5),
+    // What two fog nodes count twice is found by the database they share.
+    sharedDatabase: fogs === 2 || chance.happens(0.5),
     hours: hoursFor(chance, meters, intervalS),
     intervalS,
     mode: chance.happens(0.6) ? 'live' : 'block',

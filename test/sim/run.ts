@@ -1,4 +1,5 @@
 import { checkEnd, type Account } from './check.ts'
+import { doubledRuns } from './cloud-view.ts'
 import { startWallMs } from './clock.ts'
 import { scheduleFaults } from './faults.ts'
 import type { Mutation } from './mutations.ts'
@@ -87,8 +88,9 @@ function healAndDrain(world: World, fromMs: number): number {
   return drainHours
 }
 
-function waitingFor({ meters, fogs }: World): string[] {
+function waitingFor({ meters, fogs, clouds }: World): string[] {
   return [
+    ...doubledRuns(clouds).map((run) => `${run.fog} counting ${run.deviceId} ${run.first} twice`),
     ...meters.filter((meter) => !meter.drained()).map(({ deviceId }) => deviceId),
     ...fogs.filter((fog) => !fog.drained()).map(({ deviceId }) => deviceId),
   ]

@@ -44,6 +44,11 @@ export interface SupervisorOptions {
 const damage = /^(meter\/store-damaged|fog\/store-damaged|window\/damaged|sqlite\/corrupt)$/
 const restartMs = [2_000, 20_000] as const
 
+/** An error with where it came from. */
+export function textOf(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error)
+}
+
 /** systemd and an operator for one simulated program. */
 export function createSupervisor(options: SupervisorOptions): Supervisor {
   const { engine, chance, truth, name, disk, clock } = options
@@ -74,8 +79,7 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
     const downMs = chance.between(...restartMs)
     if (error instanceof PowerCut || disk.off) return end('power', downMs)
     if (!(error instanceof CodedError)) {
-      const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
-      truth.violation(`${name} ended with an error nobody planned: ${text}`)
+      truth.violation(`${name} ended with an error nobody planned: ${textOf(error)}`)
     }
     const code = codeOf(error)
     engine.note('died', name, code)

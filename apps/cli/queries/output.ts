@@ -1,5 +1,4 @@
-import { codeOf } from '#errors'
-import { exitCodeOf } from './failure.ts'
+import { codeOf, exitCodeOf } from '#errors'
 import { jsonLine, printable } from './text.ts'
 
 /** Data goes to stdout … */

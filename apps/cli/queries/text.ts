@@ -46,12 +46,16 @@ export function moment(iso: string | null): string {
 /** Seconds as people say them: `45s`, `15m`, `3h20m`, `2d4h`. */
 export function duration(seconds: number | null): string {
   if (seconds === null) return '–'
-  const sign = seconds < 0 ? '-' : ''
-  const s = Math.abs(Math.round(seconds))
-  if (s < 60) return `${sign}${s}s`
-  if (s < 3_600) return sign + pair(s, 60, 'm', 1, 's')
-  if (s < 86_400) return sign + pair(s, 3_600, 'h', 60, 'm')
-  return sign + pair(s, 86_400, 'd', 3_600, 'h')
+  const s = Math.round(seconds)
+  if (s < 60) return `${s}s`
+  if (s < 3_600) return pair(s, 60, 'm', 1, 's')
+  if (s < 86_400) return pair(s, 3_600, 'h', 60, 'm')
+  return pair(s, 86_400, 'd', 3_600, 'h')
+}
+
+/** How far the newest window lies back. Meters that replay in quick motion are ahead of this clock. */
+export function lag(seconds: number | null): string {
+  return seconds !== null && seconds < 0 ? `${duration(-seconds)} ahead` : duration(seconds)
 }
 
 function pair(s: number, big: number, bigUnit: string, small: number, smallUnit: string): string {
