@@ -3,7 +3,7 @@ import { createResponder } from '#channel'
 import type { Responder } from '#channel'
 import { createCloud } from '#cloud'
 import type { Cloud, CloudOutput, CloudStore } from '#cloud'
-import { createTrust } from '#credential'
+import { CLOCK_SLACK_S, createTrust, judgingTime } from '#credential'
 import type { RevocationList } from '#credential'
 import { nodeCrypto } from '#crypto-node'
 import { codeOf, wordsOf } from '#errors'
@@ -11,9 +11,6 @@ import type { DeviceIdentity } from '#identity'
 import { runResponder } from '#mqtt-link'
 import type { LinkLog, ResponderLink } from '#mqtt-link'
 import type { Clock, Random } from '#ports'
-
-/** 2025-01-01: a machine that says it is earlier does not know. */
-const NEVER_SET_S = 1_735_689_600
 
 export interface DrainOptions {
   identity: DeviceIdentity
@@ -64,6 +61,7 @@ export function startDrain(options: DrainOptions): Drain {
       crypto: nodeCrypto,
       authorityKey: identity.authorityKey,
       now,
+      slackS: CLOCK_SLACK_S,
       revocations: () => state.revocations,
     })
   // Evidence is judged without a clock, see `CloudOptions.trust`; devices that connect, with it.
@@ -77,7 +75,7 @@ export function startDrain(options: DrainOptions): Drain {
       credential: identity.credential,
       key: nodeCrypto.signingKey(identity.signingSecret),
     },
-    trust: trustAt(() => trustedSeconds(clock)),
+    trust: trustAt(judgingTime(clock, identity.credential)),
     peerRole: 'fog',
     group: identity.credential.group,
   })
@@ -143,12 +141,6 @@ export function startDrain(options: DrainOptions): Drain {
       await state.link?.close()
     },
   }
-}
-
-/** A clock that was never set judges nobody; signatures and revocation still count. */
-function trustedSeconds(clock: Clock): number | null {
-  const nowS = Math.floor(clock.now() / 1000)
-  return nowS < NEVER_SET_S ? null : nowS
 }
 
 function health({ link, failure }: State): Problem | null {

@@ -3,8 +3,10 @@ import { equal } from '#bytes'
 import type { MeterConfig } from '#config'
 import {
   checkRevocations,
+  CLOCK_SLACK_S,
   createTrust,
   isRevoked,
+  judgingTime,
   type Credential,
   type RevocationList,
 } from '#credential'
@@ -17,7 +19,7 @@ import { openMeterStore, type MeterStoreFile } from '#meter-store'
 import { runInitiator, type InitiatorLink } from '#mqtt-link'
 import { systemClock, systemRandom, type Logger } from '#service'
 import { lockDatabase } from '#sqlite'
-import { openTimeSense, trustedSeconds, type TimeSense } from './clock.ts'
+import { openTimeSense, type TimeSense } from './clock.ts'
 import type { MeterPlan } from './config.ts'
 import { createGroup, type Group } from './group.ts'
 import { isWorthSaying } from './quiet.ts'
@@ -71,7 +73,8 @@ export function openFleet({ config, instances }: MeterPlan, log: Logger): Fleet 
   const trust = createTrust({
     crypto: nodeCrypto,
     authorityKey,
-    now: () => trustedSeconds(systemClock),
+    now: judgingTime(systemClock, identities[0]!.credential),
+    slackS: CLOCK_SLACK_S,
     revocations: revocations.current,
   })
 

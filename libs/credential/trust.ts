@@ -1,7 +1,9 @@
 import { equal } from '#bytes'
 import { verifySign1 } from '#cose'
 import type { Crypto, VerifyKey } from '#crypto'
+import { defaults } from '#defaults'
 import { CodedError } from '#errors'
+import type { Clock } from '#ports'
 import { decodeCredential, type Credential, type Role } from './credential.ts'
 import { isRevoked, type RevocationList } from './revocation.ts'
 
@@ -15,6 +17,25 @@ export interface Trust {
   keyOf(credential: Credential): VerifyKey
 }
 
+/** By how much the clock of a machine that judges validity may be wrong: somebody set it by hand. */
+export const CLOCK_SLACK_S = 86_400
+
+/**
+ * `now` for `createTrust` on a machine whose clock may be wrong: null, so that no dates are judged,
+ * before 2025 and whenever the machine's own credential would not be valid. A clock that says so is
+ * no witness against others, and a machine whose credential really ran out is refused by its peers.
+ */
+export function judgingTime(
+  clock: Pick<Clock, 'now'>,
+  own: Pick<Credential, 'notBeforeS' | 'notAfterS'>,
+): () => number | null {
+  return () => {
+    const nowS = Math.floor(clock.now() / 1000)
+    if (nowS < defaults.neverSetS || nowS < own.notBeforeS - CLOCK_SLACK_S) return null
+    return nowS < own.notAfterS + CLOCK_SLACK_S ? nowS : null
+  }
+}
+
 /** About a kilobyte each. */
 const DEFAULT_CACHE_SIZE = 4_096
 
@@ -22,15 +43,18 @@ const DEFAULT_CACHE_SIZE = 4_096
  * `now` gives seconds since 1970, or null while the clock is not to be trusted (a Pi boots in
  * 1970): validity is then not judged, because time is data here and never the only barrier;
  * signature and revocation always count. Only signatures that verified are remembered, so that
- * forgeries cannot push good credentials out of the cache.
+ * forgeries cannot push good credentials out of the cache. `slackS` is how far outside its validity
+ * a credential is still taken, for clocks that are a little wrong.
  */
 export function createTrust(options: {
   crypto: Crypto
   authorityKey: Uint8Array
   now: () => number | null
   revocations?: () => RevocationList | null
+  slackS?: number
   cacheSize?: number
 }): Trust {
+  const slackS = options.slackS ?? 0
   const authority = options.crypto.verifyKey(options.authorityKey)
   const cacheSize = options.cacheSize ?? DEFAULT_CACHE_SIZE
   /** By fingerprint, least recently used first; only equal bytes are the same credential. */
@@ -62,7 +86,7 @@ export function createTrust(options: {
     check(encoded) {
       const credential = verifyOnce(encoded)
       const nowS = options.now()
-      if (nowS !== null) requireValidAt(credential, nowS)
+      if (nowS !== null) requireValidAt(credential, nowS, slackS)
       const list = options.revocations?.() ?? null
       if (list !== null && isRevoked(list, credential))
         throw new CodedError(
@@ -89,13 +113,17 @@ function fingerprint(bytes: Uint8Array): number {
 }
 
 /** RFC 8392 §3.1.4 and §3.1.5: from `nbf` on, and before `exp`. */
-function requireValidAt({ deviceId, notBeforeS, notAfterS }: Credential, nowS: number): void {
-  if (nowS < notBeforeS)
+function requireValidAt(
+  { deviceId, notBeforeS, notAfterS }: Credential,
+  nowS: number,
+  slackS: number,
+): void {
+  if (nowS < notBeforeS - slackS)
     throw new CodedError(
       'credential/not-yet-valid',
       `credential of "${deviceId}" starts at ${dateOf(notBeforeS)}; check this machine's clock`,
     )
-  if (nowS >= notAfterS)
+  if (nowS >= notAfterS + slackS)
     throw new CodedError(
       'credential/expired',
       `credential of "${deviceId}" ended at ${dateOf(notAfterS)}; enrol the device again`,

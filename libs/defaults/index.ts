@@ -4,6 +4,8 @@
  */
 export const defaults = {
   topicRoot: 'fm/1',
+  /** 2025-01-01, s since 1970: a machine that says it is earlier does not know the time. */
+  neverSetS: 1_735_689_600,
   record: {
     replayWindow: 64,
     rekeyAfterMs: 24 * 3_600_000,

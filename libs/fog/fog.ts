@@ -84,6 +84,17 @@ export interface Fog {
   openWindows(): number
 }
 
+/**
+ * Forgetting a window is for ever, so this node's clock alone does not decide: the time its meters
+ * have reached must be that far too. A clock that was in 2100 for a moment forgets nothing.
+ */
+function forgetWindows(core: Core, beforeS: number): void {
+  const reachedS = core.windows.reachedS()
+  if (reachedS === null) return
+  const retentionS = wallS(core) - beforeS
+  core.windows.forgetThrough(Math.min(beforeS, reachedS - retentionS))
+}
+
 /** Opens a fog node on its store. Throws `fog/store-damaged` and what the store throws. */
 export function createFog(options: FogOptions): Fog {
   const core: Core = {
@@ -117,12 +128,7 @@ export function createFog(options: FogOptions): Fog {
     yieldWindow: (startS) => yieldWindow(core, startS),
     withdraw: (deviceId, first, through) => withdrawRange(core, { deviceId, first, through }),
     prune(beforeS) {
-      // A clock years ahead must not close the windows that readings still come for.
-      const { watermarkS } = core.windows.stats()
-      if (watermarkS !== null) {
-        const aheadS = Math.max(0, wallS(core) - watermarkS)
-        core.windows.forgetThrough(Math.max(0, beforeS - aheadS))
-      }
+      forgetWindows(core, beforeS)
       return core.store.prune(beforeS)
     },
     counters: () => core.counters,
@@ -137,6 +143,6 @@ export function createFog(options: FogOptions): Fog {
     inFlight: () => core.inFlight,
     judging: () => core.inFlight - core.ready.length,
     waitingReadings: () => core.waitingReadings,
-    openWindows: () => core.windows.stats().pending,
+    openWindows: () => core.windows.pending(),
   }
 }

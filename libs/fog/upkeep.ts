@@ -48,7 +48,7 @@ function closeWindows(core: Core): void {
 function reachedS(core: Core, summaries: readonly Summary[], now: number): number {
   const { seconds, idleSeconds } = core.settings.window
   if (now - core.lastAppliedMs >= idleSeconds * 1000) return Infinity
-  const { watermarkS } = core.windows.stats()
+  const watermarkS = core.windows.reachedS()
   const ended = watermarkS === null ? 0 : Math.floor(watermarkS / seconds) * seconds
   return Math.max(ended, ...summaries.map(({ endS }) => endS))
 }

@@ -61,6 +61,12 @@ function inOrder(windows: Iterable<Window>): Window[] {
   return [...new Set(windows)].toSorted((a, b) => a.endS - b.endS)
 }
 
+function countPending(windows: Iterable<Window>): number {
+  const pending = new Set<Window>()
+  for (const window of windows) if (window.pending) pending.add(window)
+  return pending.size
+}
+
 /** Row key of the horizon, which no window can have. */
 const HORIZON_KEY = -1
 
@@ -258,9 +264,10 @@ export function createWindows(settings: WindowSettings) {
 
   /** Rows to write and row keys to delete since the last `saved()`. */
   function changes(): { rows: WindowRow[]; removed: number[] } {
-    const rows = all()
-      .filter((window) => window.dirty)
-      .map((window) => ({ startS: window.startS, state: encodeWindow(window) }))
+    // Filtered before they are sorted: most windows of a week do not change any more.
+    const rows = inOrder(byEnd.values().filter((window) => window.dirty)).map((window) => {
+      return { startS: window.startS, state: encodeWindow(window) }
+    })
     return { rows: horizonDirty ? [horizonRow(), ...rows] : rows, removed: [...removed] }
   }
 
@@ -290,7 +297,7 @@ export function createWindows(settings: WindowSettings) {
   }
 
   function stats(): WindowStats {
-    const windows = all()
+    const windows = [...new Set(byEnd.values())]
     const pending = windows.filter((window) => window.pending)
     const small = pending.filter(isSmall)
     return {
@@ -315,5 +322,9 @@ export function createWindows(settings: WindowSettings) {
     saved,
     restore,
     stats,
+    /** Reading time up to which windows were taken as complete at the last `close`, if any. */
+    reachedS: () => reachedS,
+    /** Windows with something not issued yet; cheaper than `stats`. */
+    pending: () => countPending(byEnd.values()),
   }
 }
