@@ -18,6 +18,7 @@ interface Items {
   type: 'items'
   first: number
   items: ReceivedItem[]
+  gapFrom?: number
 }
 
 /** One message of a fog waiting for the next commit. */
@@ -99,8 +100,9 @@ function applyHello(scope: Scope, { oldestHeld, next }: Hello): void {
 }
 
 /** True when the fog gets a receipt, false when something before these items is missing. */
-function applyItems(scope: Scope, { first, items }: Items): boolean {
+function applyItems(scope: Scope, { first, items, gapFrom }: Items): boolean {
   const { record, result, cid } = scope
+  if (gapFrom !== undefined && gapFrom <= record.durable + 1) applyGap(scope, first - 1)
   if (first > record.durable + 1) {
     result.answers.push({ cid, message: { type: 'resend', from: record.durable + 1 } })
     return false
@@ -116,6 +118,15 @@ function applyItems(scope: Scope, { first, items }: Items): boolean {
   }
   record.next = Math.max(record.next, record.durable + 1)
   return true
+}
+
+/** The fog has given up what it cannot hold: waiting for those numbers would stop it for ever. */
+function applyGap(scope: Scope, through: number): void {
+  const { record } = scope
+  if (through <= record.durable) return
+  const detail = `outbox numbers ${record.durable + 1} to ${through}: the fog node had no room`
+  note(scope, 'items-given-up', null, detail)
+  record.durable = through
 }
 
 function applyOne(scope: Scope, number: number, item: ReceivedItem): Down | null {

@@ -1,3 +1,4 @@
+import { defaults } from '#defaults'
 import type { BlockGroup, Checkpoint, Commit, FogStore, Loaded, MeterRow } from '#fog'
 import type { Database } from '#sqlite'
 import { decodeGroup, encodeGroup } from './group.ts'
@@ -17,18 +18,24 @@ const probeName = 'probe'
 const saveMetaSql =
   'INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value'
 
-/** Opens (and creates) the store; throws `sqlite/…`. */
-export function openFogStore(path: string, clock: { now(): number }): SqliteFogStore {
+/** Opens (and creates) the store, its outbox limited to `maxOutboxItems`; throws `sqlite/…`. */
+export function openFogStore(
+  path: string,
+  clock: { now(): number },
+  maxOutboxItems: number = defaults.outbox.fogItems,
+): SqliteFogStore {
   const db = openFogDatabase(path, false)
-  const outbox = openOutbox(db)
+  const outbox = openOutbox(db, maxOutboxItems)
   const nowS = () => Math.max(0, Math.floor(clock.now() / 1000))
   /** A transaction after which the outbox in memory equals the one on disk, also when it failed. */
   const transact = <T>(work: () => T): T => {
     try {
-      return db.transaction(() => {
+      const result = db.transaction(() => {
         outbox.clean()
         return work()
       })
+      outbox.committed()
+      return result
     } catch (error) {
       outbox.reload()
       throw error

@@ -51,14 +51,19 @@ function reachedS(core: Core, summaries: readonly Summary[], now: number): numbe
   return Math.max(ended, ...summaries.map(({ endS }) => endS))
 }
 
+/** While no register fits into the outbox, each meter keeps its own; the newest goes out later. */
 function forwardAll(core: Core, throughS: number): void {
+  if (!core.store.backlog().full) forwardRegisters(core, throughS)
+  if (core.unsavedItems.length > 0) saveCheckpoint(core)
+}
+
+function forwardRegisters(core: Core, throughS: number): void {
   core.forwardedThroughS = throughS
   for (const meter of core.meters.values()) {
     const items = forwardStatement(meter, throughS)
     if (items.length > 0) core.counters.registers += 1
     core.unsavedItems.push(...items)
   }
-  if (core.unsavedItems.length > 0) saveCheckpoint(core)
 }
 
 function checkpointIfDue(core: Core): void {

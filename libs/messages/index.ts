@@ -2,6 +2,7 @@
 export { type Summary } from './summary.ts'
 export {
   decodeItem,
+  detailTypes,
   encodeItem,
   type FogEvent,
   type FogStatus,
