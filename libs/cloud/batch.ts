@@ -20,6 +20,7 @@ interface Items {
   type: 'items'
   first: number
   items: ReceivedItem[]
+  gapFrom?: number
 }
 
 /** One message of a fog waiting for the next commit. */
@@ -133,16 +134,15 @@ function passOver(scope: Scope, oldestHeld: number): void {
 }
 
 /** True when the fog gets a receipt, false when something before these items is missing. */
-function applyItems(
-  scope: Scope,
-  { first: ownFirst, items }: Items,
-  ownOldestHeld: number | null,
-): boolean {
+function applyItems(scope: Scope, message: Items, ownOldestHeld: number | null): boolean {
   const { record, result, cid } = scope
-  const first = ownFirst + record.offset
+  const { items, gapFrom } = message
+  const first = message.first + record.offset
   const oldestHeld = (ownOldestHeld ?? 0) + record.offset
   if (ownOldestHeld !== null && oldestHeld - 1 > record.durable && first >= oldestHeld)
     passOver(scope, oldestHeld)
+  if (gapFrom !== undefined && gapFrom + record.offset <= record.durable + 1)
+    applyGap(scope, first - 1)
   if (first > record.durable + 1) {
     const from = record.durable + 1 - record.offset
     result.answers.push({ cid, message: { type: 'resend', from } })
@@ -159,6 +159,15 @@ function applyItems(
   }
   record.next = Math.max(record.next, record.durable + 1)
   return true
+}
+
+/** The fog has given up what it cannot hold: waiting for those numbers would stop it for ever. */
+function applyGap(scope: Scope, through: number): void {
+  const { record } = scope
+  if (through <= record.durable) return
+  const detail = `outbox numbers ${record.durable + 1} to ${through}: the fog node had no room`
+  note(scope, 'items-given-up', null, detail)
+  record.durable = through
 }
 
 function applyOne(scope: Scope, number: number, item: ReceivedItem): Down | null {

@@ -149,7 +149,7 @@ export function openSimFogStore(disk: Disk, chance: Chance): SimFogStore {
         if (number > meta('next', 1)) renumber(number)
       },
     },
-    backlog: () => ({ items: [...waiting()].length, oldestS: null }),
+    backlog: () => ({ items: [...waiting()].length, oldestS: null, full: false, givenUp: {} }),
     sizeBytes: () => 0,
   }
 }

@@ -6,7 +6,7 @@ import type { CloudStore } from '#cloud'
 import { decodeSign1 } from '#cose'
 import { nodeCrypto } from '#crypto-node'
 import { CodedError } from '#errors'
-import { encodeDown, encodeItem, encodeUp } from '#messages'
+import { encodeDown, encodeItem, encodeItems, encodeUp } from '#messages'
 import type { Item, Summary } from '#messages'
 import { encodeStatement, readingLimits, signStatement, status, timeQuality } from '#reading'
 import { windowEnd } from '#window'
@@ -107,6 +107,28 @@ describe('the inbox', () => {
     cloud.received('c1', fog.credential, hello(1, 1))
     expect(sent(cloud.flush())).toEqual([{ type: 'welcome', durable: 1 }])
     expect(contents.events).toMatchObject([{ code: 'numbers-restarted' }])
+  })
+
+  test('a gap the fog declares is passed over and noted; one it does not declare is asked for', () => {
+    const { cloud, contents } = begin()
+    const deliver = (first: number, gapFrom: number | null) => {
+      const encoded = encodeItem(
+        summaryItem({ startS: startS + first * 900, endS: startS + first * 900 + 900 }),
+      )
+      cloud.received('c1', fog.credential, encodeItems(first, [encoded], gapFrom))
+      return sent(cloud.flush())
+    }
+    expect(deliver(1, null)).toEqual([{ type: 'receipt', durable: 1 }])
+    expect(deliver(5, null)).toEqual([{ type: 'resend', from: 2 }])
+    expect(deliver(5, 3)).toEqual([])
+    expect(contents.events).toEqual([])
+    expect(deliver(5, 2)).toEqual([{ type: 'receipt', durable: 5 }])
+    expect(deliver(5, 2)).toEqual([{ type: 'receipt', durable: 5 }])
+    expect(deliver(4, 1)).toEqual([{ type: 'receipt', durable: 5 }])
+    expect(contents.events.map(({ code, detail }) => [code, detail])).toEqual([
+      ['items-given-up', 'outbox numbers 2 to 4: the fog node had no room'],
+    ])
+    expect(contents.summaries.map(({ number }) => number)).toEqual([1, 5])
   })
 
   test('the newest channel of a fog wins', () => {

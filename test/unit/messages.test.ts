@@ -163,6 +163,9 @@ const anyUp: fc.Arbitrary<Up> = fc.oneof(
   fc
     .tuple(number, fc.array(anyItem, { minLength: 1, maxLength: 30 }))
     .map(([first, items]): Up => ({ type: 'items', first, items })),
+  fc.tuple(range, anyItem).map(([{ first, last }, item]): Up => {
+    return { type: 'items', first: last + 1, items: [item], gapFrom: first }
+  }),
   anyReading.map((reading): Up => ({ type: 'reading', reading })),
 )
 
