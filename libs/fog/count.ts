@@ -11,6 +11,8 @@ export interface Dated {
   receivedS: number
   /** Readings are missing before the first one. */
   broken: boolean
+  /** The times are this node's estimate. */
+  guessed: boolean
 }
 
 /** A clock that goes back by less was only adjusted. */
@@ -19,11 +21,12 @@ const adjustedS = 10
 const shortestSilenceS = 60
 
 /** Puts readings into their windows, each once, and notes what is odd about their times. */
-export function countDated(core: Core, meter: Meter, { readings, receivedS, broken }: Dated): void {
+export function countDated(core: Core, meter: Meter, dated: Dated): void {
+  const { readings, receivedS, broken, guessed } = dated
   if (readings.length === 0) return
   const nowMs = core.clock.monotonic()
   readings.forEach((reading, index) => lookAtTime(core, meter, reading, broken && index === 0))
-  const added = { meter: meter.id ?? 0, readings, receivedS, nowMs }
+  const added = { meter: meter.id ?? 0, readings, receivedS, nowMs, guessed }
   for (const reading of core.windows.add(added)) {
     extendGap(core, meter, 'not-summed', reading as IntervalReading)
     const detail = `a reading stamped ${reading.timeS} is stored but fits no window`

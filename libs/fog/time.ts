@@ -34,7 +34,7 @@ export function settleTimes(core: Core, meter: Meter, arrival: Arrival): void {
   const good = !isUnknown(readings.at(-1)!)
   if (good && anchor !== undefined) meter.bootTime = learned(anchor, endTimeS)
   release(core, meter, meter.waiting.length, known[0]!.timeS)
-  countDated(core, meter, { readings: known, receivedS: committedS, broken })
+  countDated(core, meter, { readings: known, receivedS: committedS, broken, guessed: false })
 }
 
 function hold(core: Core, meter: Meter, { statement, readings, committedS }: Arrival): void {
@@ -96,7 +96,8 @@ function countEntry(
   entry: Waiting,
   readings: readonly IntervalReading[],
 ): void {
-  countDated(core, meter, { readings, receivedS: entry.committedS, broken: false })
+  const guessed = timeQualityOf(readings[0]!.status) !== timeQuality.synchronised
+  countDated(core, meter, { readings, receivedS: entry.committedS, broken: false, guessed })
 }
 
 function tell(

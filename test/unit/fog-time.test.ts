@@ -338,6 +338,19 @@ describe('a fog node with a wrong clock', () => {
     expect(events).toEqual([])
   })
 
+  test('in 2100 beside a meter that never learns the time: its guess closes no windows', async () => {
+    const s = scene({ fogClockS: 4_102_444_800, maxWaitMs: 60_000 })
+    await s.send([50], { status: unknown }, { boot: 7, ageS: 50 })
+    s.pass(60)
+    await s.send([110], { status: unknown }, { boot: 7, ageS: 110 })
+    s.pass(1)
+    s.bench().fog.prune(4_102_444_800 - 7 * 86_400)
+    await s.send(from(startS, 60, hour + 60), {}, { boot: 7, ageS: 170 })
+    const { windows, events } = s.end()
+    expect(windows.reduce((sum, row) => sum + Number(row[1]), 0)).toBe(4)
+    expect(events).not.toContain('not-summed-up')
+  })
+
   test('a register of a meter whose clock is ahead goes out all the same', async () => {
     const s = scene()
     const other = simulatedMeter('meter-2', 2)
