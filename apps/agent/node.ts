@@ -124,7 +124,7 @@ function startPool(config: AgentConfig, log: Logger): VerifyPool | null {
  * `commit.interval_ms` is how often the core looks; a small group waits four times as long to fill
  * a page, because on a memory card a half-empty commit costs as much as a full one.
  */
-export function settingsOf({ commit, window }: AgentConfig): FogSettings {
+export function settingsOf({ commit, window, time }: AgentConfig): FogSettings {
   return {
     ...fogDefaults,
     commit: {
@@ -136,6 +136,11 @@ export function settingsOf({ commit, window }: AgentConfig): FogSettings {
       ...fogDefaults.window,
       ...window,
       activeSeconds: Math.max(2 * window.seconds, 900),
+    },
+    time: {
+      ...fogDefaults.time,
+      maxWaitMs: 1_000 * time.waitSeconds,
+      silenceIntervals: time.silenceIntervals,
     },
   }
 }

@@ -9,6 +9,7 @@ interface Where {
 export function addAuthorityCommands(program: Command): void {
   const authority = program
     .command('authority')
+    .helpCommand(false)
     .description('the authority that names devices; its folder belongs on a machine off line')
   authority
     .command('init')

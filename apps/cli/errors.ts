@@ -1,5 +1,6 @@
 import { CodedError } from '#errors'
 import { coloursFor } from './colours.ts'
+import { printableLines } from './printable.ts'
 
 /**
  * What went wrong, for a person: our own errors say what happened, where, and what to do; anything
@@ -7,7 +8,8 @@ import { coloursFor } from './colours.ts'
  */
 export function describeError(error: unknown): string {
   const start = coloursFor(process.stderr).red('fogmeter:')
-  if (error instanceof CodedError) return `${start} ${error.message} (${error.code})\n`
+  if (error instanceof CodedError)
+    return `${start} ${printableLines(error.message)} (${error.code})\n`
   const detail = error instanceof Error ? (error.stack ?? error.message) : String(error)
-  return `${start} an unexpected error; please report it with this: ${detail}\n`
+  return `${start} an unexpected error; please report it with this: ${printableLines(detail)}\n`
 }

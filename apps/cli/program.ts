@@ -5,6 +5,7 @@ import { addAuthorityCommands } from './authority.ts'
 import { addBackupCommands } from './backup.ts'
 import { addConfigCommand } from './config.ts'
 import { describeError } from './errors.ts'
+import { printableLines } from './printable.ts'
 import { addRunCommands } from './run.ts'
 
 const EXAMPLES = `
@@ -40,6 +41,7 @@ export function buildProgram(): Command {
     .showSuggestionAfterError()
     .showHelpAfterError('(add --help to see what it takes)')
     .configureHelp({ showGlobalOptions: false })
+    .configureOutput({ writeErr: (text) => process.stderr.write(printableLines(text)) })
     .addHelpText('after', EXAMPLES)
     .exitOverride()
   program.commandsGroup('Devices:')

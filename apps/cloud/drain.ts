@@ -23,14 +23,20 @@ export interface DrainOptions {
   log: LinkLog & { error(data: object, message: string): void }
 }
 
+/** What is wrong: `detail` is for everyone; `words` name files and say what to do. */
+export interface Problem {
+  detail: string
+  words: string
+}
+
 /** The running drain: fogs' sessions on one side, the store on the other. */
 export interface Drain {
   readonly cloud: Cloud
   readonly responder: Responder
   /** Emits `stored` after each commit that changed something. */
   readonly changes: EventEmitter
-  /** Null when all is well, else one sentence. */
-  health(): string | null
+  /** Null when all is well. */
+  health(): Problem | null
   /** A list from the operator: honoured at once, passed on to every fog. */
   setRevocations(list: RevocationList): void
   /** Commits what waits, answers it, and leaves the broker. */
@@ -41,7 +47,7 @@ export interface Drain {
 interface State {
   link: ResponderLink | null
   timer: NodeJS.Timeout | undefined
-  failure: string | null
+  failure: { code: string; words: string } | null
   revocations: RevocationList | null
 }
 
@@ -82,11 +88,9 @@ export function startDrain(options: DrainOptions): Drain {
         state.failure = null
         changes.emit('stored')
       } else {
-        state.failure = wordsOf(output.error)
-        log.error(
-          { code: codeOf(output.error), err: output.error },
-          'could not store; the fog will send it again',
-        )
+        const { error } = output
+        state.failure = { code: codeOf(error), words: wordsOf(error) }
+        log.error({ ...state.failure, err: error }, 'could not store; the fog will send it again')
       }
     }
     schedule()
@@ -139,7 +143,11 @@ export function startDrain(options: DrainOptions): Drain {
   }
 }
 
-function health({ link, failure }: State): string | null {
-  if (failure !== null) return `the last commit failed: ${failure}`
-  return link?.up ? null : 'no connection to the broker'
+function health({ link, failure }: State): Problem | null {
+  if (failure !== null) {
+    const begin = 'the last commit failed: '
+    return { detail: begin + failure.code, words: begin + failure.words }
+  }
+  const detail = 'no connection to the broker'
+  return link?.up ? null : { detail, words: detail }
 }

@@ -24,8 +24,9 @@ export interface ClusterPlan {
   window: string
   /** Meters end by themselves after measuring for this long and delivering everything. */
   stopAfterSeconds?: number
-  /** URL under which fog nodes reach the cloud broker, when something stands between them. */
-  cloudUrl?: (port: number) => string
+  /** URLs under which a fog node reaches the cloud broker, and its meters its own, when something stands between them. */
+  cloudUrl?: (port: number, fog: string) => string
+  brokerUrl?: (port: number, fog: string) => string
 }
 
 export interface Meter {
@@ -121,7 +122,8 @@ function addCloud(cluster: Cluster, metrics: number) {
 
 function addAgent(cluster: Cluster, name: string, metrics: number) {
   const { dir, window, cloudUrl } = cluster.plan
-  const url = cloudUrl?.(cluster.cloudBrokerPort) ?? `mqtt://127.0.0.1:${cluster.cloudBrokerPort}`
+  const { cloudBrokerPort: port } = cluster
+  const url = cloudUrl?.(port, name) ?? `mqtt://127.0.0.1:${port}`
   const store = join(dir, 'state', `${name}.db`)
   cluster.fogs.push({ name, store })
   add(cluster, `${name}-agent`, 'agent', metrics, [
@@ -146,14 +148,14 @@ function addMeter(
   port: number,
   metrics: number,
 ) {
-  const { dir, source, block } = cluster.plan
+  const { dir, source, block, brokerUrl } = cluster.plan
   const store = join(dir, 'state', `${name}.db`)
   cluster.meters.push({ name, fog, store })
   add(cluster, name, 'meter', metrics, [
     `node = "${fog}"`,
     `name = "${name}"`,
     '[broker]',
-    `url = "mqtt://127.0.0.1:${port}"`,
+    `url = "${brokerUrl?.(port, fog) ?? `mqtt://127.0.0.1:${port}`}"`,
     ...identity(dir, 'meter', name),
     '[store]',
     `path = "${store}"`,

@@ -19,8 +19,10 @@ import { openMeterStore, type MeterStoreFile } from '#meter-store'
 import { runInitiator, type InitiatorLink } from '#mqtt-link'
 import { systemClock, systemRandom, type Logger } from '#service'
 import { lockDatabase } from '#sqlite'
+import { openTimeSense, type TimeSense } from './clock.ts'
 import type { MeterPlan } from './config.ts'
 import { createGroup, type Group } from './group.ts'
+import { isWorthSaying } from './quiet.ts'
 import { createUnit, type Unit } from './unit.ts'
 
 /** A thousand meters do not all shake hands in the same second. */
@@ -31,6 +33,7 @@ const REVOCATIONS = 'revocations'
 export interface Fleet {
   groups: Group[]
   units: Unit[]
+  time: TimeSense
   /** Connects all, spread out; ends early when `signal` aborts. */
   connect(signal: AbortSignal, onProgress: () => void): void
   close(): Promise<void>
@@ -45,9 +48,10 @@ export function openFleet({ config, instances }: MeterPlan, log: Logger): Fleet 
   const owners = new Map<Unit, DeviceIdentity>()
   /** Whom each unit is or was last connected to. */
   const peers = new Map<Unit, Credential>()
+  const time = openTimeSense({ clock: systemClock, ...config.clock })
   for (const [index, identity] of identities.entries()) {
     const path = instances[index]?.store.path ?? ''
-    const file = files.get(path) ?? openAlone(path)
+    const file = files.get(path) ?? openAlone(path, log)
     files.set(path, file)
     const unit = createUnit(
       createMeter({
@@ -57,6 +61,7 @@ export function openFleet({ config, instances }: MeterPlan, log: Logger): Fleet 
         clock: systemClock,
         store: file.meter(identity.deviceId),
         settings: settingsOf(config),
+        boot: time.boot,
         onEvent: (event) => onEvent(unit, event),
       }),
     )
@@ -81,7 +86,7 @@ export function openFleet({ config, instances }: MeterPlan, log: Logger): Fleet 
       unit.link?.superseded()
     } else if (event.type === 'delivery' && event.event.type !== 'refused') {
       log.debug({ meter: unit.meter.deviceId, ...event.event }, 'delivery')
-    } else {
+    } else if (event.type !== 'readings-given-up' || isWorthSaying(event.times)) {
       log.warn({ meter: unit.meter.deviceId, ...describe(event) }, sentences[event.type])
     }
   }
@@ -122,6 +127,7 @@ export function openFleet({ config, instances }: MeterPlan, log: Logger): Fleet 
   return {
     groups,
     units: [...owners.keys()],
+    time,
     connect(signal, onProgress) {
       const waiting = [...owners]
       const next = (): void => {
@@ -140,9 +146,18 @@ export function openFleet({ config, instances }: MeterPlan, log: Logger): Fleet 
 }
 
 /** Two processes on one store would give two readings the same number, and lose both. */
-function openAlone(path: string): MeterStoreFile {
+function openAlone(path: string, log: Logger): MeterStoreFile {
   const unlock = lockDatabase(path)
   const file = openMeterStore(path)
+  if (file.restored !== null) {
+    const taken = new Date(file.restored.takenS * 1000).toISOString()
+    const readingsGivenUp = file.settleRestored()
+    log.warn(
+      { event: 'restored', taken, readingsGivenUp },
+      'the store was restored from a backup: numbering goes on far above it, and registers that ' +
+        'are integrated from power go on from what they were then',
+    )
+  }
   return {
     ...file,
     close() {
@@ -172,7 +187,7 @@ function oneAuthority(identities: readonly DeviceIdentity[]): Uint8Array {
 }
 
 function settingsOf(config: MeterConfig): MeterSettings {
-  const { readings, seconds, boundarySeconds, maxGapSeconds, rolloverWh } = config.block
+  const { readings, seconds, boundarySeconds, maxGapSeconds, rolloverWh, maxPowerW } = config.block
   return {
     ...meterDefaults,
     mode: config.report.mode,
@@ -180,8 +195,10 @@ function settingsOf(config: MeterConfig): MeterSettings {
     maxSeconds: seconds,
     boundarySeconds,
     maxBlocks: config.store.maxBlocks,
+    maxStatements: config.store.maxStatements,
     maxGapSeconds,
     rolloverWh: rolloverWh === 0 ? null : rolloverWh,
+    maxPowerW,
     ...defaults.delivery,
   }
 }
@@ -255,8 +272,11 @@ const sentences: Readonly<Record<KnownEvent['type'], string>> = {
     'the fog node will never accept these readings; a conflict means that another program or an ' +
     'old copy of the store has used their numbers',
   register: 'the register did not simply go on',
+  'clock-step': 'the clock was set; energy is counted by the time that really passed',
   'numbers-raised':
     'the fog node knows higher numbers than this store, which is new or an old copy; numbering goes on above them',
+  'readings-given-up':
+    'too many signed blocks wait for the fog node: the oldest readings go, their registers stay; check the fog node',
   'bad-message': 'a message of the fog node could not be used',
 }
 

@@ -31,7 +31,10 @@ export function fogKey(db: Statements, name: string, seenS = 0): number {
 }
 
 /** Inbox state, totals, events and refusals. */
-type FogTables = Pick<CloudTx, 'fog' | 'saveFog' | 'saveStatus' | 'addEvent' | 'addRefused'>
+type FogTables = Pick<
+  CloudTx,
+  'fog' | 'saveFog' | 'saveStatus' | 'addEvent' | 'addRefused' | 'saveGap'
+>
 
 export function fogTables(db: Statements): FogTables {
   return {
@@ -49,6 +52,21 @@ export function fogTables(db: Statements): FogTables {
         `INSERT INTO event (source, fog, received_s, time_s, code, device, detail)
          VALUES (?, ?, ?, ?, ?, ?, ?)`,
         [source, fogKey(db, fog, receivedS), receivedS, timeS, code, deviceId, detail],
+      )
+    },
+    saveGap({ fog, receivedS, deviceId, kind, first: from, last, ...rest }) {
+      const { startS, endS, readings, importWh, exportWh } = rest
+      const range = [fogKey(db, fog, receivedS), deviceId, kind, from, last, startS, endS]
+      db.run(
+        `INSERT INTO gap (fog, device, kind, first, last, start_s, end_s, readings, import_wh,
+           export_wh, received_s)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+         ON CONFLICT (device, fog, kind, first) DO UPDATE SET last = excluded.last,
+           start_s = excluded.start_s, end_s = excluded.end_s, readings = excluded.readings,
+           import_wh = excluded.import_wh, export_wh = excluded.export_wh,
+           received_s = excluded.received_s
+         WHERE excluded.last >= gap.last`,
+        [...range, readings, importWh, exportWh, receivedS],
       )
     },
     addRefused({ fog, number, receivedS, kind, code }) {

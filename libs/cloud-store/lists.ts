@@ -98,7 +98,8 @@ export function listMeters(
   and(where, 'm.id > ?', parseCursor(query.cursor, 1)?.[0])
   const rows = db.all<MeterViewRow>(
     `SELECT m.id AS meter_id, m.name AS meter_name, f.name AS fog_name, m.first_seen_s,
-       m.last_seen_s, r.id AS register_id, r.last, r.end_s, r.end_import_wh, r.end_export_wh, r.flags
+       m.last_seen_s, r.id AS register_id, r.last, r.end_s, r.end_import_wh, r.end_export_wh, r.status,
+       r.flags
      FROM meter m JOIN fog f ON f.id = m.fog LEFT JOIN register r ON r.id = m.newest
      ${whereSql(where)} ORDER BY m.id LIMIT ?`,
     [...where.params, limit + 1],

@@ -167,4 +167,22 @@ export const migrations: readonly string[] = [
   ) STRICT;
   CREATE INDEX run_doubled ON run (fog, store) WHERE doubled > withdrawn;
   `,
+  `
+  CREATE TABLE gap (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    fog INTEGER NOT NULL REFERENCES fog,
+    device TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    first INTEGER NOT NULL,
+    last INTEGER NOT NULL,
+    start_s INTEGER,
+    end_s INTEGER,
+    readings INTEGER NOT NULL,
+    import_wh INTEGER,
+    export_wh INTEGER,
+    received_s INTEGER NOT NULL,
+    UNIQUE (device, fog, kind, first)
+  ) STRICT;
+  CREATE INDEX gap_of_fog ON gap (fog, id);
+  `,
 ]

@@ -48,6 +48,8 @@ export function applyItem(
       return applyCredential(context, item.cwt)
     case 'event':
       return applyEvent(context, item)
+    case 'gap':
+      return applyGap(context, item)
     case 'fogStatus':
       refuseOnError(() => checkTime(item.status.timeS))
       context.tx.saveStatus(context.fog.deviceId, item.status)
@@ -110,6 +112,17 @@ function applyEvent(
   if (event.deviceId !== null && !NAME_PATTERN.test(event.deviceId))
     throw new Refusal('event/bad-device', 'the device name is malformed')
   tx.addEvent({ ...event, fog: fog.deviceId, source: 'fog', receivedS: nowS })
+  return 'stored'
+}
+
+function applyGap(
+  { tx, fog, nowS }: ApplyContext,
+  { gap }: Extract<Item, { type: 'gap' }>,
+): 'stored' {
+  for (const timeS of [gap.startS, gap.endS]) refuseOnError(() => checkTime(timeS ?? 0))
+  if (!NAME_PATTERN.test(gap.deviceId))
+    throw new Refusal('gap/bad-device', 'the device name is malformed')
+  tx.saveGap({ ...gap, fog: fog.deviceId, receivedS: nowS })
   return 'stored'
 }
 

@@ -1,5 +1,5 @@
 import type { Credential } from '#credential'
-import type { FogEvent, FogStatus, Summary } from '#messages'
+import type { FogEvent, FogStatus, Gap, Summary } from '#messages'
 import type { Statement } from '#reading'
 
 /**
@@ -80,6 +80,8 @@ export interface RegisterFacts {
   endTimeS: number
   endImportWh: number
   endExportWh: number
+  /** Status word of the statement, which says how far its times can be trusted. */
+  status: number
   flags: number
   /** SHA-256 of the statement. */
   digest: Uint8Array
@@ -104,6 +106,11 @@ export interface EventEntry extends FogEvent {
   fog: string
   /** `cloud` when the cloud itself noticed, otherwise the fog sent it. */
   source: 'fog' | 'cloud'
+  receivedS: number
+}
+
+export interface GapEntry extends Gap {
+  fog: string
   receivedS: number
 }
 
@@ -147,6 +154,8 @@ export interface CloudTx {
   doubledRuns(fog: string, offset: number, limit: number): Run[]
 
   addEvent(entry: EventEntry): void
+  /** Adds the range, or lets the one of the same fog, device, kind and first number grow. */
+  saveGap(entry: GapEntry): void
   addRefused(entry: RefusedEntry): void
 }
 

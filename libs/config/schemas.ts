@@ -84,7 +84,14 @@ export const meterConfig = v.strictObject({
   identity: v.strictObject(identityKeys('{name}.key', '{name}.cwt')),
   store: v.strictObject({
     path: path('{name}.db'),
-    max_blocks: v.optional(integer(1, 10_000_000, 200_000), 200_000),
+    max_blocks: v.optional(
+      integer(1, 10_000_000, defaults.outbox.meterBlocks),
+      defaults.outbox.meterBlocks,
+    ),
+    max_statements: v.optional(
+      integer(0, 100_000_000, defaults.outbox.meterStatements),
+      defaults.outbox.meterStatements,
+    ),
   }),
   source,
   report: v.optional(v.strictObject({ mode: v.optional(oneOf('live', 'block'), 'live') }), {}),
@@ -101,9 +108,11 @@ export const meterConfig = v.strictObject({
       ),
       max_gap_seconds: v.optional(integer(1, DAY_S, 900), 900),
       rollover_wh: v.optional(integer(0, Number.MAX_SAFE_INTEGER, 0), 0),
+      max_power_w: v.optional(integer(1, 1_000_000_000, 100_000), 100_000),
     }),
     {},
   ),
+  clock: v.optional(v.strictObject({ ask_timesyncd: v.optional(flag(true), true) }), {}),
   fleet: v.optional(
     v.strictObject({
       count: v.optional(integer(1, 100_000, 10), 1),
@@ -220,6 +229,19 @@ export const agentConfig = v.strictObject({
       max_blocks: v.optional(
         integer(1, 65_536, defaults.commit.maxBlocks),
         defaults.commit.maxBlocks,
+      ),
+    }),
+    {},
+  ),
+  time: v.optional(
+    v.strictObject({
+      wait_seconds: v.optional(
+        integer(0, 30 * DAY_S, defaults.time.maxWaitMs / 1_000),
+        defaults.time.maxWaitMs / 1_000,
+      ),
+      silence_intervals: v.optional(
+        integer(2, 10_000, defaults.time.silenceIntervals),
+        defaults.time.silenceIntervals,
       ),
     }),
     {},

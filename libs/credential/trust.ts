@@ -1,6 +1,7 @@
-import { toHex } from '#bytes'
+import { equal } from '#bytes'
 import { verifySign1 } from '#cose'
-import type { Crypto } from '#crypto'
+import type { Crypto, VerifyKey } from '#crypto'
+import { defaults } from '#defaults'
 import { CodedError } from '#errors'
 import type { Clock } from '#ports'
 import { decodeCredential, type Credential, type Role } from './credential.ts'
@@ -12,10 +13,9 @@ export interface Trust {
    * @throws credential/malformed, untrusted, expired, not-yet-valid, revoked
    */
   check(encoded: Uint8Array): Credential
+  /** The key of a credential that `check` returned, prepared once for as long as it is remembered. */
+  keyOf(credential: Credential): VerifyKey
 }
-
-/** 2025-01-01: a machine that says it is earlier does not know. */
-const NEVER_SET_S = 1_735_689_600
 
 /** By how much the clock of a machine that judges validity may be wrong: somebody set it by hand. */
 export const CLOCK_SLACK_S = 86_400
@@ -31,7 +31,7 @@ export function judgingTime(
 ): () => number | null {
   return () => {
     const nowS = Math.floor(clock.now() / 1000)
-    if (nowS < NEVER_SET_S || nowS < own.notBeforeS - CLOCK_SLACK_S) return null
+    if (nowS < defaults.neverSetS || nowS < own.notBeforeS - CLOCK_SLACK_S) return null
     return nowS < own.notAfterS + CLOCK_SLACK_S ? nowS : null
   }
 }
@@ -57,7 +57,9 @@ export function createTrust(options: {
   const slackS = options.slackS ?? 0
   const authority = options.crypto.verifyKey(options.authorityKey)
   const cacheSize = options.cacheSize ?? DEFAULT_CACHE_SIZE
-  const verified = new Map<string, Credential>() // least recently used first
+  /** By fingerprint, least recently used first; only equal bytes are the same credential. */
+  const verified = new Map<number, Credential>()
+  const keys = new WeakMap<Credential, VerifyKey>()
 
   function verify(encoded: Uint8Array): Credential {
     const credential = decodeCredential(encoded)
@@ -71,11 +73,12 @@ export function createTrust(options: {
   }
 
   function verifyOnce(encoded: Uint8Array): Credential {
-    const key = toHex(encoded)
-    const credential = verified.get(key) ?? verify(encoded)
+    const key = fingerprint(encoded)
+    const known = verified.get(key)
+    const credential = known && equal(known.encoded, encoded) ? known : verify(encoded)
     verified.delete(key)
     verified.set(key, credential)
-    if (verified.size > cacheSize) verified.delete(verified.keys().next().value as string)
+    if (verified.size > cacheSize) verified.delete(verified.keys().next().value as number)
     return credential
   }
 
@@ -92,7 +95,21 @@ export function createTrust(options: {
         )
       return credential
     },
+    keyOf(credential) {
+      const known = keys.get(credential)
+      if (known !== undefined) return known
+      const key = options.crypto.verifyKey(credential.publicKey)
+      keys.set(credential, key)
+      return key
+    },
   }
+}
+
+/** FNV-1a: only to find where to look, so it need not resist anybody. */
+function fingerprint(bytes: Uint8Array): number {
+  let hash = 0x811c9dc5
+  for (let i = 0; i < bytes.length; i++) hash = Math.imul(hash ^ (bytes[i] as number), 0x01000193)
+  return hash
 }
 
 /** RFC 8392 §3.1.4 and §3.1.5: from `nbf` on, and before `exp`. */

@@ -60,20 +60,20 @@ export function openOutbox(db: Database): SqliteOutbox {
   }
   reload()
 
-  /** Gives what is held numbers from `from` on; by way of negative ones, which are all free. */
-  function renumber(from: number): void {
+  /** Gives what is held numbers from `start` on; by way of negative ones, which are all free. */
+  function renumber(start: number): void {
     const first = firstAfter.get(acknowledged)?.number ?? next
     db.transaction(() => {
       remove.run(acknowledged)
       if (first < next) {
-        shift.run(from - first)
+        shift.run(start - first)
         turn.run()
       }
-      saveNext.run(nextName, from + (next - first))
+      saveNext.run(nextName, start + (next - first))
       saveNext.run(doubtName, 0)
     })
-    next = from + (next - first)
-    acknowledged = deleted = from - 1
+    next = start + (next - first)
+    acknowledged = deleted = start - 1
     inDoubt = false
   }
 

@@ -1,6 +1,6 @@
 import type { RevocationList } from '#credential'
 import type { Crypto } from '#crypto'
-import { encodeDown, type Down } from '#messages'
+import { encodeDown, type Down, type Gap } from '#messages'
 import type { Clock } from '#ports'
 import type { Windows, WindowSettings } from '#window'
 import { createEvents, type EventCollector } from './events.ts'
@@ -38,6 +38,14 @@ export interface FogSettings {
   /** A fogStatus item this often, and soon (a tenth) after refusals that last; 0 = never. */
   statusMs: number
   window: WindowSettings
+  time: {
+    /** Readings without a time wait at most this long for it; then it is estimated. */
+    maxWaitMs: number
+    /** Readings that may wait at once, over all meters. */
+    maxWaiting: number
+    /** A pause of more than this many usual intervals is listed as a silence. */
+    silenceIntervals: number
+  }
 }
 
 export interface FogCounters {
@@ -47,6 +55,8 @@ export interface FogCounters {
   /** Durable since start. */
   readings: number
   blocks: number
+  /** Readings a meter had no room for, under a good signature. */
+  readingsGivenUp: number
   /** Signatures found good and found bad. */
   verified: number
   /** Blocks that were durable or on their way already. */
@@ -97,6 +107,10 @@ export interface Core {
   readonly events: EventCollector
   /** Events that follow from blocks: a replay finds them again, so the checkpoint carries them. */
   readonly derived: EventCollector
+  /** Ranges to be listed, by what tells them apart; derived from blocks as well. */
+  readonly gaps: Map<string, Gap>
+  /** Durable readings of all meters that wait for their time. */
+  waitingReadings: number
   /** Items whose checkpoint has not succeeded yet. */
   unsavedItems: Uint8Array[]
   revocations: RevocationList | null
@@ -122,6 +136,7 @@ export function newCounters(): FogCounters {
     live: 0,
     readings: 0,
     blocks: 0,
+    readingsGivenUp: 0,
     verified: 0,
     repeats: 0,
     refused: {},
@@ -153,6 +168,8 @@ export function emptyState(clock: Clock) {
     held: [] as Core['held'],
     events: createEvents(),
     derived: createEvents(),
+    gaps: new Map<string, Gap>(),
+    waitingReadings: 0,
     unsavedItems: [] as Uint8Array[],
     revocations: null,
     newsDue: new Set<Meter>(),

@@ -66,7 +66,10 @@ export interface Fog {
    * Throws what the store throws; the next `tick` tries to write it down again.
    */
   withdraw(deviceId: string, first: number, through: number): void
-  /** Deletes signed blocks older than this; windows that end before it get no revisions any more. */
+  /**
+   * Deletes signed blocks committed before this wall time. Windows that end before it get no revisions
+   * any more; for them it counts from where the meters' time is, if that is behind this node's clock.
+   */
   prune(beforeS: number): number
   counters(): Readonly<FogCounters>
   status(): FogStatus
@@ -75,6 +78,8 @@ export interface Fog {
   inFlight(): number
   /** Of these, how many wait for their signature check. */
   judging(): number
+  /** Durable readings that are not counted yet because their time is not known. */
+  waitingReadings(): number
   /** Windows with something not summed up yet. */
   openWindows(): number
 }
@@ -137,6 +142,7 @@ export function createFog(options: FogOptions): Fog {
       })),
     inFlight: () => core.inFlight,
     judging: () => core.inFlight - core.ready.length,
+    waitingReadings: () => core.waitingReadings,
     openWindows: () => core.windows.pending(),
   }
 }

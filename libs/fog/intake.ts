@@ -1,6 +1,6 @@
 import type { CodedError } from '#errors'
 import { decodeBlock, encodeBlock, statementToSign, type Block } from '#reading'
-import type { SkippedRange } from '#reading'
+import type { Up } from '#messages'
 import { countRefused, reply, wallS, type Core } from './core.ts'
 import { isOverloaded, withdraw } from './in-flight.ts'
 import { assemble } from './live.ts'
@@ -8,24 +8,25 @@ import { positionAfter, type Meter, type PendingBlock } from './meter.ts'
 import { placeBlock } from './placement.ts'
 import { contain } from './session-end.ts'
 
-/** A whole block. Throws `reading/…` or `cbor/…` when its body cannot be read. */
+/**
+ * A whole block, or its statement where the meter had to give its readings up. Throws `reading/…`,
+ * `cose/…` or `cbor/…` when its body cannot be read.
+ */
 export function takeReport(core: Core, meter: Meter, body: Uint8Array): void {
-  takeBlock(core, meter, decodeBlock(core.crypto, body, meter.deviceId), body)
+  const block = decodeBlock(core.crypto, body, meter.deviceId)
+  // An envelope has an unsigned header, in which nobody shall fill our disk.
+  takeBlock(core, meter, block, block.readings.length > 0 ? body : encodeBlock(block))
 }
 
 /** A signature over live readings received before. */
-export function takeSignature(
-  core: Core,
-  meter: Meter,
-  message: { first: number; last: number; skipped: SkippedRange[]; signature: Uint8Array },
-): void {
-  const { first, last, skipped, signature } = message
+export function takeSignature(core: Core, meter: Meter, message: Up & { type: 'block' }): void {
+  const { first, last, signature } = message
   if (last <= meter.tip.number) {
     core.counters.repeats += 1
     if (last <= meter.durable.number) core.receiptsDue.add(meter)
     return
   }
-  const parts = assemble(core.crypto, meter, { first, last, skipped })
+  const parts = assemble(core.crypto, meter, message)
   if (parts === null) {
     countRefused(core, 'incomplete')
     reply(core, meter, { type: 'resend', from: Math.min(first, meter.tip.number + 1) })

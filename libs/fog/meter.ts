@@ -1,7 +1,9 @@
 import type { Credential } from '#credential'
 import type { Crypto } from '#crypto'
+import type { Gap } from '#messages'
 import { firstChain, type Block, type Reading, type Statement } from '#reading'
 import { newEnergyTrack, type EnergyTrack } from '#window'
+import type { BootTime, Waiting } from './dating.ts'
 
 /** A position in a meter's history: just after one of its readings. */
 export interface Position {
@@ -58,6 +60,20 @@ export interface PendingRegister {
   signature: Uint8Array
   /** Where the run began that it belongs to; null when that was before this was kept track of. */
   from: number | null
+  /** Monotonic ms since when it waits. */
+  notedMs: number
+}
+
+/** How a meter's readings followed each other of late; changed in place, once per reading. */
+export interface Rhythm {
+  /** Newest counted reading with a time; number 0 before the first. */
+  lastS: number
+  lastNumber: number
+  /** That time was estimated. */
+  guessed: boolean
+  /** Seconds between the last readings, 0 while unknown. */
+  stepS: number
+  stepBeforeS: number
 }
 
 /** Everything in memory about one meter. */
@@ -98,6 +114,13 @@ export interface Meter {
   recent: RecentBlock[]
   /** Up to where its registers have been turned into energy. */
   energy: EnergyTrack
+  /** Durable blocks not counted yet, because nobody knows when their readings were made. */
+  waiting: Waiting[]
+  /** What dates the readings of its present boot, once known. */
+  bootTime: BootTime | null
+  rhythm: Rhythm
+  /** Ranges of readings that may still grow, one of a kind. */
+  openGaps: Gap[]
   registers: PendingRegister[]
   /** The newest ones, the present one last. */
   runs: Run[]
@@ -138,6 +161,10 @@ export function newMeter(crypto: Crypto, credential: Credential): Meter {
     receiptedMs: -Infinity,
     recent: [],
     energy: newEnergyTrack(),
+    waiting: [],
+    bootTime: null,
+    rhythm: { lastS: 0, lastNumber: 0, guessed: false, stepS: 0, stepBeforeS: 0 },
+    openGaps: [],
     registers: [],
     runs: [],
     countedS: 0,

@@ -7,7 +7,12 @@ import type { Meter, PendingRegister } from './meter.ts'
 const maxWaiting = 64
 
 /** Remembers a committed block's statement, the newest per window. */
-export function noteStatement(meter: Meter, block: Block, windowSeconds: number): void {
+export function noteStatement(
+  meter: Meter,
+  block: Block,
+  windowSeconds: number,
+  nowMs: number,
+): void {
   const { statement, signature } = block
   const { last, endTimeS } = statement
   if (last <= meter.forwarded) return
@@ -18,7 +23,7 @@ export function noteStatement(meter: Meter, block: Block, windowSeconds: number)
     newest.from === from &&
     windowEnd(newest.endTimeS, windowSeconds) === windowEnd(endTimeS, windowSeconds)
   if (replaces) meter.registers.pop()
-  meter.registers.push({ last, endTimeS, statement, signature, from })
+  meter.registers.push({ last, endTimeS, statement, signature, from, notedMs: nowMs })
   if (meter.registers.length <= maxWaiting) return
   const dispensable = meter.registers.findIndex((_, index) => !endsRun(meter.registers, index))
   meter.registers.splice(Math.max(0, dispensable), 1)
@@ -31,12 +36,14 @@ function endsRun(registers: readonly PendingRegister[], index: number): boolean 
 }
 
 /**
- * The items that bring the cloud up to the newest signed statement ending by `throughS`: the
- * meter's credential first, once, then the statement, behind those that end earlier runs. Nothing
- * when there is no newer one.
+ * The items that bring the cloud up to the newest signed statement ending by `throughS` or waiting
+ * since `notedByMs`, as one of a clock that is ahead does: the meter's credential first, once, then
+ * the statement, behind those that end earlier runs. Nothing when there is no newer one.
  */
-export function forwardStatement(meter: Meter, throughS: number): Uint8Array[] {
-  const index = meter.registers.findLastIndex(({ endTimeS }) => endTimeS <= throughS)
+export function forwardStatement(meter: Meter, throughS: number, notedByMs: number): Uint8Array[] {
+  const index = meter.registers.findLastIndex(
+    ({ endTimeS, notedMs }) => endTimeS <= throughS || notedMs <= notedByMs,
+  )
   const entry = meter.registers[index]
   if (entry === undefined) return []
   const items: Uint8Array[] = []

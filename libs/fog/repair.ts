@@ -10,7 +10,7 @@ import type { SetBack } from './uplink.ts'
  * does hold it recognises by its content. Throws what the store throws, with nothing kept.
  */
 export function sendAgain(core: Core, { node, durable, receipted }: SetBack): void {
-  const summaries = core.windows.issued()
+  const summaries = core.windows.lastIssued()
   const statements = [...core.meters.values()].flatMap(statementAgain)
   const detail =
     `${node} had acknowledged items up to ${receipted} and now holds ${durable}: its store was lost ` +

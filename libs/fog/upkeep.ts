@@ -4,6 +4,7 @@ import { commitDue, commitGroup, sendReceipts } from './commit.ts'
 import { wallS, type Core } from './core.ts'
 import { sendNews } from './news.ts'
 import { forwardStatement } from './registers.ts'
+import { releaseOverdue } from './time.ts'
 
 /**
  * All that has to happen as time passes. Call every 20 to 50 ms. Throws what the store throws, with
@@ -38,6 +39,7 @@ function closeWindows(core: Core): void {
     if (summary.revision === 0) core.counters.summaries += 1
     else core.counters.revisions += 1
   }
+  releaseOverdue(core)
   const throughS = reachedS(core, summaries, now)
   if (summaries.length > 0 || throughS !== core.forwardedThroughS) forwardAll(core, throughS)
 }
@@ -53,8 +55,10 @@ function reachedS(core: Core, summaries: readonly Summary[], now: number): numbe
 
 function forwardAll(core: Core, throughS: number): void {
   core.forwardedThroughS = throughS
+  const { seconds, graceSeconds, idleSeconds } = core.settings.window
+  const notedByMs = core.clock.monotonic() - (seconds + graceSeconds + idleSeconds) * 1000
   for (const meter of core.meters.values()) {
-    const items = forwardStatement(meter, throughS)
+    const items = forwardStatement(meter, throughS, notedByMs)
     if (items.length > 0) core.counters.registers += 1
     core.unsavedItems.push(...items)
   }
@@ -69,6 +73,8 @@ function checkpointIfDue(core: Core): void {
     core.unsavedItems.push(encodeItem({ type: 'fogStatus', status: fogStatus(core) }))
   }
   const due = now - core.lastCheckpointMs >= core.settings.checkpointMs
+  // How long readings have waited for their time must survive a restart too.
+  if (due) for (const meter of core.meters.values()) meter.dirty ||= meter.waiting.length > 0
   if (core.unsavedItems.length > 0 || (due && isDirty(core))) saveCheckpoint(core)
 }
 

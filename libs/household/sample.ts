@@ -9,9 +9,13 @@ export interface SourceReading {
   currentMa: number | null
   importWh: number | null
   exportWh: number | null
+  /** How far the source trusts its own clock: 0 synchronised, 1 estimated, 2 unknown. */
+  timeQuality?: 0 | 1 | 2
+  /** The physical meter was replaced before this reading. */
+  replaced?: boolean
 }
 
-type Field = keyof SourceReading
+type Field = Exclude<keyof SourceReading, 'timeQuality' | 'replaced'>
 type Target = { field: Field; factor: number; signed: boolean }
 
 /**

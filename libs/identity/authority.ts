@@ -100,7 +100,7 @@ export function requireName(what: string, name: string): void {
   if (!NAME_PATTERN.test(name))
     throw new CodedError(
       'identity/bad-name',
-      `${what} name: use 1 to 32 letters, digits, ".", "_" or "-", no mark in front`,
+      `${what} name ${JSON.stringify(name.slice(0, 40))}: use 1 to 32 letters, digits, ".", "_" or "-", no mark in front`,
     )
 }
 

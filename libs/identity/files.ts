@@ -9,6 +9,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   writeSync,
 } from 'node:fs'
 import { dirname, resolve, sep } from 'node:path'
@@ -101,10 +102,19 @@ export function appendLine(path: string, line: string): void {
 /** @throws identity/unwritable */
 export function createFolder(path: string): void {
   try {
-    mkdirSync(path, { recursive: true, mode: PRIVATE_FOLDER })
+    makeFolders(path)
   } catch (error) {
-    throw unwritable(path, error)
+    throw error instanceof CodedError ? error : unwritable(path, error)
   }
+}
+
+/** Node's own `recursive` never ends where the system says ENOENT below a folder, as in /proc. */
+function makeFolders(path: string): void {
+  const present = statSync(path, { throwIfNoEntry: false })
+  if (present?.isDirectory()) return
+  if (present) throw unwritable(path, { code: 'ENOTDIR' })
+  makeFolders(dirname(path))
+  mkdirSync(path, { mode: PRIVATE_FOLDER })
 }
 
 function writeAndClose(file: number, content: string | Uint8Array): void {
@@ -155,7 +165,7 @@ const cures: Readonly<Record<string, string>> = {
   EROFS: 'the disk is read-only; choose a folder elsewhere',
   ENOSPC: 'the disk is full; make room and do it again',
   EISDIR: 'a folder stands in its place; name the file',
-  ENOTDIR: 'a part of the path is a file, not a folder; name another path',
+  ENOTDIR: 'it is a file, not a folder; name another folder',
   EEXIST: 'something else stands in its place; move it away or name another path',
   ENAMETOOLONG: 'the name is too long; choose a shorter one',
   ENOENT: 'its folder does not exist; make it first',

@@ -1,5 +1,6 @@
 /** Application messages inside records, as CBOR arrays; fogmeter.cddl is their description. */
 export { type Summary } from './summary.ts'
+export { gapKinds, type Gap, type GapKind } from './gap.ts'
 export {
   askedAgain,
   decodeItem,

@@ -1,6 +1,7 @@
 import { decode, encode, type CborValue } from '#cbor'
 import { codeOf } from '#errors'
 import { bytes, code, fieldsOf, integer, malformed, text, typeOf } from './fields.ts'
+import { GAP, gapFrom, gapValues, type Gap } from './gap.ts'
 import { encodeSummary, summaryFrom, SUMMARY, type Summary } from './summary.ts'
 
 /** A fog's numbered outbox entries, on their way to the cloud. */
@@ -15,6 +16,7 @@ export type Item =
   | { type: 'event'; event: FogEvent }
   | { type: 'fogStatus'; status: FogStatus }
   | { type: 'withdrawn'; withdrawn: Withdrawn }
+  | { type: 'gap'; gap: Gap }
 
 /** What a fog took out of its windows because another one counts it (see `Down` `withdraw`). */
 export interface Withdrawn {
@@ -109,6 +111,8 @@ function itemValue(item: Exclude<Item, { type: 'summary' }>): CborValue[] {
       const { deviceId, first, through, readings, importWh, exportWh } = item.withdrawn
       return [WITHDRAWN, deviceId, first, through, readings, importWh, exportWh]
     }
+    case 'gap':
+      return gapValues(item.gap)
     default:
       return [FOG_STATUS, ...fogStatusValues(item.status)]
   }
@@ -135,6 +139,8 @@ export function itemFrom(value: CborValue): Item {
       return { type: 'fogStatus', status: fogStatusFrom(fieldsOf(value, 'a status', 11)) }
     case WITHDRAWN:
       return { type: 'withdrawn', withdrawn: withdrawnFrom(fieldsOf(value, 'withdrawn', 7)) }
+    case GAP:
+      return { type: 'gap', gap: gapFrom(value) }
     default:
       throw malformed(`there is no item type ${type}`)
   }

@@ -1,10 +1,13 @@
 import { concat } from '#bytes'
 import { decode, decodeInts, encode, shortLived, type CborValue } from '#cbor'
 import {
+  anchorFrom,
+  anchorValues,
   checkReading,
   readingFromValues,
   readingValues,
   skippedFrom,
+  type Anchor,
   type Reading,
   type SkippedRange,
 } from '#reading'
@@ -21,7 +24,14 @@ export type Up =
   /** A reading as differences to the previous one: see #reading `encodeLive` / `decodeLive`. */
   | { type: 'live'; values: (number | null)[] }
   /** The signature over live readings `first`..`last` sent before. */
-  | { type: 'block'; first: number; last: number; skipped: SkippedRange[]; signature: Uint8Array }
+  | {
+      type: 'block'
+      first: number
+      last: number
+      skipped: SkippedRange[]
+      signature: Uint8Array
+      anchor?: Anchor
+    }
   /** A whole block; `body` is #reading `encodeBlock`, to be decoded with `decodeBlock(body, deviceId)`. */
   | { type: 'report'; body: Uint8Array }
   /** Outbox entries numbered `first`, `first + 1`, … */
@@ -45,6 +55,8 @@ export const MAX_ITEMS = 128
 
 /** The initial byte of a CBOR array of `length` < 24 elements. */
 const arrayHead = (length: number): number => 0x80 | length
+/** Parts of a block's body: four, and a fifth where it carries an anchor. */
+const bodyLengths: readonly number[] = [4, 5]
 
 /**
  * An up message as a CBOR array [type, …]. Throws `messages/malformed` or `reading/…` for values
@@ -91,7 +103,7 @@ function decodeOther(value: CborValue): ReceivedUp {
     case HELLO:
       return helloFrom(fieldsOf(value, 'hello', 3, 4))
     case BLOCK:
-      return blockFrom(fieldsOf(value, 'block', 5))
+      return blockFrom(fieldsOf(value, 'block', 5, 6))
     case ITEMS:
       return itemsFrom(fieldsOf(value, 'items', 3))
     default:
@@ -114,7 +126,9 @@ function helloFrom(f: Fields): ReceivedUp {
 }
 
 function encodeBlockMessage(message: Up & { type: 'block' }): Uint8Array {
-  const value = [BLOCK, message.first, message.last, message.skipped, message.signature]
+  const { first, last, skipped, signature, anchor } = message
+  const value: CborValue[] = [BLOCK, first, last, skipped, signature]
+  if (anchor !== undefined) value.push(anchorValues(anchor))
   blockFrom(value)
   return encode(value)
 }
@@ -124,19 +138,22 @@ function blockFrom(f: Fields): ReceivedUp & { type: 'block' } {
   const signature = bytes(f, 4)
   if (last < first) throw malformed(`block: ${first} to ${last} is no range`)
   if (signature.length !== 64) throw malformed('block: a signature has 64 bytes')
-  return { type: 'block', first, last, skipped: skippedFrom(f[3]), signature }
+  const anchor = f.length === 6 ? { anchor: anchorFrom(f[5]) } : {}
+  return { type: 'block', first, last, skipped: skippedFrom(f[3]), signature, ...anchor }
 }
 
 /** [3, …body]: the body's own array head is replaced by one for an array longer by the type. */
 function encodeReport(body: Uint8Array): Uint8Array {
-  if (body[0] !== arrayHead(4)) throw malformed('report: not a block body')
-  return concat(Uint8Array.of(arrayHead(5), REPORT), body.subarray(1))
+  const length = bodyLengths.find((parts) => body[0] === arrayHead(parts))
+  if (length === undefined) throw malformed('report: not a block body')
+  return concat(Uint8Array.of(arrayHead(length + 1), REPORT), body.subarray(1))
 }
 
 function decodeReport(message: Uint8Array): ReceivedUp {
-  if (message[0] !== arrayHead(5)) throw malformed('report: a report has five elements')
+  const length = bodyLengths.find((parts) => message[0] === arrayHead(parts + 1))
+  if (length === undefined) throw malformed('report: a report has five or six elements')
   const body = shortLived(message.length - 1)
-  body[0] = arrayHead(4)
+  body[0] = arrayHead(length)
   body.set(message.subarray(2), 1)
   return { type: 'report', body }
 }

@@ -241,7 +241,7 @@ export function createWindows(settings: WindowSettings) {
   }
 
   /** Every window as last issued, but for those whose next revision is on its way. */
-  function issued(): Summary[] {
+  function lastIssued(): Summary[] {
     return all()
       .filter((window) => window.issued > 0 && !window.pending)
       .map(({ totals, startS, endS, issued: next }) => summaryOf(totals, startS, endS, next - 1))
@@ -315,7 +315,7 @@ export function createWindows(settings: WindowSettings) {
     close,
     closeAll,
     forgetThrough,
-    issued,
+    lastIssued,
     drop,
     snapshot,
     changes,

@@ -13,7 +13,15 @@ const subcommands: Record<string, Subcommand> = {
     about: 'cut the power at recorded moments and open what the disk is left with',
     load: () => import('./powercut.ts'),
   },
+  soak: {
+    about: 'a long time at high load: memory, descriptors, WALs, stores',
+    load: () => import('./soak.ts'),
+  },
   kill: { about: 'SIGKILL every process, again and again', load: () => import('./kill.ts') },
+  network: {
+    about: 'a network and brokers that misbehave in every way',
+    load: () => import('./network.ts'),
+  },
 }
 
 const USAGE_ERROR = 2

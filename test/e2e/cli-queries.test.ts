@@ -8,7 +8,8 @@ import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { columnWidths, renderTable } from '../../apps/cli/queries/table.ts'
 import type { Column } from '../../apps/cli/queries/table.ts'
-import { duration, jsonLine, lag, printable } from '../../apps/cli/queries/text.ts'
+import { printable } from '../../apps/cli/printable.ts'
+import { duration, jsonLine, lag } from '../../apps/cli/queries/text.ts'
 import { fill, quarter, startTestApi } from '../support/cloud-http.ts'
 import type { TestApi } from '../support/cloud-http.ts'
 import { device, register, credentialItem } from '../support/cloud.ts'
@@ -105,6 +106,31 @@ describe('over HTTP', () => {
       refused: 0,
       refusedByFogs: { 'bad-signature': 2, early: 1 },
     })
+  })
+
+  test('meter gaps: what is missing, with the energy across it, and whether a window has it', async () => {
+    const { code, out } = await ask('meter', 'gaps', 'kitchen')
+    expect(code).toBe(0)
+    expect(out).toMatch(/^METER +FOG +WHAT +NUMBERS +FROM \(UTC\) +LENGTH +IMPORT kWh +IN WINDOWS/)
+    expect(out).toMatch(/kitchen +fog-1 +silence +30–31 +2026-01-01 00:15:00 +2h +0\.042 +yes\n/)
+    expect(out).toMatch(/kitchen +fog-1 +missing +16–20 +2026-01-01 00:15:00 +6m +0\.042 +no\n$/)
+    for (const line of out.split('\n')) expect(line.length).toBeLessThanOrEqual(100)
+    const lines = (await ask('meter', 'gaps', '--kind', 'missing', '--jsonl')).out
+    expect(JSON.parse(lines)).toMatchObject({ kind: 'missing', counted: false, importWh: 42 })
+    const stored = await fogmeter(['meter', 'gaps', '--store', api.storePath, '--json'])
+    expect(JSON.parse(stored.out)).toEqual(JSON.parse((await ask('meter', 'gaps', '--json')).out))
+  })
+
+  test('meter gaps: nothing to tell is 0, a meter nobody knows 3, no such kind 2', async () => {
+    const none = await ask('meter', 'gaps', 'cellar')
+    expect(none).toMatchObject({
+      code: 0,
+      out: '',
+      err: 'nothing is missing, estimated or left out\n',
+    })
+    expect(await ask('meter', 'gaps', 'attic')).toMatchObject({ code: 3 })
+    expect(await ask('meter', 'gaps', '--kind', 'odd')).toMatchObject({ code: 2 })
+    expect(await ask('meter', 'gaps', 'no name')).toMatchObject({ code: 2 })
   })
 
   test('FOGMETER_URL stands in for --url, and NO_COLOR is honoured over FORCE_COLOR', async () => {

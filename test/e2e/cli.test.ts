@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { decodeCredential } from '#credential'
+import { printableLines } from '../../apps/cli/printable.ts'
 import packageFile from '../../package.json' with { type: 'json' }
 
 const cli = join(import.meta.dirname, '../../apps/cli/main.ts')
@@ -208,6 +209,7 @@ describe('config check and run', () => {
       `${METER.replace('{name}.key', 'a.key')}[fleet]\ncount = 2\n`,
       'identity.key',
     ],
+    ['no source', METER.replace(/\[source\][^]*/, ''), 'add a section [source] with kind, one of'],
     ['no TOML', 'node = ', 'line 1'],
   ])('%s: exit code 2, naming it', async (name, text, words) => {
     const file = write('wrong.toml', text)
@@ -278,6 +280,62 @@ path = "${out}.db"
     expect(outcome.stderr).toContain('hurt/revoked.cose is damaged')
     expect(outcome.stderr).toContain('restore its newest copy')
     expect(readFileSync(join(folder, 'hurt/enrolments.jsonl'), 'utf8')).toBe(record)
+  })
+})
+
+describe('hostile and odd words on the command line', () => {
+  test.each([
+    ['a command', ['enr\u001b[2J']],
+    ['an argument', ['enrol', '\u001b]0;title\u0007', 'x']],
+    ['a name', ['enrol', 'meter', 'm\u001b[31m']],
+    ['a folder', ['enrol', 'meter', 'm', '--authority', 'no\u001b[31mwhere']],
+    ['a device', ['revoke', 'm\u009b31m']],
+    ['a file', ['config', 'check', 'x\u001b[31m.toml', '--for', 'agent']],
+    ['an option', ['status', '--\u001b[31m']],
+    ['a time', ['summary', 'list', '--since', '\u202eyesterday']],
+    ['a store', ['status', '--store', 'x\u001b[31m.db']],
+  ])('%s is shown with its control characters escaped', async (_, args) => {
+    const { code, stdout, stderr } = await fogmeter(...args)
+    expect([2, 3]).toContain(code)
+    expect(stdout).toBe('')
+    expect(stderr).toMatch(/\\u(001b|009b|202e)/)
+    expect(stderr).toBe(printableLines(stderr))
+  })
+
+  test('a key of a configuration file too', async () => {
+    const file = write('keys.toml', `${METER}"b\\u001b[31m" = 1\n`)
+    const { code, stderr } = await fogmeter('config', 'check', file, '--for', 'meter')
+    expect([code, stderr.includes('\u001b')]).toEqual([2, false])
+  })
+
+  test('paths with spaces', async () => {
+    await fogmeter('authority', 'init', '--dir', 'an authority')
+    const where = ['--authority', 'an authority', '--out', 'new files']
+    expect(await fogmeter('enrol', 'meter', 'spaced', ...where)).toMatchObject({ code: 0 })
+    expect(existsSync(join(folder, 'new files/spaced.cwt'))).toBe(true)
+  })
+
+  test.each([
+    ['where nobody can write', '/proc/nowhere', '/proc/nowhere cannot be written'],
+    ['below a file', 'authority/authority.pub/x', 'authority/authority.pub cannot be written'],
+  ])('a folder %s: said at once, and nothing is enrolled', async (_, out, words) => {
+    const outcome = await fogmeter('enrol', 'meter', 'homeless', '--out', out)
+    expect(outcome).toMatchObject({ code: 1, stdout: '' })
+    expect(outcome.stderr).toContain(words)
+    expect(await fogmeter('revoke', 'homeless')).toMatchObject({ code: 3 })
+  })
+
+  test.each([
+    ['a folder as a store', ['status', '--store', '.'], 3, 'give store.path'],
+    ['another file as a store', ['status', '--store', 'text'], 4, 'not a SQLite file'],
+    ['a folder as a configuration', ['agent', 'run', '--config', '.'], 3, '.: is a folder'],
+    ['no configuration', ['agent', 'run', '--config', 'none'], 3, 'none: does not exist'],
+    ['no token', ['status', '--token-file', 'none'], 3, 'check --token-file'],
+  ])('%s', async (_, args, code, words) => {
+    write('text', 'no database, but long enough to have a header of a hundred bytes. '.repeat(2))
+    const outcome = await fogmeter(...args)
+    expect(outcome).toMatchObject({ code, stdout: '' })
+    expect(outcome.stderr).toContain(words)
   })
 })
 

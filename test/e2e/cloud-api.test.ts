@@ -170,6 +170,7 @@ describe('the OpenAPI document', () => {
     expect(Object.keys(paths).toSorted()).toEqual([
       '/api/v1/events',
       '/api/v1/fogs',
+      '/api/v1/gaps',
       '/api/v1/meters',
       '/api/v1/registers',
       '/api/v1/status',

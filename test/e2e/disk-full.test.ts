@@ -44,8 +44,8 @@ function canMount(): boolean {
 /** The store of a program on a disk of eight megabytes. */
 interface Small {
   spec: ProcessSpec
-  fill(): void
-  free(): void
+  fill: () => void
+  free: () => void
 }
 
 let cluster: Cluster
@@ -103,6 +103,24 @@ async function untilGauge(program: string, name: string, least: number): Promise
   while ((await gauge(program, name)) < least) await new Promise((go) => setTimeout(go, 100))
 }
 
+/** Fills, waits until the program says so, and checks its words. */
+async function fillUp(name: string): Promise<Small> {
+  const disk = small.get(name)
+  if (disk === undefined) throw new Error(name)
+  await until(disk.spec, 200)
+  disk.fill()
+  const words = await until(disk.spec, 503)
+  expect(words).toContain('the disk is full; free space, nothing acknowledged was lost')
+  expect(readFileSync(disk.spec.log, 'utf8')).toContain('the disk is full; free space')
+  return disk
+}
+
+/** While meters go on, the outbox is empty only for moments. */
+async function waitUntilDrainedOnce(): Promise<void> {
+  while ((await gauge('agent', 'fogmeter_agent_outbox_items')) > 0)
+    await new Promise((go) => setTimeout(go, 50))
+}
+
 describe.skipIf(!can)('a disk that is full and then is not (needs the right to mount)', () => {
   beforeAll(async () => {
     dir = mkdtempSync(join(tmpdir(), 'fogmeter-full-'))
@@ -128,18 +146,6 @@ describe.skipIf(!can)('a disk that is full and then is not (needs the right to m
     rmSync(dir, { recursive: true, force: true })
   })
 
-  /** Fills, waits until the program says so, and checks its words. */
-  async function fillUp(name: string): Promise<Small> {
-    const disk = small.get(name)
-    if (disk === undefined) throw new Error(name)
-    await until(disk.spec, 200)
-    disk.fill()
-    const words = await until(disk.spec, 503)
-    expect(words).toContain('the disk is full; free space, nothing acknowledged was lost')
-    expect(readFileSync(disk.spec.log, 'utf8')).toContain('the disk is full; free space')
-    return disk
-  }
-
   test('the fog node: meters keep what it cannot store, and deliver it afterwards', async () => {
     await untilGauge('agent', 'fogmeter_agent_readings_total', 50)
     const { spec, free } = await fillUp('fog-1-agent')
@@ -148,6 +154,7 @@ describe.skipIf(!can)('a disk that is full and then is not (needs the right to m
     free()
     await until(spec, 200)
     await untilGauge('agent', 'fogmeter_agent_readings_total', stored + 100)
+    expect(await healthz(spec)).toEqual({ status: 200, text: 'ok\n' })
   }, 60_000)
 
   test('the cloud: fog nodes keep what it cannot store, and deliver it afterwards', async () => {
@@ -157,13 +164,8 @@ describe.skipIf(!can)('a disk that is full and then is not (needs the right to m
     await until(spec, 200)
     await waitUntilDelivered(cluster)
     await waitUntilDrainedOnce()
+    expect(await healthz(spec)).toEqual({ status: 200, text: 'ok\n' })
   }, 60_000)
-
-  /** While meters go on, the outbox is empty only for moments. */
-  async function waitUntilDrainedOnce(): Promise<void> {
-    while ((await gauge('agent', 'fogmeter_agent_outbox_items')) > 0)
-      await new Promise((go) => setTimeout(go, 50))
-  }
 
   test('nothing is lost or doubled, and a meter with a full disk goes on afterwards', async () => {
     const { spec, free } = await fillUp('meter-01')

@@ -31,7 +31,8 @@ export function checkWindows(world: World): number {
     const [wanted, got] = [expected.get(startS) ?? noSums(), found.get(startS) ?? noSums()]
     const same = fields.every((field) => wanted[field] === got[field])
     // A lost disk takes with it what was not summed up yet; never may anything be counted twice.
-    const less = replaced && fields.every((field) => field === 'powerSumW' || got[field] <= wanted[field])
+    const less =
+      replaced && fields.every((field) => field === 'powerSumW' || got[field] <= wanted[field])
     if (!same && !less) {
       truth.violation(`window ${startS}: should be ${describe(wanted)}, is ${describe(got)}`)
     }
@@ -80,11 +81,7 @@ function expectedSums(blocks: readonly TrueBlock[], lengthS: number): Map<number
   return windows
 }
 
-function add(
-  sums: Sums,
-  reading: Reading,
-  previous: Pick<Reading, 'importWh' | 'exportWh'>,
-): void {
+function add(sums: Sums, reading: Reading, previous: Pick<Reading, 'importWh' | 'exportWh'>): void {
   sums.readings += 1
   sums.powerSumW += reading.powerW
   sums.voltageSumDv += reading.voltageDv ?? 0

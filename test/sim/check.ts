@@ -81,7 +81,8 @@ function checkTotals({ truth, fogs, clouds }: World): void {
 }
 
 /** Reports of damage where none was done are wrong too. */
-const alarming = /^(conflict|bad-signature|start-registers|chain-break|not-summed-up|register-(backwards|conflict|jump|restarted))/
+const alarming =
+  /^(conflict|bad-signature|start-registers|chain-break|not-summed-up|register-(backwards|conflict|jump|restarted))/
 
 function checkReports(world: World): void {
   const { truth, clouds, fogs, rotten } = world

@@ -10,6 +10,8 @@ export function openSimCloudStore(disk: Disk): CloudStore {
     saveFog: (deviceId, record) => disk.set('fog', deviceId, { ...record }),
     saveStatus: (deviceId, status) => disk.set('status', deviceId, status),
     addEvent: (entry) => disk.set('event', disk.rows('event').size, entry),
+    saveGap: (entry) =>
+      disk.set('gap', `${entry.deviceId} ${entry.fog} ${entry.kind} ${entry.first}`, entry),
     addRefused: (entry) => disk.set('refused', `${entry.fog} ${entry.number}`, entry),
     ...summaryTables(disk),
     ...registerTables(disk),
@@ -27,10 +29,7 @@ export function openSimCloudStore(disk: Disk): CloudStore {
 
 const windowKey = (fog: string, startS: number) => `${fog} ${startS}`
 
-type SummaryTables = Pick<
-  CloudTx,
-  'summary' | 'latestSummary' | 'summaryThrough' | 'addSummary'
->
+type SummaryTables = Pick<CloudTx, 'summary' | 'latestSummary' | 'summaryThrough' | 'addSummary'>
 
 /** Per window all its revisions. */
 function summaryTables(disk: Disk): SummaryTables {
@@ -39,8 +38,7 @@ function summaryTables(disk: Disk): SummaryTables {
   return {
     summary: (fog, startS, revision) =>
       of(fog, startS).find((entry) => entry.summary.revision === revision)?.summary ?? null,
-    latestSummary: (fog, startS) =>
-      of(fog, startS).find((entry) => entry.latest)?.summary ?? null,
+    latestSummary: (fog, startS) => of(fog, startS).find((entry) => entry.latest)?.summary ?? null,
     summaryThrough: (fog, startS, number) =>
       of(fog, startS)
         .filter((entry) => entry.number <= number)

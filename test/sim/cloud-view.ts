@@ -40,7 +40,9 @@ function holds(disk: Disk, fog: string, item: Item): boolean {
     case 'register': {
       const { deviceId, last } = peekRegister(item.envelope)
       const all = disk.get<RegisterEntry[]>('register', deviceId) ?? []
-      return all.some((entry) => entry.statement.last === last && equal(entry.envelope, item.envelope))
+      return all.some(
+        (entry) => entry.statement.last === last && equal(entry.envelope, item.envelope),
+      )
     }
     case 'withdrawn': {
       const { deviceId, first, through } = item.withdrawn
@@ -85,7 +87,9 @@ export function eventsOf(clouds: Clouds): CloudEvent[] {
 export function latestWindows(clouds: Clouds, fog: string): Map<number, Summary> {
   const latest = new Map<number, Summary>()
   for (const disk of disksOf(clouds)) {
-    for (const { fog: from, summary } of [...disk.rows<SummaryEntry[]>('summary').values()].flat()) {
+    for (const { fog: from, summary } of [
+      ...disk.rows<SummaryEntry[]>('summary').values(),
+    ].flat()) {
       const before = latest.get(summary.startS)
       if (from === fog && (before === undefined || summary.revision > before.revision)) {
         latest.set(summary.startS, summary)

@@ -59,10 +59,12 @@ export function createFogNode(options: FogNodeOptions): FogNode {
 
   function boot(life: Life): void {
     const opened = openSimFogStore(disk, chance)
-    const store = watchFogStore(
-      mutation.fogStore?.(opened, disk) ?? opened,
-      { truth, deviceId, disk, inCloud: options.inCloud },
-    )
+    const store = watchFogStore(mutation.fogStore?.(opened, disk) ?? opened, {
+      truth,
+      deviceId,
+      disk,
+      inCloud: options.inCloud,
+    })
     backlog = () => store.backlog().items
     const { limits } = plan
     const trust = trustOf(surroundings, clock, own)
@@ -181,7 +183,10 @@ export function createFogNode(options: FogNodeOptions): FogNode {
       node.supervisor.kill('kill', 1_000)
     },
     drained: () =>
-      node.fog !== null && node.fog.openWindows() === 0 && node.fog.inFlight() === 0 && backlog() === 0,
+      node.fog !== null &&
+      node.fog.openWindows() === 0 &&
+      node.fog.inFlight() === 0 &&
+      backlog() === 0,
   }
   return node
 }

@@ -1,10 +1,5 @@
 import { toBase64Url } from '#bytes'
-import {
-  createInitiator,
-  type ChannelDependencies,
-  type Initiator,
-  type Output,
-} from '#channel'
+import { createInitiator, type ChannelDependencies, type Initiator, type Output } from '#channel'
 import { defaults } from '#defaults'
 import { Backoff } from '../../libs/mqtt-link/backoff.ts'
 import type { DeviceClock } from './clock.ts'

@@ -8,15 +8,20 @@ interface HeadRow {
   next: number
 }
 
+interface Block extends OutboxItem {
+  thin?: boolean
+}
+
 const noHead = { head: null, accounted: 0, next: 1 }
 
 /** A meter's memory on a simulated disk, with what `#meter-store` promises about it. */
 export function openSimMeterStore(disk: Disk): MeterStore {
   const headRow = () => disk.get<HeadRow>('head', 0) ?? noHead
-  const blocks = () => disk.rows<OutboxItem>('block')
+  const blocks = () => disk.rows<Block>('block')
   /** Acknowledged through; deleted with the next block that is written anyway. */
   let lagging = 0
   const held = () => [...blocks().values()].filter(({ last }) => last > lagging)
+  const whole = () => held().filter(({ thin }) => !thin)
   let count: number | null = null
 
   return {
@@ -50,6 +55,11 @@ export function openSimMeterStore(disk: Disk): MeterStore {
     transaction: (work) => disk.transaction(work),
     oldest: () => held()[0]?.first ?? null,
     count: () => (count ??= held().length),
+    whole: () => whole().length,
+    oldestWhole: () => whole()[0] ?? null,
+    thin(block) {
+      disk.transaction(() => disk.set('block', block.last, { ...block, thin: true }))
+    },
     read(from, max) {
       disk.reading()
       return held()

@@ -97,7 +97,7 @@ function noteBlock(options: WatchMeterOptions, meter: MeterTruth, item: OutboxIt
 /** What a meter forgets because it was told that it is durable must be at a fog node, now. */
 function checkForgotten(truth: Truth, meter: MeterTruth, through: number): void {
   if (meter.forked) return
-  for (let block = meter.blocks[meter.checked]; block !== undefined && block.last <= through; ) {
+  for (let block = meter.blocks[meter.checked]; block !== undefined && block.last <= through;) {
     if (block.heldBy.size === 0 && block.excused === null) {
       const which = `${block.first} to ${block.last}`
       truth.violation(`${meter.deviceId} was told ${through}; no fog node holds ${which}`)

@@ -12,6 +12,7 @@ import {
   credentialItem,
   device,
   fogStatus,
+  gapItem,
   items,
   register,
   startS,
@@ -84,7 +85,7 @@ export function quarter(index: number, changes: Parameters<typeof summaryItem>[0
   return summaryItem({ startS: windowStartS, endS: windowStartS + 900, ...changes })
 }
 
-/** Two fogs, two meters, five windows, a flagged register and its event. */
+/** Two fogs, two meters, five windows, a flagged register and its event, two gaps. */
 export function fill(api: TestApi): void {
   const kitchen = device('meter', 'kitchen')
   const cellar = device('meter', 'cellar')
@@ -95,5 +96,7 @@ export function fill(api: TestApi): void {
     type: 'fogStatus',
     status: fogStatus,
   })
+  const silence = { kind: 'silence', first: 30, last: 31, endS: startS + 8_100 } as const
+  api.deliver('fog-1', 9, gapItem(), gapItem(silence))
   api.deliver('fog-2', 1, credentialItem(cellar), quarter(0), quarter(1))
 }

@@ -16,6 +16,7 @@ import {
   credentialItem,
   device,
   fogStatus,
+  gapItem,
   hello,
   items,
   register,
@@ -75,6 +76,7 @@ describe('queries', () => {
     deliver(fog1, 1, summaryItem())
     expect(queries.listSummaries({}).items).toEqual([
       {
+        synchronised: 30,
         id: 1,
         fog: 'fog-1',
         start: '2026-01-01T00:00:00Z',
@@ -247,6 +249,39 @@ describe('queries', () => {
     for (const cursor of ['', '1', '1.2.3', 'x.y', "1.2'; DROP TABLE fog", '1.-2', '1e3.1'])
       expect(codeThrown(() => queries.listSummaries({ cursor }))).toBe('query/bad-cursor')
     expect(queries.listSummaries({ fog: "' OR 1=1 --" }).items).toEqual([])
+    database.close()
+  })
+
+  test('gaps: grown ones once, by meter, kind and the time they touch, and where else to look', () => {
+    const { queries, deliver, database } = open()
+    const open1 = { kind: 'substitute', first: 40, last: 41, readings: 2 } as const
+    deliver(fog1, 1, credentialItem(kitchen), gapItem(), gapItem(open1))
+    deliver(fog1, 4, gapItem({ ...open1, last: 45, readings: 4, endS: startS + 3_600 }))
+    deliver(fog1, 5, gapItem({ deviceId: 'cellar', kind: 'skipped', startS: null, endS: null }))
+    const all = queries.listGaps({}).items
+    expect(all.map(({ kind, last, readings }) => [kind, last, readings])).toEqual([
+      ['skipped', 20, 0],
+      ['substitute', 45, 4],
+      ['missing', 20, 0],
+    ])
+    expect(all[2]).toMatchObject({
+      meter: 'kitchen',
+      seconds: 360,
+      importWh: 42,
+      counted: false,
+      alsoAt: [],
+    })
+    const kinds = (query: Parameters<typeof queries.listGaps>[0]) =>
+      queries.listGaps(query).items.map(({ kind }) => kind)
+    expect(kinds({ meter: 'kitchen' })).toEqual(['substitute', 'missing'])
+    expect(kinds({ kind: 'missing' })).toEqual(['missing'])
+    expect(kinds({ fog: 'fog-2' })).toEqual([])
+    expect(kinds({ since: startS + 1_261 })).toEqual(['substitute'])
+    expect(kinds({ meter: 'kitchen', until: startS + 900 })).toEqual([])
+    const page = queries.listGaps({ limit: 2 })
+    expect(queries.listGaps({ limit: 2, cursor: page.next! }).items).toEqual([all[2]])
+    deliver(fog2, 1, credentialItem(kitchen), register(kitchen, 18))
+    expect(queries.listGaps({ kind: 'missing' }).items[0]?.alsoAt).toEqual(['fog-2'])
     database.close()
   })
 

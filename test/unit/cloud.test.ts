@@ -8,12 +8,13 @@ import { nodeCrypto } from '#crypto-node'
 import { CodedError } from '#errors'
 import { encodeDown, encodeItem, encodeUp } from '#messages'
 import type { Item, Summary } from '#messages'
-import { encodeStatement, readingLimits, signStatement, status } from '#reading'
+import { encodeStatement, readingLimits, signStatement, status, timeQuality } from '#reading'
 import { windowEnd } from '#window'
 import {
   credentialItem,
   device,
   fogStatus,
+  gapItem,
   hello,
   items,
   register,
@@ -320,6 +321,31 @@ describe('registers', () => {
     const shortLived = device('meter', 'short', { notAfterS: startS + 600 })
     deliver(1, credentialItem(shortLived), register(shortLived, 15))
     expect(contents.registers[0]?.flags).toBe(registerFlags.outsideValidity)
+  })
+
+  test('a time the meter itself does not believe contradicts nothing', () => {
+    const { deliver, contents } = begin()
+    const dark = { status: timeQuality.unknown, startTimeS: 10, endTimeS: 70 }
+    deliver(1, credentialItem(meter), register(meter, 15), register(meter, 30, dark))
+    deliver(4, register(meter, 45))
+    expect(contents.registers.map(({ flags }) => flags)).toEqual([0, 0, 0])
+    // The same times under a clock that claims to be right are two doubts.
+    deliver(5, register(meter, 60, { ...dark, status: timeQuality.synchronised }))
+    expect(contents.registers.at(-1)?.flags).toBe(
+      registerFlags.timeBack | registerFlags.outsideValidity,
+    )
+    expect(contents.events).toMatchObject([{ code: 'register-time' }])
+  })
+
+  test('a range grows, never shrinks, and a malformed one is refused alone', () => {
+    const { deliver, contents } = begin()
+    deliver(1, gapItem({ last: 30 }), gapItem(), gapItem({ first: 17, deviceId: 'no name' }))
+    deliver(4, gapItem({ first: 18, endS: 2 ** 40 }), gapItem({ first: 19 }))
+    expect(contents.gaps.map(({ first, last }) => [first, last])).toEqual([
+      [16, 30],
+      [19, 20],
+    ])
+    expect(contents.refused.map(({ code }) => code)).toEqual(['gap/bad-device', 'item/bad-time'])
   })
 
   test('a register that goes back is stored, flagged, and an event', () => {

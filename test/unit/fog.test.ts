@@ -385,6 +385,58 @@ describe('order', () => {
     expect(imported).toBe(2 + (a!.importWh - 50_000) + (b!.importWh - a!.importWh))
   })
 
+  test('a statement whose readings were given up counts as a register, not as energy of the next interval', async () => {
+    const { bench, meter } = await greeted()
+    const before = meter.block(2)
+    const lost = meter.block(3, 1, { importWh: 40_000 })
+    const after = meter.block(2)
+    const thinned = { ...lost, readings: [] }
+    bench.up(cid, report(before), report(thinned), report(after))
+    await bench.commit()
+    bench.up(cid, report(thinned), report(lost))
+    await bench.commit()
+    expect(bench.take(cid)).toEqual([
+      { type: 'receipt', durable: 8 },
+      { type: 'receipt', durable: 8 },
+    ])
+    expect(bench.fog.counters()).toMatchObject({
+      blocks: 3,
+      readings: 4,
+      readingsGivenUp: 3,
+      repeats: 2,
+      refused: {},
+    })
+    bench.clock.advance(200_000)
+    bench.fog.tick()
+    expect(itemsOf(bench.items(), 'event').map(({ event }) => event)).toMatchObject([
+      { code: 'readings-given-up', detail: expect.stringContaining('readings 3 to 6') as string },
+    ])
+    const summaries = itemsOf(bench.items(), 'summary').map(({ summary }) => summary)
+    expect(summaries.reduce((sum, { readings }) => sum + readings, 0)).toBe(4)
+    const [first, second] = before.readings
+    const imported = summaries.reduce((sum, { importWh }) => sum + importWh, 0)
+    const rise = after.readings.at(-1)!.importWh - 40_000
+    expect(imported).toBe(second!.importWh - first!.importWh + rise)
+    const register = itemsOf(bench.items(), 'register').at(-1)
+    expect(verifyRegister(nodeCrypto.verifyKey(meter.key.publicKey), register!.envelope)).toEqual(
+      after.statement,
+    )
+  })
+
+  test('a restart replays such a statement; one with a bad signature is refused', async () => {
+    const { bench, meter } = await greeted()
+    const thinned = { ...meter.block(3), readings: [] }
+    bench.up(cid, report(thinned))
+    await bench.commit()
+    const again = fogBench({ disk: bench.disk })
+    again.hello(cid, meter)
+    expect(again.take(cid)).toEqual([{ type: 'welcome', durable: 3 }])
+    const forged = { ...meter.block(2), readings: [], signature: new Uint8Array(64) }
+    again.up(cid, report(forged))
+    await settled()
+    expect(again.take(cid)).toEqual([{ type: 'refused', first: 4, last: 5, code: 'bad-signature' }])
+  })
+
   test('a meter restored from a backup goes on after the numbers it had used', async () => {
     const { bench, meter } = await greeted()
     const backup = { ...meter.state }

@@ -11,7 +11,9 @@ import {
   encodeItem,
   encodeItems,
   encodeUp,
+  gapKinds,
   type Down,
+  type Gap,
   type Item,
   type Summary,
   type Up,
@@ -108,6 +110,19 @@ const anyStatus = fc.record({
   version: fc.constantFrom('0.1.0', ''),
 })
 
+const anyGap = fc
+  .record({
+    deviceId: fc.stringMatching(/^[A-Za-z0-9][A-Za-z0-9._-]{0,31}$/),
+    kind: fc.constantFrom(...gapKinds),
+    range,
+    startS: fc.option(uint),
+    endS: fc.option(uint),
+    readings: uint,
+    importWh: fc.option(uint),
+    exportWh: fc.option(uint),
+  })
+  .map(({ range: numbers, ...gap }): Gap => ({ ...gap, ...numbers }))
+
 const anyItem: fc.Arbitrary<Item> = fc.oneof(
   bytes.map((cwt): Item => ({ type: 'credential', cwt })),
   anySummary.map((summary): Item => ({ type: 'summary', summary })),
@@ -126,6 +141,7 @@ const anyItem: fc.Arbitrary<Item> = fc.oneof(
     }),
   anyEvent.map((event): Item => ({ type: 'event', event })),
   anyStatus.map((status): Item => ({ type: 'fogStatus', status })),
+  anyGap.map((gap): Item => ({ type: 'gap', gap })),
 )
 
 const anyUp: fc.Arbitrary<Up> = fc.oneof(
@@ -138,10 +154,12 @@ const anyUp: fc.Arbitrary<Up> = fc.oneof(
     return { type: 'live', values }
   }),
   anyBlock.map((block): Up => {
-    const { first, last, skipped } = block.statement
-    return { type: 'block', first, last, skipped, signature: block.signature }
+    const { first, last, skipped, anchor } = block.statement
+    const rest = anchor === undefined ? {} : { anchor }
+    return { type: 'block', first, last, skipped, signature: block.signature, ...rest }
   }),
   anyBlock.map((block): Up => ({ type: 'report', body: encodeBlock(block) })),
+  anyBlock.map((block): Up => ({ type: 'report', body: encodeBlock({ ...block, readings: [] }) })),
   fc
     .tuple(number, fc.array(anyItem, { minLength: 1, maxLength: 30 }))
     .map(([first, items]): Up => ({ type: 'items', first, items })),
@@ -311,6 +329,12 @@ describe('wrong messages', () => {
           ]),
         ),
     ],
+    ['block: half an anchor', () => decodeUp(encode([2, 4, 5, [], new Uint8Array(64), [1]]))],
+    [
+      'block: an age before the boot',
+      () => decodeUp(encode([2, 4, 5, [], new Uint8Array(64), [1, -1]])),
+    ],
+    ['report: an element too many', () => decodeUp(encode([3, 1, 2, 3, 4, 5, 6]))],
     ['report: wrong length', () => decodeUp(encode([3, 1, 2]))],
     ['items: none', () => decodeUp(encode([4, 1, []]))],
     ['items: numbers run out', () => decodeUp(encode([4, Number.MAX_SAFE_INTEGER, [1]]))],
@@ -324,6 +348,12 @@ describe('wrong messages', () => {
     ['refused: a code with spaces', () => decodeDown(encode([2, 1, 2, 'no thanks']))],
     ['refused: backwards', () => encodeDown({ type: 'refused', first: 2, last: 1, code: 'x' })],
     ['revocations: text', () => decodeDown(encode([4, 'x']))],
+    ['gap: backwards', () => decodeItem(encode([6, 'm', 0, 2, 1, null, null, 0, null, null]))],
+    [
+      'gap: a kind nobody knows',
+      () => decodeItem(encode([6, 'm', 7, 1, 1, null, null, 0, null, null])),
+    ],
+    ['gap: negative energy', () => decodeItem(encode([6, 'm', 0, 1, 1, null, null, 0, -1, null]))],
     ['summary: no length', changedSummary({ endS: summary.startS })],
     ['summary: more meters than readings', changedSummary({ meters: summary.readings + 1 })],
     ['summary: no reading', changedSummary({ readings: 0 })],

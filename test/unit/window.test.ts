@@ -523,7 +523,39 @@ describe('energy from registers', () => {
       ['register-reset'],
       [0, 0, status.registerReset],
     ],
-    ['a flag without a change', [100, 100], [0, 0], [], [0, status.registerReset]],
+    [
+      'a flag without a change is still told',
+      [100, 100],
+      [0, 0],
+      ['register-reset'],
+      [0, status.registerReset],
+    ],
+    [
+      'a register that goes on across its reset loses nothing',
+      [100, 107, 112],
+      [0, 7, 5],
+      ['register-reset'],
+      [0, status.registerReset | status.registerContinued],
+    ],
+    [
+      'goes on, says the flag, but does not',
+      [5000, 3, 10],
+      [0, 0, 7],
+      ['meter-replaced'],
+      [0, status.meterReplaced | status.registerContinued],
+    ],
+    [
+      'back after a lower value was believed: not the whole register',
+      [5000, 0, 5, 10, 15, 5020],
+      [0, 0, 0, 10, 5, 5],
+      ['register-zero', 'register-restarted', 'register-returned'],
+    ],
+    [
+      'past its old value step by step: a new register, counted throughout',
+      [100, 10, 12, 14, 40, 70, 95, 110],
+      [0, 0, 0, 4, 26, 30, 25, 15],
+      ['register-backwards', 'register-restarted'],
+    ],
   ])('%s', (_, values, expected, events, words) => {
     expect(run(values, words)).toEqual({ energy: expected, events })
   })
@@ -546,8 +578,8 @@ describe('energy from registers', () => {
 
   test('after missing blocks their energy is left out', () => {
     const track: EnergyTrack = {
-      import: { baseWh: 100, low: null },
-      export: { baseWh: 0, low: null },
+      import: { baseWh: 100, low: null, left: null },
+      export: { baseWh: 0, low: null, left: null },
     }
     const block = { startImportWh: 500, startExportWh: 0, continuous: false }
     const result = energyOf(track, { ...block, readings: minutely([507]) })

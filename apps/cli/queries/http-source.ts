@@ -27,6 +27,7 @@ export function openHttpSource(access: HttpAccess): QuerySource {
     summaries: (filters) => get('api/v1/summaries', filters),
     fogs: (filters) => get('api/v1/fogs', filters),
     meters: (filters) => get('api/v1/meters', filters),
+    gaps: (filters) => get('api/v1/gaps', filters),
     status: () => get('api/v1/status'),
     watch: (filters, signal) => watch(base, headers, filters, signal),
     close: () => undefined,

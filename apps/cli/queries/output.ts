@@ -1,5 +1,6 @@
 import { codeOf, exitCodeOf } from '#errors'
-import { jsonLine, printable } from './text.ts'
+import { printable } from '../printable.ts'
+import { jsonLine } from './text.ts'
 
 /** Data goes to stdout … */
 export function print(text: string): void {

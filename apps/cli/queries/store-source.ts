@@ -14,13 +14,14 @@ export function openStoreSource(path: string): QuerySource {
     summaries: async (filters) => queries.listSummaries(timed(filters)),
     fogs: async (filters) => queries.listFogs({ ...filters, nowS: nowS() }),
     meters: async (filters) => queries.listMeters(timed(filters)),
+    gaps: async (filters) => queries.listGaps(timed(filters)),
     status: async () => queries.status(nowS()),
     watch: (filters, signal) => watch(queries, filters, signal),
     close: () => file.close(),
   }
 }
 
-function timed({ since, until, ...rest }: Filters): ListQuery {
+function timed({ since, until, ...rest }: Filters): ListQuery & Pick<Filters, 'meter' | 'kind'> {
   return {
     ...rest,
     since: since === undefined ? undefined : parseWhen(since, nowS()),

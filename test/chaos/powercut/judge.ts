@@ -45,21 +45,18 @@ export type Judge = (path: string, told: Told) => string[]
 type Readings = Map<string, Map<number, string>>
 
 export function judgeFor(recording: Recording, session: Session): Judge {
-  switch (recording.program) {
-    case 'agent': {
-      const truth = readingsIn(recording.store)
-      return (path, told) => judgeAgent(path, told, truth)
-    }
-    case 'cloud': {
-      const truth = itemsIn(recording.store)
-      return (path, told) => judgeCloud(path, told, truth)
-    }
-    case 'meter': {
-      const name = basename(recording.store, '.db')
-      const truth = readingsIn(session.cluster.fogs[0]?.store ?? '').get(name) ?? new Map()
-      return (path, told) => judgeMeter(path, told, { name, truth })
-    }
+  const { program, store } = recording
+  if (program === 'agent') {
+    const truth = readingsIn(store)
+    return (path, told) => judgeAgent(path, told, truth)
   }
+  if (program === 'cloud') {
+    const truth = itemsIn(store)
+    return (path, told) => judgeCloud(path, told, truth)
+  }
+  const name = basename(store, '.db')
+  const truth = readingsIn(session.cluster.fogs[0]?.store ?? '').get(name) ?? new Map()
+  return (path, told) => judgeMeter(path, told, { name, truth })
 }
 
 /** Writes the files of one state and has them judged; what cannot be opened is broken too. */
