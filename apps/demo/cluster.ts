@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { createAuthority, enrol } from '#identity'
 import { freePorts } from './ports.ts'
 import {
+  ended,
   endProcess,
   startProcess,
   waitUntilUp,
@@ -23,6 +24,8 @@ export interface ClusterPlan {
   source: string
   block: string
   window: string
+  /** Meters end by themselves after measuring for this long and delivering everything. */
+  stopAfterSeconds?: number
   /** URLs under which a fog node reaches the cloud broker, and its meters its own, when something stands between them. */
   cloudUrl?: (port: number, fog: string, cloud: string) => string
   brokerUrl?: (port: number, fog: string) => string
@@ -205,11 +208,19 @@ function add(
   port: number,
   lines: string[],
 ) {
-  const { dir } = cluster.plan
+  const { dir, stopAfterSeconds } = cluster.plan
   const config = join(dir, 'config', `${name}.toml`)
   const metrics = ['[metrics]', `listen = "127.0.0.1:${port}"`, '']
   writeFileSync(config, [...lines, ...metrics].join('\n'), { mode: 0o600 })
-  cluster.specs.push({ name, program, config, port, log: join(dir, 'log', `${name}.log`) })
+  const log = join(dir, 'log', `${name}.log`)
+  cluster.specs.push({
+    name,
+    program,
+    config,
+    port,
+    log,
+    ...(program === 'meter' && stopAfterSeconds !== undefined && { stopAfterSeconds }),
+  })
 }
 
 /** Starts every process, tier by tier; each is up when its listener answers. */
@@ -237,6 +248,12 @@ export function startOne(
   const running = startProcess(spec, onAccident)
   cluster.running.set(spec.name, running)
   return running
+}
+
+/** Waits until every meter has ended by itself, see `ClusterPlan.stopAfterSeconds`. */
+export async function metersEnded({ running }: Cluster): Promise<void> {
+  const meters = [...running.values()].filter(({ spec }) => spec.program === 'meter')
+  await Promise.all(meters.map(ended))
 }
 
 /** Stops the processes of one program, all at once. */

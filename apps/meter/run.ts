@@ -7,6 +7,7 @@ import {
   type ServiceContext,
 } from '#service'
 import type { MeterPlan } from './config.ts'
+import type { TimeSense } from './clock.ts'
 import { openFleet, type Fleet } from './fleet.ts'
 import type { Group } from './group.ts'
 import { openSource } from './source.ts'
@@ -95,7 +96,14 @@ async function feedAll(
   const timeline = timelineOf(config, fleet.groups[0])
   const groupOf = new Map(fleet.groups.flatMap((group) => group.units.map((unit) => [unit, group])))
   const feeds = fleet.units.map((unit, index) =>
-    feed(unit, groupOf.get(unit)!, { config, index, timeline, signal, ...options }),
+    feed(unit, groupOf.get(unit)!, {
+      config,
+      index,
+      timeline,
+      signal,
+      time: fleet.time,
+      ...options,
+    }),
   )
   await Promise.all(feeds)
 }
@@ -108,9 +116,10 @@ async function feed(
     index: number
     timeline: Timeline | null
     signal: AbortSignal
+    time: TimeSense
   },
 ): Promise<void> {
-  const { config, index, timeline, signal, maxReadings = Infinity } = options
+  const { config, index, timeline, signal, time, maxReadings = Infinity } = options
   const source = openSource({
     config: config.source,
     newestTimeS: unit.meter.status().newestTimeS,
@@ -119,6 +128,7 @@ async function feed(
     timeline,
     signal,
     clock: systemClock,
+    time,
     input: process.stdin,
   })
   let taken = 0

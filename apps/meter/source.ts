@@ -6,9 +6,9 @@ import { CodedError } from '#errors'
 import { loadExcerpt, parseJsonLine, readCsv, simulate, type SourceReading } from '#household'
 import type { Measurement } from '#meter'
 import type { Clock } from '#ports'
-import { timeQuality } from '#reading'
+import { timeQuality as timeQualities } from '#reading'
 import { replayHousehold } from './replay.ts'
-import { NEVER_SET_S } from './clock.ts'
+import type { TimeSense } from './clock.ts'
 import type { Timeline } from './timeline.ts'
 
 /** What a source needs to know about the meter it feeds. */
@@ -17,6 +17,7 @@ export interface SourceOptions {
   /** 0 for the first meter of a fleet. */
   index: number
   clock: Clock
+  time: TimeSense
   /** For `sim` and `replay`; one timeline serves a whole fleet. */
   timeline: Timeline | null
   /** Time of the newest reading stored, 0 before the first: a file goes on after it. */
@@ -39,15 +40,17 @@ async function* fromModel(
   options: SourceOptions,
   config: MeterConfig['source'] & { kind: 'sim' | 'replay' },
 ): AsyncGenerator<Measurement, void> {
-  const { timeline, signal } = options
+  const { timeline, signal, time } = options
   if (timeline === null) throw new CodedError('meter/no-timeline', 'a model needs a timeline')
   const model = await householdModel(options, config, timeline.anchorS)
   const beganS = timeline.nowS()
+  // A timeline that began on a clock nobody set does not become right when the clock does.
+  const timeQuality = time.known() ? timeQualities.synchronised : timeQualities.unknown
   for (const measurement of model) {
     // What the household did while this program was down has only moved its registers.
     if (measurement === null || measurement.timeS < beganS) continue
     if (!(await waited(timeline.msUntil(measurement.timeS), signal))) return
-    yield measurement
+    yield { ...measurement, timeQuality }
   }
 }
 
@@ -107,7 +110,7 @@ async function* rowsOf(
 }
 
 async function* fromLines(options: SourceOptions): AsyncGenerator<Measurement, void> {
-  const { clock, input, signal, onBadLine } = options
+  const { input, signal, onBadLine } = options
   const lines = createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY, signal })
   let lineNumber = 0
   for await (const line of lines) {
@@ -115,7 +118,7 @@ async function* fromLines(options: SourceOptions): AsyncGenerator<Measurement, v
     try {
       const row = parseJsonLine(line, lineNumber)
       if (row === null) continue
-      yield { ...measured(row), ...timeOf(row, clock) }
+      yield { ...measured(row), ...timeOf(row, options) }
     } catch (error) {
       if (!(error instanceof CodedError)) throw error
       onBadLine(error)
@@ -123,19 +126,23 @@ async function* fromLines(options: SourceOptions): AsyncGenerator<Measurement, v
   }
 }
 
-/** A line without a time is of now; a clock that was never set does not know when that is. */
+/**
+ * A line without a time is of now; a clock that was never set does not know when that is. A line with
+ * a time may say itself how far to trust it.
+ */
 function timeOf(
-  { timeS }: SourceReading,
-  clock: Clock,
-): Pick<Measurement, 'timeS' | 'timeQuality'> {
-  if (timeS !== null) return { timeS }
-  const nowS = Math.floor(clock.now() / 1_000)
-  return nowS < NEVER_SET_S ? { timeS: nowS, timeQuality: timeQuality.unknown } : { timeS: nowS }
+  { timeS, timeQuality = timeQualities.synchronised }: SourceReading,
+  { clock, time }: Pick<SourceOptions, 'clock' | 'time'>,
+): Pick<Measurement, 'timeS' | 'timeQuality' | 'ageS'> {
+  if (timeS !== null) return { timeS, timeQuality }
+  const now = { timeS: Math.max(0, Math.floor(clock.now() / 1_000)), ageS: time.boot.ageS() }
+  return { ...now, timeQuality: time.known() ? timeQuality : timeQualities.unknown }
 }
 
 function measured(row: SourceReading): Omit<Measurement, 'timeS'> {
-  const { powerW, voltageDv, currentMa, importWh, exportWh } = row
-  return { powerW, voltageDv, currentMa, importWh, exportWh }
+  const { powerW, voltageDv, currentMa, importWh, exportWh, replaced } = row
+  const rest = replaced === undefined ? {} : { replaced }
+  return { powerW, voltageDv, currentMa, importWh, exportWh, ...rest }
 }
 
 /** False when `signal` ended the wait. */

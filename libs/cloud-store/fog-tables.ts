@@ -8,12 +8,12 @@ interface FogRow {
   store: number | null
   number_offset: number
   summaries: number
-  readings: number
-  power_sum_w: number
-  voltage_sum_dv: number
-  voltage_count: number
-  import_wh: number
-  export_wh: number
+  readings: string
+  power_sum_w: string
+  voltage_sum_dv: string
+  voltage_count: string
+  import_wh: string
+  export_wh: string
 }
 
 /** The key of a fog, added with empty totals when it is new. */
@@ -24,14 +24,17 @@ export function fogKey(db: Statements, name: string, seenS = 0): number {
   db.run(
     `INSERT INTO fog (name, first_seen_s, last_seen_s, durable, next, summaries, readings,
        power_sum_w, voltage_sum_dv, voltage_count, import_wh, export_wh)
-     VALUES (?, ?, ?, 0, 1, 0, 0, 0, 0, 0, 0, 0)`,
+     VALUES (?, ?, ?, 0, 1, 0, '0', '0', '0', '0', '0', '0')`,
     [name, seenS, seenS],
   )
   return first(db.all<{ id: number }>(find, [name]))?.id ?? 0
 }
 
 /** Inbox state, totals, events and refusals. */
-type FogTables = Pick<CloudTx, 'fog' | 'saveFog' | 'saveStatus' | 'addEvent' | 'addRefused'>
+type FogTables = Pick<
+  CloudTx,
+  'fog' | 'saveFog' | 'saveStatus' | 'addEvent' | 'addRefused' | 'saveGap'
+>
 
 export function fogTables(db: Statements): FogTables {
   return {
@@ -49,6 +52,21 @@ export function fogTables(db: Statements): FogTables {
         `INSERT INTO event (source, fog, received_s, time_s, code, device, detail)
          VALUES (?, ?, ?, ?, ?, ?, ?)`,
         [source, fogKey(db, fog, receivedS), receivedS, timeS, code, deviceId, detail],
+      )
+    },
+    saveGap({ fog, receivedS, deviceId, kind, first: from, last, ...rest }) {
+      const { startS, endS, readings, importWh, exportWh } = rest
+      const range = [fogKey(db, fog, receivedS), deviceId, kind, from, last, startS, endS]
+      db.run(
+        `INSERT INTO gap (fog, device, kind, first, last, start_s, end_s, readings, import_wh,
+           export_wh, received_s)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+         ON CONFLICT (device, fog, kind, first) DO UPDATE SET last = excluded.last,
+           start_s = excluded.start_s, end_s = excluded.end_s, readings = excluded.readings,
+           import_wh = excluded.import_wh, export_wh = excluded.export_wh,
+           received_s = excluded.received_s
+         WHERE excluded.last >= gap.last`,
+        [...range, readings, importWh, exportWh, receivedS],
       )
     },
     addRefused({ fog, number, receivedS, kind, code }) {
@@ -71,12 +89,12 @@ function fogRecord(row: FogRow): FogRecord {
     offset: row.number_offset,
     totals: {
       summaries: row.summaries,
-      readings: row.readings,
-      powerSumW: row.power_sum_w,
-      voltageSumDv: row.voltage_sum_dv,
-      voltageCount: row.voltage_count,
-      importWh: row.import_wh,
-      exportWh: row.export_wh,
+      readings: BigInt(row.readings),
+      powerSumW: BigInt(row.power_sum_w),
+      voltageSumDv: BigInt(row.voltage_sum_dv),
+      voltageCount: BigInt(row.voltage_count),
+      importWh: BigInt(row.import_wh),
+      exportWh: BigInt(row.export_wh),
     },
   }
 }
@@ -85,11 +103,12 @@ function saveFog(db: Statements, name: string, record: FogRecord, seenS: number)
   const key = fogKey(db, name, seenS)
   const { durable, next, store, offset, totals: t } = record
   const sums = [t.readings, t.powerSumW, t.voltageSumDv, t.voltageCount, t.importWh, t.exportWh]
+  const texts = sums.map(String)
   db.run(
     `UPDATE fog SET durable = ?, next = ?, store = ?, number_offset = ?, summaries = ?, readings = ?, power_sum_w = ?,
        voltage_sum_dv = ?, voltage_count = ?, import_wh = ?, export_wh = ?, last_seen_s = ?,
        first_seen_s = CASE first_seen_s WHEN 0 THEN ? ELSE first_seen_s END
      WHERE id = ?`,
-    [durable, next, store, offset, t.summaries, ...sums, seenS, seenS, key],
+    [durable, next, store, offset, t.summaries, ...texts, seenS, seenS, key],
   )
 }

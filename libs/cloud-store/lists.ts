@@ -67,7 +67,8 @@ export function listFogs(db: Statements, query: FogQuery): Page<FogView> {
   and(where, 'f.name = ?', query.fog)
   and(where, 'f.id > ?', parseCursor(query.cursor, 1)?.[0])
   const rows = db.all<FogViewRow & { id: number }>(
-    `SELECT f.*, n.end_s, n.meters AS meters_in_newest,
+    `SELECT f.*, CAST(f.readings AS REAL) AS readings, CAST(f.import_wh AS REAL) AS import_wh,
+       CAST(f.export_wh AS REAL) AS export_wh, n.end_s, n.meters AS meters_in_newest,
        (SELECT count(*) FROM meter WHERE meter.fog = f.id) AS meters,
        (SELECT count(*) FROM refused WHERE refused.fog = f.id) AS refused
      FROM fog f LEFT JOIN summary n ON n.id =
@@ -97,7 +98,8 @@ export function listMeters(
   and(where, 'm.id > ?', parseCursor(query.cursor, 1)?.[0])
   const rows = db.all<MeterViewRow>(
     `SELECT m.id AS meter_id, m.name AS meter_name, f.name AS fog_name, m.first_seen_s,
-       m.last_seen_s, r.id AS register_id, r.last, r.end_s, r.end_import_wh, r.end_export_wh, r.flags
+       m.last_seen_s, r.id AS register_id, r.last, r.end_s, r.end_import_wh, r.end_export_wh, r.status,
+       r.flags
      FROM meter m JOIN fog f ON f.id = m.fog LEFT JOIN register r ON r.id = m.newest
      ${whereSql(where)} ORDER BY m.id LIMIT ?`,
     [...where.params, limit + 1],

@@ -11,6 +11,8 @@ import {
 } from './lists.ts'
 import type { EventQuery, FogQuery, RegisterQuery, WatchQuery } from './lists.ts'
 import type { ListQuery, Page } from './page.ts'
+import { listGaps } from './gap-list.ts'
+import type { GapQuery, GapView } from './gap-list.ts'
 import { migrations } from './schema.ts'
 import { createStatements, first } from './statements.ts'
 import { createStore } from './store.ts'
@@ -32,6 +34,7 @@ export interface Queries {
   listMeters(query: ListQuery & { meter?: string | undefined }): Page<MeterView>
   listRegisters(query: RegisterQuery): Page<RegisterView>
   listEvents(query: EventQuery): Page<EventView>
+  listGaps(query: GapQuery): Page<GapView>
   status(nowS: number): StatusView
   prototypeSummary(): PrototypeSummary
   accounting(): Accounting
@@ -63,6 +66,7 @@ function createQueries(database: Database): Queries {
     listMeters: (query) => listMeters(db, query),
     listRegisters: (query) => listRegisters(db, query),
     listEvents: (query) => listEvents(db, query),
+    listGaps: (query) => listGaps(db, query),
     status: (nowS) => status(db, nowS),
     prototypeSummary: () => prototypeSummary(db),
     accounting: () => accounting(db),

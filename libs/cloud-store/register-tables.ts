@@ -37,6 +37,7 @@ interface FactsRow {
   end_s: number
   end_import_wh: number
   end_export_wh: number
+  status: number
   flags: number
   digest: Uint8Array
 }
@@ -48,7 +49,8 @@ type RegisterTables = Pick<
 
 /** What the meters signed. */
 export function registerTables(db: Statements): RegisterTables {
-  const ofMeter = `SELECT last, end_s, end_import_wh, end_export_wh, flags, digest FROM register
+  const ofMeter = `SELECT last, end_s, end_import_wh, end_export_wh, status, flags, digest
+    FROM register
     WHERE meter = (SELECT id FROM meter WHERE name = ?)`
   return {
     registersAt: (name, last) =>
@@ -73,6 +75,7 @@ function factsFrom(row: FactsRow): RegisterFacts {
     endTimeS: row.end_s,
     endImportWh: row.end_import_wh,
     endExportWh: row.end_export_wh,
+    status: row.status,
     flags: row.flags,
     digest: plain(row.digest),
   }

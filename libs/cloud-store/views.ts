@@ -1,5 +1,6 @@
 import { registerFlagNames } from '#cloud'
 import type { FogStatus } from '#messages'
+import { timeQualityOf } from '#reading'
 import { isoTime } from './time.ts'
 import type { SummaryRow } from './summary-tables.ts'
 
@@ -32,6 +33,8 @@ export interface SummaryView {
   voltageCount: number
   importWh: number
   exportWh: number
+  /** Readings by how far their time can be trusted, and how many stand in for a measurement. */
+  synchronised: number
   estimated: number
   unknownTime: number
   substitute: number
@@ -67,6 +70,7 @@ export function summaryView(row: SummaryViewRow): SummaryView {
     voltageCount: row.voltage_count,
     importWh: row.import_wh,
     exportWh: row.export_wh,
+    synchronised: row.readings - row.estimated - row.unknown_time,
     estimated: row.estimated,
     unknownTime: row.unknown_time,
     substitute: row.substitute,
@@ -100,6 +104,7 @@ export interface FogView {
   meters: number
   importWh: number
   exportWh: number
+  /** Its outbox items that the cloud refused; what it refused itself is in `status`. */
   refused: number
   /** What the fog last said about itself. */
   status: FogStatus | null
@@ -148,8 +153,9 @@ export interface MeterView {
   number: number | null
   importWh: number | null
   exportWh: number | null
-  /** The meter's own time of that register. */
+  /** The meter's own time of that register, and how far it trusts it. */
   time: string | null
+  timeQuality: 'synchronised' | 'estimated' | 'unknown' | null
   /** Doubts about that register, e.g. `import-back`. */
   flags: string[]
   registerId: number | null
@@ -168,8 +174,11 @@ export interface MeterViewRow {
   end_s: number | null
   end_import_wh: number | null
   end_export_wh: number | null
+  status: number | null
   flags: number | null
 }
+
+const qualities = ['synchronised', 'estimated', 'unknown'] as const
 
 export function meterView(row: MeterViewRow): MeterView {
   return {
@@ -179,6 +188,7 @@ export function meterView(row: MeterViewRow): MeterView {
     importWh: row.end_import_wh,
     exportWh: row.end_export_wh,
     time: row.end_s === null ? null : isoTime(row.end_s),
+    timeQuality: row.status === null ? null : (qualities[timeQualityOf(row.status)] ?? null),
     flags: registerFlagNames(row.flags ?? 0),
     registerId: row.register_id,
     firstSeen: isoTime(row.first_seen_s),

@@ -3,7 +3,7 @@ import { NAME_PATTERN, requireRole } from '#credential'
 import type { Credential, Trust } from '#credential'
 import { CodedError } from '#errors'
 import type { Item, ReceivedItem, Summary } from '#messages'
-import { encodeStatement, peekRegister, readingLimits, verifyRegister } from '#reading'
+import { encodeStatement, lastDateS, peekRegister, verifyRegister } from '#reading'
 import type { Statement } from '#reading'
 import { note, Refusal, UnknownMeter, type ApplyContext } from './context.ts'
 import {
@@ -48,6 +48,8 @@ export function applyItem(
       return applyCredential(context, item.cwt)
     case 'event':
       return applyEvent(context, item)
+    case 'gap':
+      return applyGap(context, item)
     case 'fogStatus':
       refuseOnError(() => checkTime(item.status.timeS))
       context.tx.saveStatus(context.fog.deviceId, item.status)
@@ -76,11 +78,8 @@ function applySummary(
   }
   const current = tx.latestSummary(fog, summary.startS)
   const latest = current === null || summary.revision > current.revision
-  const totals = latest
-    ? refuseOnError(() => totalsWith(record.totals, summary, current))
-    : record.totals
   tx.addSummary({ fog, number, summary, receivedS: nowS, latest })
-  record.totals = totals
+  if (latest) record.totals = totalsWith(record.totals, summary, current)
   if (latest && current && summary.readings < current.readings) {
     const detail = `revision ${summary.revision} of the window from ${summary.startS} counts ${summary.readings} readings, the one before ${current.readings}`
     note(context, 'summary-shrunk', null, detail)
@@ -116,10 +115,20 @@ function applyEvent(
   return 'stored'
 }
 
+function applyGap(
+  { tx, fog, nowS }: ApplyContext,
+  { gap }: Extract<Item, { type: 'gap' }>,
+): 'stored' {
+  for (const timeS of [gap.startS, gap.endS]) refuseOnError(() => checkTime(timeS ?? 0))
+  if (!NAME_PATTERN.test(gap.deviceId))
+    throw new Refusal('gap/bad-device', 'the device name is malformed')
+  tx.saveGap({ ...gap, fog: fog.deviceId, receivedS: nowS })
+  return 'stored'
+}
+
 /** Every stored time can be printed as a date. */
 function checkTime(timeS: number): void {
-  if (timeS > readingLimits.timeS)
-    throw new CodedError('item/bad-time', 'the time lies beyond the year 9999')
+  if (timeS > lastDateS) throw new CodedError('item/bad-time', 'the time lies beyond the year 9999')
 }
 
 function applyRegister(

@@ -20,6 +20,7 @@ interface Items {
   type: 'items'
   first: number
   items: ReceivedItem[]
+  gapFrom?: number
 }
 
 /** One message of a fog waiting for the next commit. */
@@ -27,6 +28,8 @@ export interface Entry {
   cid: string
   peer: Credential
   message: Hello | Items | Extract<ReceivedUp, { type: 'credential' }>
+  /** What the fog said in this session that it still holds from; null before its hello. */
+  oldestHeld: number | null
 }
 
 /** What one commit did, to be told only after the transaction returned. */
@@ -61,14 +64,14 @@ export function commitBatch(
     const result: BatchResult = { answers: [], counters: newCounters(), changed: false }
     const records = new Map<string, FogRecord>()
     const receipts = new Map<string, { cid: string; durable: number }>()
-    for (const { cid, peer, message } of entries) {
+    for (const { cid, peer, message, oldestHeld } of entries) {
       const fog = peer.deviceId
       const record = records.get(fog) ?? copy(tx.fog(fog)) ?? newFog()
       records.set(fog, record)
       const scope: Scope = { ...context, tx, fog: peer, record, cid, result }
       if (message.type === 'hello') applyHello(scope, message)
       else if (message.type === 'credential') applyAnswer(scope, message)
-      else if (applyItems(scope, message))
+      else if (applyItems(scope, message, oldestHeld))
         receipts.set(fog, { cid, durable: record.durable - record.offset })
       for (const answer of withdrawals(scope)) result.answers.push({ cid, message: answer })
     }
@@ -84,22 +87,15 @@ function copy(record: FogRecord | null): FogRecord | null {
   return record && { ...record }
 }
 
-/**
- * Numbers the fog no longer holds will never come: they were receipted by another cloud node, or
- * given up. Waiting for them would stop the fog for ever, so the inbox moves on and says so.
- */
+/** The answer says how far this store is, even where the fog no longer holds what comes next. */
 function applyHello(scope: Scope, hello: Hello): void {
   const { record, result, cid } = scope
   noteStore(scope, hello)
-  const [oldestHeld, next] = [hello.oldestHeld + record.offset, hello.next + record.offset]
-  if (oldestHeld - 1 > record.durable) {
-    const missing = `outbox numbers ${record.durable + 1} to ${oldestHeld - 1} never came here`
-    note(scope, 'gap', null, missing)
-    record.durable = oldestHeld - 1
-    result.changed = true
-  }
+  const next = hello.next + record.offset
   if (record.durable >= next) {
-    const detail = `it offers number ${next}, ${record.durable} is stored already: it lost its outbox`
+    const detail =
+      `it offers number ${next}, ${record.durable} is stored already: its store was lost or restored ` +
+      'from an older copy; it goes on above, and what only it had in between is missing'
     note(scope, 'numbers-restarted', null, detail)
     result.changed = true
   }
@@ -124,10 +120,32 @@ function noteStore(scope: Scope, { store, next }: Hello): void {
   note(scope, 'store-replaced', null, detail)
 }
 
+/**
+ * Numbers the fog no longer holds will never come: they were receipted by another cloud node, or by
+ * this one before its store was set back, or given up. Waiting for them would stop the fog for ever,
+ * so the inbox moves on and says so; but only with the first items after them. A fog sends none
+ * before it has read in the welcome how far this store is, and taken care of what is missing.
+ */
+function passOver(scope: Scope, oldestHeld: number): void {
+  const { record, result } = scope
+  const missing =
+    `outbox numbers ${record.durable + 1} to ${oldestHeld - 1} are not stored here: another cloud ` +
+    'node has them, or this store was restored from an older copy and gets again what the fog has'
+  note(scope, 'gap', null, missing)
+  record.durable = oldestHeld - 1
+  result.changed = true
+}
+
 /** True when the fog gets a receipt, false when something before these items is missing. */
-function applyItems(scope: Scope, { first: ownFirst, items }: Items): boolean {
+function applyItems(scope: Scope, message: Items, ownOldestHeld: number | null): boolean {
   const { record, result, cid } = scope
-  const first = ownFirst + record.offset
+  const { items, gapFrom } = message
+  const first = message.first + record.offset
+  const oldestHeld = (ownOldestHeld ?? 0) + record.offset
+  if (ownOldestHeld !== null && oldestHeld - 1 > record.durable && first >= oldestHeld)
+    passOver(scope, oldestHeld)
+  if (gapFrom !== undefined && gapFrom + record.offset <= record.durable + 1)
+    applyGap(scope, first - 1)
   if (first > record.durable + 1) {
     const from = record.durable + 1 - record.offset
     result.answers.push({ cid, message: { type: 'resend', from } })
@@ -138,7 +156,7 @@ function applyItems(scope: Scope, { first: ownFirst, items }: Items): boolean {
   for (const [offset, item] of items.slice(known).entries()) {
     const number = first + known + offset
     const answers = applyOne(scope, number, item)
-    result.answers.push(...answers.map((message) => ({ cid, message })))
+    for (const answer of answers) result.answers.push({ cid, message: answer })
     // It comes again, and everything behind it, when the credential is here.
     if (answers.some(({ type }) => type === 'unknown')) break
     record.durable = number
@@ -146,6 +164,15 @@ function applyItems(scope: Scope, { first: ownFirst, items }: Items): boolean {
   }
   record.next = Math.max(record.next, record.durable + 1)
   return true
+}
+
+/** The fog has given up what it cannot hold: waiting for those numbers would stop it for ever. */
+function applyGap(scope: Scope, through: number): void {
+  const { record } = scope
+  if (through <= record.durable) return
+  const detail = `outbox numbers ${record.durable + 1} to ${through}: the fog node had no room`
+  note(scope, 'items-given-up', null, detail)
+  record.durable = through
 }
 
 /** A credential outside the numbers; one that is no good is as if it had never come. */

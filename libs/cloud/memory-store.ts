@@ -6,6 +6,7 @@ import type {
   CloudTx,
   EventEntry,
   FogRecord,
+  GapEntry,
   RefusedEntry,
   RegisterEntry,
   RegisterFacts,
@@ -22,6 +23,7 @@ export interface MemoryContents {
   registers: RegisterEntry[]
   runs: Run[]
   events: EventEntry[]
+  gaps: GapEntry[]
   refused: RefusedEntry[]
 }
 
@@ -35,6 +37,7 @@ export function createMemoryStore(): CloudStore & { contents: MemoryContents } {
     registers: [],
     runs: [],
     events: [],
+    gaps: [],
     refused: [],
   }
   return {
@@ -61,6 +64,7 @@ function snapshot(contents: MemoryContents): MemoryContents {
     registers: [...contents.registers],
     runs: [...contents.runs],
     events: [...contents.events],
+    gaps: [...contents.gaps],
     refused: [...contents.refused],
   }
 }
@@ -71,6 +75,16 @@ function createTx(contents: MemoryContents): CloudTx {
     saveFog: (deviceId, record) => void contents.fogs.set(deviceId, { ...record }),
     saveStatus: (deviceId, status) => void contents.statuses.set(deviceId, status),
     addEvent: (entry) => void contents.events.push(entry),
+    saveGap(entry) {
+      const isSame = (other: GapEntry): boolean =>
+        other.fog === entry.fog &&
+        other.deviceId === entry.deviceId &&
+        other.kind === entry.kind &&
+        other.first === entry.first
+      const present = contents.gaps.find(isSame)
+      if (present !== undefined && present.last > entry.last) return
+      contents.gaps = [...contents.gaps.filter((other) => !isSame(other)), entry]
+    },
     addRefused: (entry) => void contents.refused.push(entry),
     ...summaryTables(contents),
     ...credentialTables(contents),

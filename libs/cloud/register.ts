@@ -1,5 +1,5 @@
 import type { Credential } from '#credential'
-import { status } from '#reading'
+import { status, timeQuality, timeQualityOf } from '#reading'
 import type { Statement } from '#reading'
 import type { RegisterFacts } from './store.ts'
 
@@ -42,28 +42,35 @@ export function registerFlagNames(flags: number): string[] {
 export function ownFlags(statement: Statement, credential: Credential): number {
   const { endTimeS, status: word } = statement
   let flags = wentBack(startFacts(statement), statement)
-  if (endTimeS < credential.notBeforeS || endTimeS > credential.notAfterS)
-    flags |= registerFlags.outsideValidity
+  const outside = endTimeS < credential.notBeforeS || endTimeS > credential.notAfterS
+  if (outside && knowsTime(statement)) flags |= registerFlags.outsideValidity
   if ((word & (status.registerReset | status.meterReplaced)) !== 0)
     flags |= registerFlags.declaredReset
   return flags
 }
 
-type Point = Pick<RegisterFacts, 'endTimeS' | 'endImportWh' | 'endExportWh'>
+type Point = Pick<RegisterFacts, 'endTimeS' | 'endImportWh' | 'endExportWh' | 'status'>
 
 function startFacts(statement: Statement): Point {
   return {
     endTimeS: statement.startTimeS,
     endImportWh: statement.startImportWh,
     endExportWh: statement.startExportWh,
+    status: statement.status,
   }
+}
+
+/** A time that the meter itself does not believe contradicts nothing. */
+function knowsTime({ status: word }: Pick<Point, 'status'>): boolean {
+  return timeQualityOf(word) !== timeQuality.unknown
 }
 
 /** Which of `later`'s values lie below `earlier`'s. */
 export function wentBack(earlier: Point, later: Point): number {
+  const dated = knowsTime(earlier) && knowsTime(later)
   return (
     (later.endImportWh < earlier.endImportWh ? registerFlags.importBack : 0) |
     (later.endExportWh < earlier.endExportWh ? registerFlags.exportBack : 0) |
-    (later.endTimeS < earlier.endTimeS ? registerFlags.timeBack : 0)
+    (dated && later.endTimeS < earlier.endTimeS ? registerFlags.timeBack : 0)
   )
 }

@@ -1,5 +1,5 @@
 import type { Credential } from '#credential'
-import type { FogEvent, FogStatus, Summary } from '#messages'
+import type { FogEvent, FogStatus, Gap, Summary } from '#messages'
 import type { Statement } from '#reading'
 
 /**
@@ -10,16 +10,20 @@ export interface CloudStore {
   transact<T>(work: (tx: CloudTx) => T): T
 }
 
-/** Exact sums over the latest revision of every window of one fog. */
+/**
+ * Exact sums over the latest revision of every window of one fog. They grow for as long as the fog
+ * lives: one meter that reports nonsense reaches 2^53 within months, so nothing smaller than bigint
+ * will do.
+ */
 export interface Totals {
   /** Windows, that is summaries that count. */
   summaries: number
-  readings: number
-  powerSumW: number
-  voltageSumDv: number
-  voltageCount: number
-  importWh: number
-  exportWh: number
+  readings: bigint
+  powerSumW: bigint
+  voltageSumDv: bigint
+  voltageCount: bigint
+  importWh: bigint
+  exportWh: bigint
 }
 
 /** The cloud's state about one fog. */
@@ -76,6 +80,8 @@ export interface RegisterFacts {
   endTimeS: number
   endImportWh: number
   endExportWh: number
+  /** Status word of the statement, which says how far its times can be trusted. */
+  status: number
   flags: number
   /** SHA-256 of the statement. */
   digest: Uint8Array
@@ -100,6 +106,11 @@ export interface EventEntry extends FogEvent {
   fog: string
   /** `cloud` when the cloud itself noticed, otherwise the fog sent it. */
   source: 'fog' | 'cloud'
+  receivedS: number
+}
+
+export interface GapEntry extends Gap {
+  fog: string
   receivedS: number
 }
 
@@ -143,6 +154,8 @@ export interface CloudTx {
   doubledRuns(fog: string, offset: number, limit: number): Run[]
 
   addEvent(entry: EventEntry): void
+  /** Adds the range, or lets the one of the same fog, device, kind and first number grow. */
+  saveGap(entry: GapEntry): void
   addRefused(entry: RefusedEntry): void
 }
 
@@ -155,12 +168,12 @@ export function newFog(): FogRecord {
     offset: 0,
     totals: {
       summaries: 0,
-      readings: 0,
-      powerSumW: 0,
-      voltageSumDv: 0,
-      voltageCount: 0,
-      importWh: 0,
-      exportWh: 0,
+      readings: 0n,
+      powerSumW: 0n,
+      voltageSumDv: 0n,
+      voltageCount: 0n,
+      importWh: 0n,
+      exportWh: 0n,
     },
   }
 }

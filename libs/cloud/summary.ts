@@ -1,10 +1,10 @@
 import { CodedError } from '#errors'
 import type { Summary } from '#messages'
-import { readingLimits } from '#reading'
+import { lastDateS, readingLimits } from '#reading'
 import { defaultMaxStepWh } from '#window'
 import type { Totals } from './store.ts'
 
-/** Far above any fog node; keeps a single hostile summary from exhausting the exact range of sums. */
+/** Far above any fog node. */
 const MAX_READINGS = 2 ** 32
 
 /**
@@ -14,7 +14,7 @@ const MAX_READINGS = 2 ** 32
  */
 export function checkSummary(summary: Summary): void {
   const { endS, revision, readings, importWh, exportWh } = summary
-  demand('endS', endS <= readingLimits.timeS)
+  demand('endS', endS <= lastDateS)
   demand('revision', revision < MAX_READINGS)
   demand('readings', readings <= MAX_READINGS)
   checkSpread('power', readings, summary.powerSumW, summary.powerMinW, summary.powerMaxW)
@@ -95,17 +95,10 @@ function summaryValues(s: Summary): (number | null | undefined)[] {
   return [...window, ...power, ...voltage, s.importWh, s.exportWh, ...quality]
 }
 
-/**
- * The totals after `summary` took the place of `replaced` (null: a new window).
- * Throws `summary/out-of-range` when a sum would leave the exact integers: a wrong total must not
- * be stored, and an overflow inside the database would fail other fogs' items too.
- */
+/** The totals after `summary` took the place of `replaced` (null: a new window). */
 export function totalsWith(totals: Totals, summary: Summary, replaced: Summary | null): Totals {
-  const move = (field: Exclude<keyof Totals, 'summaries'>): number => {
-    const next = totals[field] + summary[field] - (replaced?.[field] ?? 0)
-    if (Number.isSafeInteger(next)) return next
-    throw new CodedError('summary/out-of-range', `the sum of ${field} leaves the exact integers`)
-  }
+  const move = (field: Exclude<keyof Totals, 'summaries'>): bigint =>
+    totals[field] + BigInt(summary[field]) - BigInt(replaced?.[field] ?? 0)
   return {
     summaries: totals.summaries + (replaced ? 0 : 1),
     readings: move('readings'),

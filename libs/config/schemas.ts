@@ -84,7 +84,14 @@ export const meterConfig = v.strictObject({
   identity: v.strictObject(identityKeys('{name}.key', '{name}.cwt')),
   store: v.strictObject({
     path: path('{name}.db'),
-    max_blocks: v.optional(integer(1, 10_000_000, 200_000), 200_000),
+    max_blocks: v.optional(
+      integer(1, 10_000_000, defaults.outbox.meterBlocks),
+      defaults.outbox.meterBlocks,
+    ),
+    max_statements: v.optional(
+      integer(0, 100_000_000, defaults.outbox.meterStatements),
+      defaults.outbox.meterStatements,
+    ),
   }),
   source,
   report: v.optional(v.strictObject({ mode: v.optional(oneOf('live', 'block'), 'live') }), {}),
@@ -101,9 +108,11 @@ export const meterConfig = v.strictObject({
       ),
       max_gap_seconds: v.optional(integer(1, DAY_S, 900), 900),
       rollover_wh: v.optional(integer(0, Number.MAX_SAFE_INTEGER, 0), 0),
+      max_power_w: v.optional(integer(1, 1_000_000_000, 100_000), 100_000),
     }),
     {},
   ),
+  clock: v.optional(v.strictObject({ ask_timesyncd: v.optional(flag(true), true) }), {}),
   fleet: v.optional(
     v.strictObject({
       count: v.optional(integer(1, 100_000, 10), 1),
@@ -188,6 +197,10 @@ export const agentConfig = v.strictObject({
   store: v.strictObject({
     path: path('fog.db'),
     retention_days: v.optional(integer(1, 3_650, defaults.retentionDays), defaults.retentionDays),
+    max_outbox_items: v.optional(
+      integer(10, 100_000_000, defaults.outbox.fogItems),
+      defaults.outbox.fogItems,
+    ),
   }),
   window: v.optional(
     v.strictObject({
@@ -224,6 +237,19 @@ export const agentConfig = v.strictObject({
     }),
     {},
   ),
+  time: v.optional(
+    v.strictObject({
+      wait_seconds: v.optional(
+        integer(0, 30 * DAY_S, defaults.time.maxWaitMs / 1_000),
+        defaults.time.maxWaitMs / 1_000,
+      ),
+      silence_intervals: v.optional(
+        integer(2, 10_000, defaults.time.silenceIntervals),
+        defaults.time.silenceIntervals,
+      ),
+    }),
+    {},
+  ),
   verify: v.optional(v.strictObject({ workers: v.optional(integer(0, 64, 2), 2) }), {}),
   cloud: v.optional(v.array(v.strictObject({ node: deviceName('cloud-a'), ...remoteBroker })), []),
   metrics: metrics('127.0.0.1:9102'),
@@ -246,6 +272,10 @@ export const cloudConfig = v.strictObject({
       listen: v.optional(address('127.0.0.1:8080'), '127.0.0.1:8080'),
       // The HTTP side insists on it for every address but loopback.
       token_file: v.optional(path('api.token')),
+      requests_per_minute: v.optional(
+        integer(1, 1_000_000, defaults.http.requestsPerMinute),
+        defaults.http.requestsPerMinute,
+      ),
     }),
     {},
   ),

@@ -15,21 +15,24 @@ const replayPage = 256
  * came out of it. Throws what the store throws; the next attempt then carries the same items.
  */
 export function saveCheckpoint(core: Core): void {
+  const nowMs = core.clock.monotonic()
   const dirty = [...core.meters.values()].filter(({ dirty: changed, id }) => changed && id !== null)
+  const gaps = [...core.gaps.values()].map((gap) => encodeItem({ type: 'gap', gap }))
   const derived = core.derived.list().map((event) => encodeItem({ type: 'event', event }))
   core.store.checkpoint({
     throughId: core.lastGroupId,
-    meters: dirty.map((meter) => ({ id: meter.id ?? 0, state: snapshotMeter(meter) })),
+    meters: dirty.map((meter) => ({ id: meter.id ?? 0, state: snapshotMeter(meter, nowMs) })),
     windows: core.windows.changes(),
-    items: [...core.unsavedItems, ...derived],
+    items: [...core.unsavedItems, ...gaps, ...derived],
   })
   for (const meter of dirty) meter.dirty = false
   core.windows.saved()
   core.unsavedItems = []
   core.counters.events += derived.length
   core.derived.clear()
+  core.gaps.clear()
   core.counters.checkpoints += 1
-  core.lastCheckpointMs = core.clock.monotonic()
+  core.lastCheckpointMs = nowMs
 }
 
 /** Brings an empty core to where the store is: the last checkpoint, then every block after it. */
@@ -37,7 +40,8 @@ export function restore(core: Core): void {
   const { meters, windows, throughId } = core.store.load()
   const byId = new Map<number, Meter>()
   for (const row of meters) {
-    const meter = restoreMeter(core.crypto, row)
+    const meter = restoreMeter(core.crypto, row, core.clock.monotonic())
+    core.waitingReadings += meter.waiting.reduce((sum, { readings }) => sum + readings.length, 0)
     byId.set(row.id, meter)
     core.meters.set(row.deviceId, meter)
     core.nextMeterId = Math.max(core.nextMeterId, row.id + 1)

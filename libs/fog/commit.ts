@@ -71,7 +71,8 @@ function planCommit(core: Core, group: readonly PendingBlock[]): Plan {
 function closeOldCredentials(core: Core, rows: Plan['rows']): void {
   const changed = [...rows.keys()].filter((meter) => meter.storedCredential !== null)
   if (changed.length === 0) return
-  for (const meter of changed) core.unsavedItems.push(...forwardStatement(meter, Infinity))
+  for (const meter of changed)
+    core.unsavedItems.push(...forwardStatement(meter, Infinity, Infinity))
   saveCheckpoint(core)
 }
 

@@ -1,6 +1,6 @@
 import type { RevocationList } from '#credential'
 import type { Crypto } from '#crypto'
-import { encodeDown, type Down } from '#messages'
+import { encodeDown, type Down, type Gap } from '#messages'
 import type { Clock } from '#ports'
 import type { Windows, WindowSettings } from '#window'
 import { createEvents, type EventCollector } from './events.ts'
@@ -35,9 +35,17 @@ export interface FogSettings {
   holdMs: number
   /** A checkpoint at least this often, so that a restart has little to replay. */
   checkpointMs: number
-  /** A fogStatus item this often; 0 = never. */
+  /** A fogStatus item this often, and soon (a tenth) after refusals that last; 0 = never. */
   statusMs: number
   window: WindowSettings
+  time: {
+    /** Readings without a time wait at most this long for it; then it is estimated. */
+    maxWaitMs: number
+    /** Readings that may wait at once, over all meters. */
+    maxWaiting: number
+    /** A pause of more than this many usual intervals is listed as a silence. */
+    silenceIntervals: number
+  }
 }
 
 export interface FogCounters {
@@ -47,6 +55,8 @@ export interface FogCounters {
   /** Durable since start. */
   readings: number
   blocks: number
+  /** Readings a meter had no room for, under a good signature. */
+  readingsGivenUp: number
   /** Signatures found good and found bad. */
   verified: number
   /** Blocks that were durable or on their way already. */
@@ -63,6 +73,8 @@ export interface FogCounters {
   revisions: number
   registers: number
   events: number
+  /** Revocation lists passed on, one per session and version. */
+  listsSent: number
 }
 
 /** The state of one fog node, shared by the parts of this library. */
@@ -74,6 +86,7 @@ export interface Core {
   readonly link: MeterLink
   readonly settings: FogSettings
   readonly version: string
+  readonly onUnexpected?: (error: unknown, deviceId: string) => void
   readonly counters: FogCounters
   readonly windows: Windows
   readonly meters: Map<string, Meter>
@@ -94,13 +107,21 @@ export interface Core {
   readonly events: EventCollector
   /** Events that follow from blocks: a replay finds them again, so the checkpoint carries them. */
   readonly derived: EventCollector
+  /** Ranges to be listed, by what tells them apart; derived from blocks as well. */
+  readonly gaps: Map<string, Gap>
+  /** Durable readings of all meters that wait for their time. */
+  waitingReadings: number
   /** Items whose checkpoint has not succeeded yet. */
   unsavedItems: Uint8Array[]
   revocations: RevocationList | null
+  /** Sessions that have not heard of that list. */
+  readonly newsDue: Set<Meter>
   nextMeterId: number
   lastGroupId: number
   lastCheckpointMs: number
   lastStatusMs: number
+  /** Refusals of blocks that last, as of the last fogStatus item. */
+  lastStatusRefusals: number
   lastWindowsMs: number
   /** Monotonic ms at which a block last changed the windows. */
   lastAppliedMs: number
@@ -115,6 +136,7 @@ export function newCounters(): FogCounters {
     live: 0,
     readings: 0,
     blocks: 0,
+    readingsGivenUp: 0,
     verified: 0,
     repeats: 0,
     refused: {},
@@ -127,6 +149,7 @@ export function newCounters(): FogCounters {
     revisions: 0,
     registers: 0,
     events: 0,
+    listsSent: 0,
   }
 }
 
@@ -145,12 +168,16 @@ export function emptyState(clock: Clock) {
     held: [] as Core['held'],
     events: createEvents(),
     derived: createEvents(),
+    gaps: new Map<string, Gap>(),
+    waitingReadings: 0,
     unsavedItems: [] as Uint8Array[],
     revocations: null,
+    newsDue: new Set<Meter>(),
     nextMeterId: 1,
     lastGroupId: 0,
     lastCheckpointMs: now,
     lastStatusMs: now,
+    lastStatusRefusals: 0,
     lastWindowsMs: now,
     lastAppliedMs: now,
     forwardedThroughS: 0,

@@ -6,10 +6,13 @@ import { createWindows } from '#window'
 import type { FogStatus } from '#messages'
 import { restore, saveCheckpoint } from './checkpoint.ts'
 import { commitGroup, sendReceipts } from './commit.ts'
-import { emptyState, newCounters } from './core.ts'
+import { emptyState, newCounters, wallS } from './core.ts'
 import type { Core, FogCounters, FogSettings, MeterLink } from './core.ts'
-import { applyRevocations, closeSession, openSession, takeMessage } from './sessions.ts'
+import { closeSession } from './session-end.ts'
+import { applyRevocations, openSession, takeMessage } from './sessions.ts'
+import { sendAgain, yieldWindow } from './repair.ts'
 import type { FogStore } from './store.ts'
+import type { SetBack } from './uplink.ts'
 import { fogStatus, holdIfFull, tick } from './upkeep.ts'
 import type { Verifier } from './verifier.ts'
 import { withdrawRange } from './withdrawal.ts'
@@ -23,6 +26,8 @@ export interface FogOptions {
   settings: FogSettings
   /** Release, for fogStatus items. */
   version: string
+  /** An error nobody foresaw has cost this meter its session: a defect, for the log. */
+  onUnexpected?: (error: unknown, deviceId: string) => void
 }
 
 /** One meter as an operator sees it. */
@@ -50,7 +55,12 @@ export interface Fog {
   flush(): void
   /** `flush` and a checkpoint, so that the next start has nothing to replay. */
   close(): void
+  /** A new list: honoured at once, passed on to every session, now and when one opens later. */
   revoke(list: RevocationList): void
+  /** A cloud node has forgotten what it acknowledged: see `createUplink`. Throws what the store throws. */
+  sendAgain(setBack: SetBack): void
+  /** The cloud refused the window from `startS`, because it holds another history of it. */
+  yieldWindow(startS: number): void
   /**
    * The cloud's `withdraw`: of the meter's run from `first` on, counts nothing up to `through`.
    * Throws what the store throws; the next `tick` tries to write it down again.
@@ -58,7 +68,10 @@ export interface Fog {
   withdraw(deviceId: string, first: number, through: number): void
   /** The credential a meter's newest durable block was signed under; null for an unknown meter. */
   credentialOf(deviceId: string): Uint8Array | null
-  /** Deletes signed blocks older than this; windows that end before it get no revisions any more. */
+  /**
+   * Deletes signed blocks committed before this wall time. Windows that end before it get no revisions
+   * any more; for them it counts from where the meters' time is, if that is behind this node's clock.
+   */
   prune(beforeS: number): number
   counters(): Readonly<FogCounters>
   status(): FogStatus
@@ -67,8 +80,21 @@ export interface Fog {
   inFlight(): number
   /** Of these, how many wait for their signature check. */
   judging(): number
+  /** Durable readings that are not counted yet because their time is not known. */
+  waitingReadings(): number
   /** Windows with something not summed up yet. */
   openWindows(): number
+}
+
+/**
+ * Forgetting a window is for ever, so this node's clock alone does not decide: the time its meters
+ * have reached must be that far too. A clock that was in 2100 for a moment forgets nothing.
+ */
+function forgetWindows(core: Core, beforeS: number): void {
+  const reachedS = core.windows.reachedS()
+  if (reachedS === null) return
+  const retentionS = wallS(core) - beforeS
+  core.windows.forgetThrough(Math.min(beforeS, reachedS - retentionS))
 }
 
 /** Opens a fog node on its store. Throws `fog/store-damaged` and what the store throws. */
@@ -100,10 +126,12 @@ export function createFog(options: FogOptions): Fog {
       saveCheckpoint(core)
     },
     revoke: (list) => applyRevocations(core, list),
+    sendAgain: (setBack) => sendAgain(core, setBack),
+    yieldWindow: (startS) => yieldWindow(core, startS),
     withdraw: (deviceId, first, through) => withdrawRange(core, { deviceId, first, through }),
     credentialOf: (deviceId) => core.meters.get(deviceId)?.storedCredential ?? null,
     prune(beforeS) {
-      core.windows.forgetThrough(beforeS)
+      forgetWindows(core, beforeS)
       return core.store.prune(beforeS)
     },
     counters: () => core.counters,
@@ -117,6 +145,7 @@ export function createFog(options: FogOptions): Fog {
       })),
     inFlight: () => core.inFlight,
     judging: () => core.inFlight - core.ready.length,
-    openWindows: () => core.windows.stats().pending,
+    waitingReadings: () => core.waitingReadings,
+    openWindows: () => core.windows.pending(),
   }
 }

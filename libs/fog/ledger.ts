@@ -1,9 +1,13 @@
+import type { Gap } from '#messages'
+import { countOf, timeQuality, timeQualityOf } from '#reading'
 import type { Block, Reading, Statement } from '#reading'
 import { energyOf } from '#window'
 import type { Core } from './core.ts'
+import { noteGap } from './gaps.ts'
 import { positionAfter, type Meter } from './meter.ts'
 import { continues } from './placement.ts'
 import { noteStatement } from './registers.ts'
+import { settleTimes } from './time.ts'
 
 /** Committed blocks remembered per meter, to recognise repetitions: one sender's window of them. */
 const recentKept = 64
@@ -20,17 +24,19 @@ export function applyBlock(core: Core, meter: Meter, block: Block, committedS: n
   const continuous = continues(meter.durable, statement)
   if (!continuous) noteBreak(core, meter, statement)
   if (beginsRun(meter, statement)) beginRun(core, meter, statement.first)
+  noteSkipped(core, meter, statement)
   count(core, meter, block, continuous, committedS)
   meter.durable = positionAfter(statement)
   const { first, last, chain } = statement
   meter.recent.push({ first, last, chain })
   if (meter.recent.length > recentKept) meter.recent.shift()
-  noteStatement(meter, block, core.settings.window.seconds)
+  noteStatement(meter, block, core.settings.window.seconds, core.clock.monotonic())
   noteLatest(meter, readings)
   meter.countedS = Math.max(meter.countedS, statement.endTimeS)
   meter.dirty = true
   core.counters.blocks += 1
   core.counters.readings += readings.length
+  if (readings.length === 0) core.counters.readingsGivenUp += countOf(statement)
 }
 
 function beginsRun({ durable }: Meter, { first }: Statement): boolean {
@@ -56,21 +62,71 @@ function count(
   continuous: boolean,
   committedS: number,
 ): void {
+  if (readings.length === 0) return countNothing(core, meter, statement)
   const { startImportWh, startExportWh } = statement
-  const nowMs = core.clock.monotonic()
   const energy = energyOf(meter.energy, { readings, startImportWh, startExportWh, continuous })
   meter.energy = energy.track
   for (const { code, register, number, timeS, fromWh, toWh } of energy.events) {
     const detail = `${register} register from ${fromWh} to ${toWh} Wh at reading ${number}`
     core.derived.add(code, meter.deviceId, timeS, detail)
   }
-  const index = meter.id ?? 0
-  const added = { meter: index, readings: energy.readings, receivedS: committedS, nowMs }
-  for (const { timeS } of core.windows.add(added)) {
-    const detail = `a reading stamped ${timeS} is stored but fits no window`
-    core.derived.add('not-summed-up', meter.deviceId, timeS, detail)
+  // Whether counted now or later: something came in.
+  core.lastAppliedMs = core.clock.monotonic()
+  const broken = !continuous
+  settleTimes(core, meter, { statement, readings: energy.readings, committedS, broken })
+}
+
+/** Numbers the meter never used: no reading is missing, but the row has a hole. */
+function noteSkipped(core: Core, meter: Meter, { skipped }: Statement): void {
+  for (const [from, last] of skipped) {
+    const first = Math.max(from, meter.durable.number + 1)
+    if (first > last) continue
+    noteGap(core, { ...hole(meter, first, last), kind: 'skipped' })
   }
-  core.lastAppliedMs = nowMs
+}
+
+function hole(meter: Meter, first: number, last: number): Omit<Gap, 'kind'> {
+  const { lastNumber, lastS } = meter.rhythm
+  const startS = lastNumber > 0 ? lastS : null
+  const { deviceId } = meter
+  return { deviceId, first, last, startS, endS: null, readings: 0, importWh: null, exportWh: null }
+}
+
+/** What the registers say was used across numbers that are not stored here. */
+function noteMissing(core: Core, meter: Meter, statement: Statement): void {
+  const { importWh, exportWh, number } = meter.durable
+  const known = timeQualityOf(statement.status) !== timeQuality.unknown
+  noteGap(core, {
+    ...hole(meter, number + 1, statement.first - 1),
+    kind: 'missing',
+    endS: known ? statement.startTimeS : null,
+    importWh: risen(importWh, statement.startImportWh),
+    exportWh: risen(exportWh, statement.startExportWh),
+  })
+}
+
+function risen(fromWh: number | null, toWh: number): number | null {
+  return fromWh === null || toWh < fromWh ? null : toWh - fromWh
+}
+
+/**
+ * Readings the meter gave up are in no window. The registers go on behind them, so that the next
+ * interval does not show what all of them counted as one spike; the bill has it from the statements.
+ */
+function countNothing(core: Core, meter: Meter, statement: Statement): void {
+  const { first, last, startTimeS, startImportWh, startExportWh } = statement
+  const { endTimeS, endImportWh, endExportWh } = statement
+  noteGap(core, {
+    ...hole(meter, first, last),
+    kind: 'missing',
+    endS: endTimeS,
+    importWh: risen(startImportWh, endImportWh),
+    exportWh: risen(startExportWh, endExportWh),
+  })
+  const registers = { startImportWh: endImportWh, startExportWh: endExportWh }
+  meter.energy = energyOf(meter.energy, { readings: [], ...registers, continuous: false }).track
+  const detail = `the meter had no room for readings ${first} to ${last}; their registers are signed`
+  core.derived.add('readings-given-up', meter.deviceId, startTimeS, detail)
 }
 
 function noteBreak(core: Core, meter: Meter, statement: Statement): void {
@@ -79,6 +135,7 @@ function noteBreak(core: Core, meter: Meter, statement: Statement): void {
   if (statement.first > expected) {
     const detail = `readings ${expected} to ${statement.first - 1} are not stored at this node`
     core.derived.add('gap', meter.deviceId, timeS, detail)
+    noteMissing(core, meter, statement)
     return
   }
   const detail =

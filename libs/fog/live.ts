@@ -1,6 +1,6 @@
 import type { Crypto } from '#crypto'
-import { blockNumbers, decodeLive, makeStatement, type Reading, type SkippedRange } from '#reading'
-import type { Statement } from '#reading'
+import { blockNumbers, countOf, decodeLive, makeStatement, type Reading } from '#reading'
+import type { Anchor, SkippedRange, Statement } from '#reading'
 import type { Meter } from './meter.ts'
 
 /** Live readings held per meter until their block comes: two of the largest blocks. */
@@ -43,7 +43,7 @@ function stage(meter: Meter, reading: Reading): void {
 export function assemble(
   crypto: Pick<Crypto, 'sha256'>,
   meter: Meter,
-  range: { first: number; last: number; skipped: SkippedRange[] },
+  range: { first: number; last: number; skipped: SkippedRange[]; anchor?: Anchor },
 ): { statement: Statement; readings: Reading[] } | null {
   const { tip } = meter
   if (range.first !== tip.number + 1 || tip.chain === null) return null
@@ -57,6 +57,7 @@ export function assemble(
     startExportWh: tip.exportWh,
     readings,
     skipped: range.skipped,
+    anchor: range.anchor,
   })
   return { statement, readings }
 }
@@ -66,7 +67,7 @@ function matches(
   readings: readonly Reading[],
   { first, last, skipped }: { first: number; last: number; skipped: SkippedRange[] },
 ): boolean {
-  const left = skipped.reduce((count, [a, b]) => count - (b - a + 1), last - first + 1)
+  const left = countOf({ first, last, skipped })
   if (left !== readings.length) return false
   const numbers = blockNumbers(first, skipped, readings.length)
   return readings.every((reading, index) => reading.number === numbers[index])

@@ -1,7 +1,9 @@
 import type { Credential } from '#credential'
 import type { Crypto } from '#crypto'
+import type { Gap } from '#messages'
 import { firstChain, type Block, type Reading, type Statement } from '#reading'
 import { newEnergyTrack, type EnergyTrack } from '#window'
+import type { BootTime, Waiting } from './dating.ts'
 
 /** A position in a meter's history: just after one of its readings. */
 export interface Position {
@@ -58,6 +60,20 @@ export interface PendingRegister {
   signature: Uint8Array
   /** Where the run began that it belongs to; null when that was before this was kept track of. */
   from: number | null
+  /** Monotonic ms since when it waits. */
+  notedMs: number
+}
+
+/** How a meter's readings followed each other of late; changed in place, once per reading. */
+export interface Rhythm {
+  /** Newest counted reading with a time; number 0 before the first. */
+  lastS: number
+  lastNumber: number
+  /** That time was estimated. */
+  guessed: boolean
+  /** Seconds between the last readings, 0 while unknown. */
+  stepS: number
+  stepBeforeS: number
 }
 
 /** Everything in memory about one meter. */
@@ -80,12 +96,16 @@ export interface Meter {
   tip: Position
   /** In order; consecutive by construction. */
   pending: PendingBlock[]
+  /** Signatures being checked of blocks that contradict something and are refused either way. */
+  checks: number
   /** Live readings of this session after `tip`, ascending. */
   live: Reading[]
   /** What the next live delta refers to; null while that is not known. */
   liveBase: Reading | null
   /** It has been asked to start its live readings over. */
   liveAsked: boolean
+  /** Number of the newest revocation list this session was told; -1 for none. */
+  toldList: number
   /** Numbers up to here will not come any more: given up by the meter, or refused by us. */
   givenUpThrough: number
   /** Monotonic ms of the last receipt. */
@@ -94,13 +114,21 @@ export interface Meter {
   recent: RecentBlock[]
   /** Up to where its registers have been turned into energy. */
   energy: EnergyTrack
+  /** Durable blocks not counted yet, because nobody knows when their readings were made. */
+  waiting: Waiting[]
+  /** What dates the readings of its present boot, once known. */
+  bootTime: BootTime | null
+  rhythm: Rhythm
+  /** Ranges of readings that may still grow, one of a kind. */
+  openGaps: Gap[]
   registers: PendingRegister[]
   /** The newest ones, the present one last. */
   runs: Run[]
   /** Newest time of a durable reading. */
   countedS: number
-  /** Number of the newest reading whose statement went into the outbox. */
+  /** Number of the newest reading whose statement went into the outbox, and that statement. */
   forwarded: number
+  stated: PendingRegister | null
   /** Newest reading seen, live or not, for the live view. */
   latest: Reading | null
   /** Differs from its last snapshot. */
@@ -124,17 +152,24 @@ export function newMeter(crypto: Crypto, credential: Credential): Meter {
     durable: start,
     tip: start,
     pending: [],
+    checks: 0,
     live: [],
     liveBase: null,
     liveAsked: false,
+    toldList: -1,
     givenUpThrough: 0,
     receiptedMs: -Infinity,
     recent: [],
     energy: newEnergyTrack(),
+    waiting: [],
+    bootTime: null,
+    rhythm: { lastS: 0, lastNumber: 0, guessed: false, stepS: 0, stepBeforeS: 0 },
+    openGaps: [],
     registers: [],
     runs: [],
     countedS: 0,
     forwarded: 0,
+    stated: null,
     latest: null,
     dirty: false,
   }

@@ -7,7 +7,12 @@ import type { Meter, PendingRegister } from './meter.ts'
 const maxWaiting = 64
 
 /** Remembers a committed block's statement, the newest per window. */
-export function noteStatement(meter: Meter, block: Block, windowSeconds: number): void {
+export function noteStatement(
+  meter: Meter,
+  block: Block,
+  windowSeconds: number,
+  nowMs: number,
+): void {
   const { statement, signature } = block
   const { last, endTimeS } = statement
   if (last <= meter.forwarded) return
@@ -18,7 +23,7 @@ export function noteStatement(meter: Meter, block: Block, windowSeconds: number)
     newest.from === from &&
     windowEnd(newest.endTimeS, windowSeconds) === windowEnd(endTimeS, windowSeconds)
   if (replaces) meter.registers.pop()
-  meter.registers.push({ last, endTimeS, statement, signature, from })
+  meter.registers.push({ last, endTimeS, statement, signature, from, notedMs: nowMs })
   if (meter.registers.length <= maxWaiting) return
   const dispensable = meter.registers.findIndex((_, index) => !endsRun(meter.registers, index))
   meter.registers.splice(Math.max(0, dispensable), 1)
@@ -31,12 +36,14 @@ function endsRun(registers: readonly PendingRegister[], index: number): boolean 
 }
 
 /**
- * The items that bring the cloud up to the newest signed statement ending by `throughS`: the
- * meter's credential first, once, then the statement, behind those that end earlier runs. Nothing
- * when there is no newer one.
+ * The items that bring the cloud up to the newest signed statement ending by `throughS` or waiting
+ * since `notedByMs`, as one of a clock that is ahead does: the meter's credential first, once, then
+ * the statement, behind those that end earlier runs. Nothing when there is no newer one.
  */
-export function forwardStatement(meter: Meter, throughS: number): Uint8Array[] {
-  const index = meter.registers.findLastIndex(({ endTimeS }) => endTimeS <= throughS)
+export function forwardStatement(meter: Meter, throughS: number, notedByMs: number): Uint8Array[] {
+  const index = meter.registers.findLastIndex(
+    ({ endTimeS, notedMs }) => endTimeS <= throughS || notedMs <= notedByMs,
+  )
   const entry = meter.registers[index]
   if (entry === undefined) return []
   const items: Uint8Array[] = []
@@ -46,12 +53,23 @@ export function forwardStatement(meter: Meter, throughS: number): Uint8Array[] {
   }
   for (const [at, register] of meter.registers.slice(0, index + 1).entries()) {
     if (at < index && !endsRun(meter.registers, at)) continue
-    const { from } = register
-    const envelope = registerEnvelope(register)
-    items.push(encodeItem({ type: 'register', envelope, ...(from !== null && { from }) }))
+    items.push(registerItem(register))
   }
   meter.registers.splice(0, index + 1)
   meter.forwarded = entry.last
+  meter.stated = entry
   meter.dirty = true
   return items
+}
+
+/** The items that brought the cloud where it should be about this meter, once more. */
+export function statementAgain({ stated, storedCredential }: Meter): Uint8Array[] {
+  if (stated === null || storedCredential === null) return []
+  return [encodeItem({ type: 'credential', cwt: storedCredential }), registerItem(stated)]
+}
+
+function registerItem(register: PendingRegister): Uint8Array {
+  const { from } = register
+  const envelope = registerEnvelope(register)
+  return encodeItem({ type: 'register', envelope, ...(from !== null && { from }) })
 }

@@ -15,4 +15,5 @@ export const fogDefaults: FogSettings = {
   checkpointMs: 300_000,
   statusMs: 300_000,
   window: windowDefaults,
+  time: { ...defaults.time, maxWaiting: 65_536 },
 }

@@ -2,19 +2,25 @@ import { decode, encode, type CborValue } from '#cbor'
 import { decodeCredential } from '#credential'
 import type { Crypto } from '#crypto'
 import { CodedError } from '#errors'
-import { decodeSign1 } from '#cose'
-import { peekRegister, registerEnvelope } from '#reading'
+import { registerEnvelope, splitRegister } from '#reading'
 import type { RegisterTrack } from '#window'
+import { bytes, int, intOrNull, list } from './snapshot-values.ts'
+import { fillTime, timeValues } from './snapshot-time.ts'
 import { newMeter, type Meter, type PendingRegister, type RecentBlock, type Run } from './meter.ts'
 import type { MeterRow } from './store.ts'
 
 /** Format of the snapshot, so that a later release can tell. */
 const VERSION = 2
+/**
+ * More than a snapshot can have: 64 statements full of skipped ranges, and all the readings a meter may
+ * keep waiting.
+ */
+const mostBytes = 1_048_576
 /** Recent blocks kept across a restart; repetitions right after one are of the newest blocks. */
 const recentKept = 16
 
 /** A meter's state as of a checkpoint: a CBOR array, see `restoreMeter`. */
-export function snapshotMeter(meter: Meter): Uint8Array {
+export function snapshotMeter(meter: Meter, nowMs: number): Uint8Array {
   const { durable, energy } = meter
   return encode([
     VERSION,
@@ -27,19 +33,21 @@ export function snapshotMeter(meter: Meter): Uint8Array {
     trackValues(energy.import),
     trackValues(energy.export),
     meter.recent.slice(-recentKept).map(({ first, last, chain }) => [first, last, chain]),
-    meter.registers.map((register) => [registerEnvelope(register), register.from]),
+    meter.registers.map(registerValue),
+    meter.stated && registerValue(meter.stated),
     meter.runs.map(runValues),
     meter.countedS,
+    timeValues(meter, nowMs),
   ])
 }
 
 /** The mirror of `snapshotMeter`; throws `fog/store-damaged`. */
-export function restoreMeter(crypto: Crypto, row: MeterRow): Meter {
+export function restoreMeter(crypto: Crypto, row: MeterRow, nowMs: number): Meter {
   try {
     const meter = newMeter(crypto, decodeCredential(row.credential))
     meter.id = row.id
     meter.storedCredential = row.credential
-    if (row.state !== null) fill(meter, decode(row.state))
+    if (row.state !== null) fill(meter, decode(row.state, { size: mostBytes }), nowMs)
     return meter
   } catch (error) {
     throw new CodedError(
@@ -50,10 +58,10 @@ export function restoreMeter(crypto: Crypto, row: MeterRow): Meter {
   }
 }
 
-function fill(meter: Meter, value: CborValue): void {
+function fill(meter: Meter, value: CborValue, nowMs: number): void {
   const f = list(value)
   const version = int(f[0])
-  if (version !== VERSION && version !== 1) throw new Error(`snapshot version ${version}`)
+  if (version > VERSION) throw new Error(`snapshot version ${version}`)
   const chain = f[2]
   meter.durable = {
     number: int(f[1]),
@@ -67,12 +75,19 @@ function fill(meter: Meter, value: CborValue): void {
   meter.energy = { import: trackFrom(f[7]), export: trackFrom(f[8]) }
   meter.recent = list(f[9]).map(recentFrom)
   if (version === 1) {
-    meter.registers = list(f[10]).map((envelope) => registerFrom([envelope, null]))
+    meter.registers = list(f[10]).map((envelope) => registerFrom([envelope, null], nowMs))
     return
   }
-  meter.registers = list(f[10]).map(registerFrom)
-  meter.runs = list(f[11]).map(runFrom)
-  meter.countedS = int(f[12])
+  meter.registers = list(f[10]).map((value) => registerFrom(value, nowMs))
+  const stated = f[11] ?? null
+  meter.stated = stated === null ? null : registerFrom(stated, nowMs)
+  meter.runs = list(f[12]).map(runFrom)
+  meter.countedS = int(f[13])
+  fillTime(meter, f[14], nowMs)
+}
+
+function registerValue(register: PendingRegister): CborValue[] {
+  return [registerEnvelope(register), register.from]
 }
 
 function runValues({ first, groupId, energy, beforeS, withdrawn, taken }: Run): CborValue[] {
@@ -93,14 +108,20 @@ function runFrom(value: CborValue): Run {
   }
 }
 
-function trackValues({ baseWh, low }: RegisterTrack): (number | null)[] {
-  return low === null ? [baseWh] : [baseWh, low.valueWh, low.readings]
+function trackValues({ baseWh, low, left }: RegisterTrack): (number | null)[] {
+  const values = [baseWh, low?.valueWh ?? null, low?.readings ?? null]
+  if (left !== null) return [...values, left.fromWh, left.toWh, left.countedWh]
+  return low === null ? [baseWh] : values
 }
 
 function trackFrom(value: CborValue | undefined): RegisterTrack {
-  const [baseWh, valueWh, readings] = list(value)
-  const low = valueWh === undefined ? null : { valueWh: int(valueWh), readings: int(readings) }
-  return { baseWh: intOrNull(baseWh), low }
+  const [baseWh, valueWh, readings, fromWh, toWh, countedWh] = list(value)
+  const low = valueWh == null ? null : { valueWh: int(valueWh), readings: int(readings) }
+  const left =
+    fromWh === undefined
+      ? null
+      : { fromWh: int(fromWh), toWh: int(toWh), countedWh: int(countedWh) }
+  return { baseWh: intOrNull(baseWh), low, left }
 }
 
 function recentFrom(value: CborValue): RecentBlock {
@@ -108,30 +129,9 @@ function recentFrom(value: CborValue): RecentBlock {
   return { first: int(first), last: int(last), chain: bytes(chain) }
 }
 
-function registerFrom(value: CborValue): PendingRegister {
+function registerFrom(value: CborValue, notedMs: number): PendingRegister {
   const f = list(value)
-  const envelope = bytes(f[0])
-  const statement = peekRegister(envelope)
+  const { statement, signature } = splitRegister(bytes(f[0]))
   const { last, endTimeS } = statement
-  const { signature } = decodeSign1(envelope)
-  return { last, endTimeS, statement, signature, from: intOrNull(f[1]) }
-}
-
-function list(value: CborValue | undefined): CborValue[] {
-  if (Array.isArray(value)) return value
-  throw new Error('not an array')
-}
-
-function int(value: CborValue | undefined): number {
-  if (typeof value === 'number') return value
-  throw new Error('not an integer')
-}
-
-function intOrNull(value: CborValue | undefined): number | null {
-  return value === null ? null : int(value)
-}
-
-function bytes(value: CborValue | undefined): Uint8Array {
-  if (value instanceof Uint8Array) return value
-  throw new Error('not bytes')
+  return { last, endTimeS, statement, signature, from: intOrNull(f[1]), notedMs }
 }

@@ -13,7 +13,9 @@ import {
 /**
  * One reading from one JSON object on a line, e.g.
  * `{"time":"2026-03-01T12:00:00Z","power_w":431,"voltage_v":229.8,"import_kwh":1234.567}`.
- * Power is required; `time` is ISO with a zone or seconds since 1970. An empty line is null.
+ * Power is required; `time` is ISO with a zone or seconds since 1970. `time_quality` (synchronised,
+ * estimated, unknown) says how far the sender trusts its clock, `replaced: true` that the physical
+ * meter is another one from this reading on. An empty line is null.
  * Throws `household/bad-json`, `household/unknown-field`, `household/bad-value` or
  * `household/no-power`, naming line and field. Unknown fields are refused, since a misspelt one
  * would otherwise silently be lost.
@@ -29,9 +31,18 @@ export function parseJsonLine(line: string, lineNumber = 1): SourceReading | nul
       reading.timeS = timeFrom(value, where)
       continue
     }
+    if (name === 'time_quality') {
+      reading.timeQuality = qualityFrom(value, where)
+      continue
+    }
+    if (name === 'replaced') {
+      if (typeof value !== 'boolean') throw badValue(where, 'must be true or false')
+      reading.replaced = value
+      continue
+    }
     const target = targetOf(name)
     if (target === null) {
-      const known = `known are time, ${valueNames.join(', ')}`
+      const known = `known are time, time_quality, replaced, ${valueNames.join(', ')}`
       throw new CodedError('household/unknown-field', `${where} is unknown; ${known}`)
     }
     const earlier = given.get(target.field)
@@ -56,6 +67,14 @@ function objectFrom(line: string, lineNumber: number): Record<string, unknown> {
     return value as Record<string, unknown>
   }
   throw new CodedError('household/bad-json', `line ${lineNumber}: not a JSON object`)
+}
+
+const qualities: readonly unknown[] = ['synchronised', 'estimated', 'unknown']
+
+function qualityFrom(value: unknown, where: string): 0 | 1 | 2 {
+  const quality = qualities.indexOf(value)
+  if (quality >= 0) return quality as 0 | 1 | 2
+  throw badValue(where, `must be one of ${qualities.join(', ')}`)
 }
 
 function timeFrom(value: unknown, where: string): number {

@@ -19,14 +19,17 @@ export type Down =
   | { type: 'unknown'; deviceId: string }
   /** A signed revocation list (#credential). */
   | { type: 'revocations'; list: Uint8Array }
+  /** This channel ends now, and `code` says why: nothing more is read from it. */
+  | { type: 'ended'; code: string }
 
 const WELCOME = 0
 const RECEIPT = 1
 const REFUSED = 2
 const RESEND = 3
 const REVOCATIONS = 4
-const WITHDRAW = 5
-const UNKNOWN = 6
+const ENDED = 5
+const WITHDRAW = 6
+const UNKNOWN = 7
 
 /** A down message as a CBOR array [type, …]; throws `messages/malformed` for impossible values. */
 export function encodeDown(message: Down): Uint8Array {
@@ -49,8 +52,10 @@ function downValue(message: Down): CborValue[] {
       return [WITHDRAW, message.deviceId, message.first, message.through]
     case 'unknown':
       return [UNKNOWN, message.deviceId]
-    default:
+    case 'revocations':
       return [REVOCATIONS, message.list]
+    default:
+      return [ENDED, message.code]
   }
 }
 
@@ -72,6 +77,8 @@ function downFrom(value: CborValue): Down {
       return { type: 'resend', from: integer(fieldsOf(value, 'resend', 2), 1, 1) }
     case REVOCATIONS:
       return { type: 'revocations', list: bytes(fieldsOf(value, 'revocations', 2), 1) }
+    case ENDED:
+      return { type: 'ended', code: code(fieldsOf(value, 'ended', 2), 1) }
     case WITHDRAW:
       return withdrawFrom(fieldsOf(value, 'withdraw', 4))
     case UNKNOWN:

@@ -1,7 +1,10 @@
 /** Application messages inside records, as CBOR arrays; fogmeter.cddl is their description. */
 export { type Summary } from './summary.ts'
+export { gapKinds, type Gap, type GapKind } from './gap.ts'
 export {
+  askedAgain,
   decodeItem,
+  detailTypes,
   encodeItem,
   type FogEvent,
   type FogStatus,

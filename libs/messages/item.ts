@@ -1,6 +1,7 @@
 import { decode, encode, type CborValue } from '#cbor'
 import { codeOf } from '#errors'
 import { bytes, code, fieldsOf, integer, malformed, text, typeOf } from './fields.ts'
+import { GAP, gapFrom, gapValues, type Gap } from './gap.ts'
 import { encodeSummary, summaryFrom, SUMMARY, type Summary } from './summary.ts'
 
 /** A fog's numbered outbox entries, on their way to the cloud. */
@@ -15,6 +16,7 @@ export type Item =
   | { type: 'event'; event: FogEvent }
   | { type: 'fogStatus'; status: FogStatus }
   | { type: 'withdrawn'; withdrawn: Withdrawn }
+  | { type: 'gap'; gap: Gap }
 
 /** What a fog took out of its windows because another one counts it (see `Down` `withdraw`). */
 export interface Withdrawn {
@@ -44,15 +46,29 @@ export interface FogStatus {
   /** Meters ever seen and meters with an open session. */
   metersKnown: number
   metersOnline: number
-  /** Durable readings and signed blocks; refused messages of any kind. */
+  /** Durable readings and signed blocks. */
   readings: number
   blocks: number
-  refused: number
+  /** Messages and blocks of meters not accepted, by reason; at most 64 reasons. */
+  refused: Record<string, number>
   /** Entries waiting in the outbox, and bytes of the store. */
   outbox: number
   storeBytes: number
   version: string
 }
+
+/**
+ * Reasons in `FogStatus.refused` after which the meter is asked again: nothing is lost by them, and
+ * a healthy fog node has some.
+ */
+export const askedAgain: ReadonlySet<string> = new Set([
+  'early',
+  'incomplete',
+  'no-base',
+  'no-session',
+  'overload',
+  'verifier-failed',
+])
 
 /** An item as the cloud decodes it: one that cannot be read keeps its place and names the reason. */
 export type ReceivedItem = Item | { type: 'unreadable'; code: string }
@@ -63,9 +79,13 @@ const EVENT = 3
 const FOG_STATUS = 4
 const WITHDRAWN = 5
 
+/** What describes: all but the credentials and registers that bills rest on. */
+export const detailTypes = { summary: SUMMARY, event: EVENT, fogStatus: FOG_STATUS } as const
+
 const DEVICE_ID_BYTES = 32
 const DETAIL_BYTES = 512
 const VERSION_BYTES = 32
+const REASONS = 64
 
 /**
  * An item as a CBOR array [type, …]; throws `messages/malformed` for values that the other side
@@ -94,6 +114,8 @@ function itemValue(item: Exclude<Item, { type: 'summary' }>): CborValue[] {
       const { deviceId, first, through, readings, importWh, exportWh } = item.withdrawn
       return [WITHDRAWN, deviceId, first, through, readings, importWh, exportWh]
     }
+    case 'gap':
+      return gapValues(item.gap)
     default:
       return [FOG_STATUS, ...fogStatusValues(item.status)]
   }
@@ -120,6 +142,8 @@ export function itemFrom(value: CborValue): Item {
       return { type: 'fogStatus', status: fogStatusFrom(fieldsOf(value, 'a status', 11)) }
     case WITHDRAWN:
       return { type: 'withdrawn', withdrawn: withdrawnFrom(fieldsOf(value, 'withdrawn', 7)) }
+    case GAP:
+      return { type: 'gap', gap: gapFrom(value) }
     default:
       throw malformed(`there is no item type ${type}`)
   }
@@ -169,7 +193,7 @@ function fogStatusValues(s: FogStatus): CborValue[] {
     s.metersOnline,
     s.readings,
     s.blocks,
-    s.refused,
+    refusedValue(s.refused),
     s.outbox,
     s.storeBytes,
     s.version,
@@ -184,9 +208,26 @@ function fogStatusFrom(f: readonly CborValue[]): FogStatus {
     metersOnline: integer(f, 4),
     readings: integer(f, 5),
     blocks: integer(f, 6),
-    refused: integer(f, 7),
+    refused: refusedFrom(f, 7),
     outbox: integer(f, 8),
     storeBytes: integer(f, 9),
     version: text(f, 10, VERSION_BYTES),
   }
+}
+
+/** By code, so that the same counts are the same bytes. */
+function refusedValue(refused: FogStatus['refused']): CborValue[] {
+  return Object.keys(refused)
+    .toSorted()
+    .map((reason) => [reason, refused[reason] ?? 0])
+}
+
+function refusedFrom(f: readonly CborValue[], index: number): FogStatus['refused'] {
+  const pairs = fieldsOf(f[index] ?? null, 'refused', 0, REASONS).map((value): [string, number] => {
+    const pair = fieldsOf(value, 'a reason with its count', 2)
+    return [code(pair, 0), integer(pair, 1, 1)]
+  })
+  const sorted = pairs.every(([reason], i) => i === 0 || (pairs[i - 1]?.[0] ?? '') < reason)
+  if (!sorted) throw malformed('reasons must be in order, each once')
+  return Object.fromEntries(pairs)
 }

@@ -1,10 +1,13 @@
 import { concat } from '#bytes'
 import { decode, decodeInts, encode, shortLived, type CborValue } from '#cbor'
 import {
+  anchorFrom,
+  anchorValues,
   checkReading,
   readingFromValues,
   readingValues,
   skippedFrom,
+  type Anchor,
   type Reading,
   type SkippedRange,
 } from '#reading'
@@ -21,11 +24,21 @@ export type Up =
   /** A reading as differences to the previous one: see #reading `encodeLive` / `decodeLive`. */
   | { type: 'live'; values: (number | null)[] }
   /** The signature over live readings `first`..`last` sent before. */
-  | { type: 'block'; first: number; last: number; skipped: SkippedRange[]; signature: Uint8Array }
+  | {
+      type: 'block'
+      first: number
+      last: number
+      skipped: SkippedRange[]
+      signature: Uint8Array
+      anchor?: Anchor
+    }
   /** A whole block; `body` is #reading `encodeBlock`, to be decoded with `decodeBlock(body, deviceId)`. */
   | { type: 'report'; body: Uint8Array }
-  /** Outbox entries numbered `first`, `first + 1`, … */
-  | { type: 'items'; first: number; items: Item[] }
+  /**
+   * Outbox entries numbered `first`, `first + 1`, … With `gapFrom`, the numbers from there up to
+   * `first` − 1 were given up and will not come.
+   */
+  | { type: 'items'; first: number; items: Item[]; gapFrom?: number }
   /** A reading in full, needing no predecessor: the first live reading after a session opens. */
   | { type: 'reading'; reading: Reading }
   /** The answer to `unknown`: a meter's credential, outside the numbers. */
@@ -33,7 +46,8 @@ export type Up =
 
 /** `Up` as decoded: single items may be unreadable without spoiling the rest. */
 export type ReceivedUp =
-  Exclude<Up, { type: 'items' }> | { type: 'items'; first: number; items: ReceivedItem[] }
+  | Exclude<Up, { type: 'items' }>
+  | { type: 'items'; first: number; items: ReceivedItem[]; gapFrom?: number }
 
 const HELLO = 0
 const LIVE = 1
@@ -48,6 +62,8 @@ export const MAX_ITEMS = 128
 
 /** The initial byte of a CBOR array of `length` < 24 elements. */
 const arrayHead = (length: number): number => 0x80 | length
+/** Parts of a block's body: four, and a fifth where it carries an anchor. */
+const bodyLengths: readonly number[] = [4, 5]
 
 /**
  * An up message as a CBOR array [type, …]. Throws `messages/malformed` or `reading/…` for values
@@ -64,7 +80,7 @@ export function encodeUp(message: Up): Uint8Array {
     case 'report':
       return encodeReport(message.body)
     case 'items':
-      return encodeItems(message.first, message.items.map(encodeItem))
+      return encodeItems(message.first, message.items.map(encodeItem), message.gapFrom ?? null)
     case 'credential':
       return encode([CREDENTIAL, message.cwt])
     default:
@@ -96,9 +112,9 @@ function decodeOther(value: CborValue): ReceivedUp {
     case HELLO:
       return helloFrom(fieldsOf(value, 'hello', 3, 4))
     case BLOCK:
-      return blockFrom(fieldsOf(value, 'block', 5))
+      return blockFrom(fieldsOf(value, 'block', 5, 6))
     case ITEMS:
-      return itemsFrom(fieldsOf(value, 'items', 3))
+      return itemsFrom(fieldsOf(value, 'items', 3, 4))
     case CREDENTIAL:
       return { type: 'credential', cwt: bytes(fieldsOf(value, 'credential', 2), 1) }
     default:
@@ -121,7 +137,9 @@ function helloFrom(f: Fields): ReceivedUp {
 }
 
 function encodeBlockMessage(message: Up & { type: 'block' }): Uint8Array {
-  const value = [BLOCK, message.first, message.last, message.skipped, message.signature]
+  const { first, last, skipped, signature, anchor } = message
+  const value: CborValue[] = [BLOCK, first, last, skipped, signature]
+  if (anchor !== undefined) value.push(anchorValues(anchor))
   blockFrom(value)
   return encode(value)
 }
@@ -131,31 +149,44 @@ function blockFrom(f: Fields): ReceivedUp & { type: 'block' } {
   const signature = bytes(f, 4)
   if (last < first) throw malformed(`block: ${first} to ${last} is no range`)
   if (signature.length !== 64) throw malformed('block: a signature has 64 bytes')
-  return { type: 'block', first, last, skipped: skippedFrom(f[3]), signature }
+  const anchor = f.length === 6 ? { anchor: anchorFrom(f[5]) } : {}
+  return { type: 'block', first, last, skipped: skippedFrom(f[3]), signature, ...anchor }
 }
 
 /** [3, …body]: the body's own array head is replaced by one for an array longer by the type. */
 function encodeReport(body: Uint8Array): Uint8Array {
-  if (body[0] !== arrayHead(4)) throw malformed('report: not a block body')
-  return concat(Uint8Array.of(arrayHead(5), REPORT), body.subarray(1))
+  const length = bodyLengths.find((parts) => body[0] === arrayHead(parts))
+  if (length === undefined) throw malformed('report: not a block body')
+  return concat(Uint8Array.of(arrayHead(length + 1), REPORT), body.subarray(1))
 }
 
 function decodeReport(message: Uint8Array): ReceivedUp {
-  if (message[0] !== arrayHead(5)) throw malformed('report: a report has five elements')
+  const length = bodyLengths.find((parts) => message[0] === arrayHead(parts + 1))
+  if (length === undefined) throw malformed('report: a report has five or six elements')
   const body = shortLived(message.length - 1)
-  body[0] = arrayHead(4)
+  body[0] = arrayHead(length)
   body.set(message.subarray(2), 1)
   return { type: 'report', body }
 }
 
 /** An `items` message from items encoded before, e.g. as an outbox holds them. */
-export function encodeItems(first: number, encodedItems: readonly Uint8Array[]): Uint8Array {
+export function encodeItems(
+  first: number,
+  encodedItems: readonly Uint8Array[],
+  gapFrom: number | null = null,
+): Uint8Array {
   const count = encodedItems.length
   if (count < 1 || count > MAX_ITEMS) throw malformed(`items: 1 to ${MAX_ITEMS}, not ${count}`)
-  // [4, first, []] with the real array head and its elements in place of the empty array.
-  const head = encodeTypedInts(ITEMS, [first, null])
+  if (gapFrom !== null) checkGap(gapFrom, first)
+  const head = encodeTypedInts(ITEMS, [first])
+  head[0] = arrayHead(gapFrom === null ? 3 : 4)
   const list = count < 24 ? [arrayHead(count)] : [0x98, count]
-  return concat(head.subarray(0, -1), Uint8Array.from(list), ...encodedItems)
+  const tail = gapFrom === null ? new Uint8Array() : encode(gapFrom)
+  return concat(head, Uint8Array.from(list), ...encodedItems, tail)
+}
+
+function checkGap(gapFrom: number, first: number): void {
+  if (gapFrom >= first) throw malformed('items: a gap lies before the first item')
 }
 
 function itemsFrom(f: Fields): ReceivedUp {
@@ -165,5 +196,9 @@ function itemsFrom(f: Fields): ReceivedUp {
     throw malformed(`items: must carry 1 to ${MAX_ITEMS} items`)
   }
   if (first > Number.MAX_SAFE_INTEGER - list.length) throw malformed('items: number too large')
-  return { type: 'items', first, items: list.map(receivedItemFrom) }
+  const items = list.map(receivedItemFrom)
+  if (f.length === 3) return { type: 'items', first, items }
+  const gapFrom = integer(f, 3, 1)
+  checkGap(gapFrom, first)
+  return { type: 'items', first, items, gapFrom }
 }

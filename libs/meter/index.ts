@@ -5,4 +5,11 @@
 export { createMeter } from './meter.ts'
 export type { Meter } from './meter.ts'
 export { meterDefaults } from './settings.ts'
-export type { Measurement, MeterEvent, MeterSettings, MeterStatus, MeterStore } from './types.ts'
+export type {
+  Boot,
+  Measurement,
+  MeterEvent,
+  MeterSettings,
+  MeterStatus,
+  MeterStore,
+} from './types.ts'

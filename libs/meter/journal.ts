@@ -5,6 +5,7 @@ import {
   firstChain,
   makeStatement,
   signStatement,
+  type Anchor,
   type Reading,
   type SkippedRange,
 } from '#reading'
@@ -16,6 +17,7 @@ import {
   type Head,
   type OpenRecord,
 } from './record.ts'
+import { blockAnchor } from './time.ts'
 import type { MeterStore } from './types.ts'
 
 export interface JournalOptions {
@@ -31,6 +33,7 @@ export interface Sealed {
   last: number
   skipped: SkippedRange[]
   signature: Uint8Array
+  anchor: Anchor | null
   /** Number of its first reading; higher than `first` when a skipped range comes before. */
   firstReading: number
 }
@@ -92,6 +95,7 @@ export function openJournal(options: JournalOptions): Journal {
     const { head, open } = state
     const readings = open.map((record) => record.reading)
     const skipped = skippedBefore(head.accounted, readings)
+    const anchor = blockAnchor(head.newest, open)
     const statement = makeStatement(
       crypto,
       {
@@ -101,6 +105,7 @@ export function openJournal(options: JournalOptions): Journal {
         startExportWh: head.newest?.reading.exportWh ?? null,
         readings,
         skipped,
+        anchor: anchor ?? undefined,
       },
       state.chain,
     )
@@ -110,7 +115,7 @@ export function openJournal(options: JournalOptions): Journal {
     const newHead: Head = { accounted: last, chain: state.chain, newest: open.at(-1) ?? null }
     store.seal({ first, last, body }, encodeHead(newHead))
     state = { ...state, head: newHead, open: [] }
-    return { first, last, skipped, signature, firstReading: readings[0]?.number ?? first }
+    return { first, last, skipped, signature, anchor, firstReading: readings[0]?.number ?? first }
   }
 
   function raise(next: number): number {

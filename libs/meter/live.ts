@@ -66,8 +66,9 @@ export function createLive(): Live {
       const block = bySignature.get(item.last)
       bySignature.delete(item.last)
       if (block === undefined || item.again) return encodeUp({ type: 'report', body: item.body })
-      const { first, last, skipped, signature } = block
-      return encodeUp({ type: 'block', first, last, skipped, signature })
+      const { first, last, skipped, signature, anchor } = block
+      const rest = anchor === null ? {} : { anchor }
+      return encodeUp({ type: 'block', first, last, skipped, signature, ...rest })
     },
     stop,
   }

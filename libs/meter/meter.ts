@@ -3,12 +3,28 @@ import { createSender, type Outbox } from '#delivery'
 import { CodedError, codeOf } from '#errors'
 import { decodeDown, encodeUp, type Down } from '#messages'
 import type { Clock } from '#ports'
-import { checkReading, status as statusBits, timeQuality, type Reading } from '#reading'
+import {
+  checkReading,
+  decodeBlock,
+  encodeBlock,
+  status as statusBits,
+  timeQuality,
+  type Reading,
+} from '#reading'
 import { openJournal } from './journal.ts'
 import { createLive } from './live.ts'
 import type { OpenRecord } from './record.ts'
 import { createRegisters, type RegisterState } from './registers.ts'
+import {
+  anchorOf,
+  clockStepped,
+  elapsedSeconds,
+  momentOf,
+  sameTimeBase,
+  type Moment,
+} from './time.ts'
 import type {
+  Boot,
   Measurement,
   MeterEvent,
   MeterSettings,
@@ -24,6 +40,8 @@ export interface MeterOptions {
   clock: Clock
   store: MeterStore
   settings: MeterSettings
+  /** Without it readings of an unknown time cannot be dated exactly later. */
+  boot?: Boot
   onEvent?(event: MeterEvent): void
 }
 
@@ -34,8 +52,8 @@ export interface MeterOptions {
 export interface Meter {
   readonly deviceId: string
   /**
-   * Turns a measurement into the next reading and persists it. Throws `meter/outbox-full` when no
-   * more signed blocks may be kept (energy is still counted), `reading/bad-value` for nonsense, and
+   * Turns a measurement into the next reading and persists it. Throws `meter/outbox-full` when not
+   * even statements may be kept any more (energy is still counted), `reading/bad-value` for nonsense, and
    * whatever the store throws; nothing was recorded then.
    */
   measure(measurement: Measurement): Uint8Array[]
@@ -58,16 +76,26 @@ export interface Meter {
 /** A fog that asks for live readings again and again is answered at most this often. */
 const LIVE_RESTART_MS = 1_000
 
+/** Blocks that lose their readings with one new one: more than one only after the limit was lowered. */
+const MOST_THINNED = 16
+
 /** Opens a meter on its store; throws `meter/store-damaged`. */
 export function createMeter(options: MeterOptions): Meter {
-  const { crypto, key, deviceId, clock, store, settings } = options
+  const { crypto, key, deviceId, clock, store, settings, boot } = options
   const journal = openJournal({ crypto, key, deviceId, store })
   const registers = createRegisters(settings)
   const live = createLive()
   const emit = (event: MeterEvent) => options.onEvent?.(event)
-  const counts = { readings: 0, blocks: 0, refusedMeasurements: 0, refusedBlocks: 0 }
-  /** Registers carried on past readings that could not be stored; null when the newest reading has them. */
-  let carried: RegisterState | null = null
+  const counts = {
+    readings: 0,
+    blocks: 0,
+    refusedMeasurements: 0,
+    refusedBlocks: 0,
+    readingsGivenUp: 0,
+  }
+  /** A reading that could not be stored, whose registers go on; null when the newest reading has them. */
+  let carried: OpenRecord | null = null
+  let thinned = 0
   let openedAtMs = clock.monotonic()
   let liveNotBefore = -Infinity
   /** The session may have carried what the store does not hold: it must not go on. */
@@ -124,24 +152,33 @@ export function createMeter(options: MeterOptions): Meter {
     const values = { number: journal.next, timeS, powerW, voltageDv, currentMa }
     // Nonsense must not get as far as the doubts about the registers.
     checkReading({ ...values, importWh: m.importWh ?? 0, exportWh: m.exportWh ?? 0, status: 0 })
-    const previous = carried ?? (journal.newest && registerState(journal.newest))
-    const { importWh, exportWh, memory, flags, events } = registers.advance(previous, m)
+    const previous = carried ?? journal.newest
+    const before = previous && momentOf(previous)
+    const quality = m.timeQuality ?? timeQuality.synchronised
+    const recent = [journal.newest, journal.head.newest]
+    const now: Moment = { timeS, quality, anchor: anchorOf(boot, m, recent) }
+    const elapsedS = before && elapsedSeconds(before, now)
+    const state = previous && registerState(previous)
+    const { importWh, exportWh, memory, flags, events } = registers.advance(state, m, elapsedS)
     const given = (m.status ?? 0) & ~statusBits.timeQualityMask
-    const word = (m.timeQuality ?? timeQuality.synchronised) | given | flags
+    const stepped = before !== null && clockStepped(before, now) ? statusBits.clockStep : 0
+    const word = quality | given | flags | stepped
     const reading = checkReading({ ...values, importWh, exportWh, status: word })
-    return { record: { reading, memory }, events }
+    return { record: { reading, memory, anchor: now.anchor }, events }
   }
 
   function measure(m: Measurement): Uint8Array[] {
+    const fromS = (carried ?? journal.newest)?.reading.timeS
     const { record, events } = nextRecord(m)
     const { reading } = record
-    if (store.count() >= settings.maxBlocks) {
-      carried = registerState(record)
+    const most = settings.maxBlocks + settings.maxStatements
+    if (store.count() >= most) {
+      carried = record
       counts.refusedMeasurements += 1
-      throw outboxFull(settings.maxBlocks)
+      throw outboxFull(most)
     }
-    const before = journal.open.at(-1)?.reading
-    const payloads = before && crossesBoundary(before.timeS, m.timeS) ? closeBlock() : []
+    const before = journal.open.at(-1)
+    const payloads = before && endsBefore(before, record) ? closeBlock() : []
     durably(() => {
       if (journal.open.length === 0) openedAtMs = clock.monotonic()
       journal.append(record)
@@ -151,7 +188,18 @@ export function createMeter(options: MeterOptions): Meter {
     carried = null
     counts.readings += 1
     for (const what of events) emit({ type: 'register', what, number: reading.number })
+    if ((reading.status & statusBits.clockStep) !== 0) {
+      emit({ type: 'clock-step', number: reading.number, fromS: fromS ?? 0, toS: reading.timeS })
+    }
     return [...payloads, ...catchUp()]
+  }
+
+  /** True when `next` cannot share a block with the open readings, of which `last` is the newest. */
+  function endsBefore(last: OpenRecord, next: OpenRecord): boolean {
+    return (
+      crossesBoundary(last.reading.timeS, next.reading.timeS) ||
+      !sameTimeBase(momentOf(last), momentOf(next))
+    )
   }
 
   function crossesBoundary(earlierS: number, laterS: number): boolean {
@@ -174,6 +222,19 @@ export function createMeter(options: MeterOptions): Meter {
   function sealOpen(): void {
     live.sealed(journal.seal())
     counts.blocks += 1
+    for (let n = 0; n < MOST_THINNED && store.whole() > settings.maxBlocks; n++) giveUpOldest()
+  }
+
+  /** The oldest readings make room; what the meter signed about them stays, and says which they were. */
+  function giveUpOldest(): void {
+    const oldest = store.oldestWhole()
+    if (oldest === null) return
+    const { first, last } = oldest
+    const block = decodeBlock(crypto, oldest.body, deviceId)
+    store.thin({ first, last, body: encodeBlock({ ...block, readings: [] }) })
+    counts.readingsGivenUp += block.readings.length
+    thinned += 1
+    emit({ type: 'readings-given-up', first, last, times: thinned })
   }
 
   function closeBlock(): Uint8Array[] {
@@ -214,6 +275,10 @@ export function createMeter(options: MeterOptions): Meter {
       emit({ type: 'bad-message', code: 'not-for-a-meter' })
       return []
     }
+    if (down.type === 'ended') {
+      if (down.code === 'superseded') emit({ type: 'superseded' })
+      return []
+    }
     if (down.type === 'resend') missedLive()
     // Readings of the open block have no signature yet: live mode starts over, the sender waits.
     const aboutOpen = down.type === 'resend' && down.from > journal.head.accounted
@@ -237,6 +302,7 @@ export function createMeter(options: MeterOptions): Meter {
       receiptedThrough: outbox.oldest() - 1,
       openReadings: journal.open.length,
       outboxBlocks: store.count(),
+      outboxStatements: store.count() - store.whole(),
       ...counts,
       liveMessages: live.messages,
       delivery: sender.counters(),
@@ -268,14 +334,14 @@ export function createMeter(options: MeterOptions): Meter {
 }
 
 function registerState({ reading, memory }: OpenRecord): RegisterState {
-  const { timeS, importWh, exportWh } = reading
-  return { ...memory, timeS, importWh, exportWh }
+  const { importWh, exportWh } = reading
+  return { ...memory, importWh, exportWh }
 }
 
-function outboxFull(maxBlocks: number): CodedError {
+function outboxFull(most: number): CodedError {
   return new CodedError(
     'meter/outbox-full',
-    `${maxBlocks} signed blocks wait for the fog node, which is the limit: new readings are not ` +
+    `${most} signed blocks wait for the fog node, which is the limit: new readings are not ` +
       'recorded until it answers; check the broker address and the fog node',
   )
 }

@@ -1,12 +1,14 @@
 import { decode, decodeInts, encode, encodeInts } from '#cbor'
 import { CodedError } from '#errors'
-import { readingFromValues, readingValues, type Reading } from '#reading'
-import type { RegisterMemory } from './registers.ts'
+import { readingFromValues, readingValues, type Anchor, type Reading } from '#reading'
+import type { Left, RegisterMemory } from './registers.ts'
 
 /** A reading with what is needed to continue after it; one of them is one record of the store. */
 export interface OpenRecord {
   reading: Reading
   memory: RegisterMemory
+  /** Its place on the monotonic clock, null when the source does not tell. */
+  anchor: Anchor | null
 }
 
 /** The state after the last signed block. */
@@ -19,23 +21,44 @@ export interface Head {
   newest: OpenRecord | null
 }
 
-/** [the reading's eight values, importRestWs, exportRestWs, rawImportWh, rawExportWh] as CBOR. */
-export function encodeRecord({ reading, memory }: OpenRecord): Uint8Array {
-  return encodeInts([
+/**
+ * [the reading's eight values, importRestWs, exportRestWs, rawImportWh, rawExportWh] as CBOR, then
+ * where there is something to say [boot, ageS], and then three values of each register's `Left`.
+ */
+export function encodeRecord({ reading, memory, anchor }: OpenRecord): Uint8Array {
+  const values = [
     ...readingValues(reading),
     memory.importRestWs,
     memory.exportRestWs,
     memory.rawImportWh,
     memory.rawExportWh,
-  ])
+  ]
+  const { importLeft, exportLeft } = memory
+  const left = importLeft !== null || exportLeft !== null
+  if (anchor !== null || left) values.push(anchor?.boot ?? null, anchor?.ageS ?? null)
+  if (left) values.push(...leftValues(importLeft), ...leftValues(exportLeft))
+  return encodeInts(values)
 }
+
+function leftValues(left: Left | null): (number | null)[] {
+  return left === null ? [null, null, null] : [left.fromWh, left.toWh, left.sumWh]
+}
+
+function leftFrom(values: readonly (number | null)[], at: number): Left | null {
+  const [fromWh, toWh, sumWh] = values.slice(at, at + 3)
+  return fromWh == null || toWh == null || sumWh == null ? null : { fromWh, toWh, sumWh }
+}
+
+/** Lengths of a record: plain, with an anchor, with what a register left behind. */
+const recordLengths: readonly number[] = [12, 14, 20]
 
 /** The mirror of `encodeRecord`; throws `meter/store-damaged`. */
 export function decodeRecord(bytes: Uint8Array): OpenRecord {
   return guarded(() => {
     const values = decodeInts(bytes)
-    const [importRestWs, exportRestWs, rawImportWh, rawExportWh] = values.slice(8)
-    if (values.length !== 12 || importRestWs == null || exportRestWs == null) throw damaged()
+    const [importRestWs, exportRestWs, rawImportWh, rawExportWh, boot, ageS] = values.slice(8)
+    if (!recordLengths.includes(values.length)) throw damaged()
+    if (importRestWs == null || exportRestWs == null) throw damaged()
     return {
       reading: readingFromValues(values.slice(0, 8)),
       memory: {
@@ -43,7 +66,10 @@ export function decodeRecord(bytes: Uint8Array): OpenRecord {
         exportRestWs,
         rawImportWh: rawImportWh ?? null,
         rawExportWh: rawExportWh ?? null,
+        importLeft: leftFrom(values, 14),
+        exportLeft: leftFrom(values, 17),
       },
+      anchor: boot == null || ageS == null ? null : { boot, ageS },
     }
   })
 }

@@ -7,9 +7,11 @@ export const meterDefaults: MeterSettings = {
   maxReadings: defaults.block.maxReadings,
   maxSeconds: defaults.block.maxSeconds,
   boundarySeconds: defaults.block.boundarySeconds,
-  maxBlocks: 100_000,
+  maxBlocks: defaults.outbox.meterBlocks,
+  maxStatements: defaults.outbox.meterStatements,
   maxGapSeconds: defaults.block.boundarySeconds,
   rolloverWh: null,
+  maxPowerW: 100_000,
   windowItems: defaults.delivery.windowItems,
   resendAfterMs: defaults.delivery.resendAfterMs,
 }

@@ -6,6 +6,12 @@ export interface Measurement {
   timeS: number
   /** 0 synchronised (default), 1 estimated, 2 unknown: see `timeQuality` of #reading. */
   timeQuality?: 0 | 1 | 2
+  /**
+   * Seconds since the boot (`Boot`) at which it was taken. A source that measures now gives it, so
+   * that a clock that is set shows; one that replays the past must not. Where the time is unknown,
+   * it is taken to be now.
+   */
+  ageS?: number
   /** Mean active power over the interval ending at `timeS`, in W; positive is import. */
   powerW: number
   /** Tenths of a volt. */
@@ -19,6 +25,14 @@ export interface Measurement {
   replaced?: boolean
   /** Further status bits of #reading (tamper, power fail, substitute). */
   status?: number
+}
+
+/** One run of the monotonic clock: from this start of the device to its next. */
+export interface Boot {
+  /** A random integer below 2^53, the same for all programs started since this boot. */
+  id: number
+  /** Whole seconds since then; never steps. */
+  ageS(): number
 }
 
 /**
@@ -40,6 +54,11 @@ export interface MeterStore {
   oldest(): number | null
   /** Signed blocks held (refused ones not counted). */
   count(): number
+  /** Of these, the ones that `thin` has not touched, and the oldest of them. */
+  whole(): number
+  oldestWhole(): OutboxItem | null
+  /** Replaces the body of one held block by a smaller one; it counts as whole no more. */
+  thin(block: OutboxItem): void
   read(fromNumber: number, maxItems: number): OutboxItem[]
   /** May reach the disk later: after a crash the fog's welcome says the same again. */
   dropThrough(number: number): void
@@ -55,12 +74,16 @@ export interface MeterSettings {
   maxSeconds: number
   /** or with the reading stamped on (before the one stamped after) a multiple of this. */
   boundarySeconds: number
-  /** Signed blocks kept for a fog that does not answer; then new readings are refused. */
+  /** Signed blocks kept with their readings for a fog that does not answer; the oldest go first. */
   maxBlocks: number
+  /** Statements kept beyond these, without readings; then new readings are refused. */
+  maxStatements: number
   /** Without registers, a longer silence than this is not filled with energy. */
   maxGapSeconds: number
   /** Value at which the physical registers start again from 0, if they do. */
   rolloverWh: number | null
+  /** A register that rises faster than this is not believed at once. */
+  maxPowerW: number
   windowItems: number
   resendAfterMs: number
 }
@@ -69,18 +92,24 @@ export interface MeterSettings {
 export type MeterEvent =
   | { type: 'delivery'; event: DeliveryEvent }
   | { type: 'register'; what: RegisterEvent; number: number }
+  /** The clock was set between the reading before (`fromS`) and this one (`toS`). */
+  | { type: 'clock-step'; number: number; fromS: number; toS: number }
   /** The fog knows higher numbers than this store: it was restored from an old copy. */
   | { type: 'numbers-raised'; to: number; readingsGivenUp: number }
   /** A signed revocation list arrived; the caller checks it. */
   | { type: 'revocations'; list: Uint8Array }
+  /** The fog node ended this channel: another program has connected as this meter. */
+  | { type: 'superseded' }
+  /** No room: of this signed block only the statement is kept; so often since the start. */
+  | { type: 'readings-given-up'; first: number; last: number; times: number }
   | { type: 'bad-message'; code: string }
 
 /**
- * `held`: the register went back or showed 0, so its last good value is repeated; `reset`,
- * `rollover`, `replaced`: it goes on from another value, the sum continues; `gap`: power was not
- * integrated over a silence.
+ * `held`: the register went back, showed 0 or rose beyond belief, so its last good value is repeated;
+ * `reset`, `rollover`, `replaced`: it goes on from another value, the sum continues; `returned`: it
+ * is back where it was before a reset; `gap`: power was not integrated over a silence.
  */
-export type RegisterEvent = 'held' | 'reset' | 'rollover' | 'replaced' | 'gap'
+export type RegisterEvent = 'held' | 'reset' | 'returned' | 'rollover' | 'replaced' | 'gap'
 
 /** A snapshot for people and metrics. */
 export interface MeterStatus {
@@ -95,12 +124,16 @@ export interface MeterStatus {
   receiptedThrough: number
   openReadings: number
   outboxBlocks: number
+  /** Of these, how many have lost their readings. */
+  outboxStatements: number
   refusedBlocks: number
   /** Since the program started. */
   readings: number
   blocks: number
   liveMessages: number
   refusedMeasurements: number
+  /** Signed readings given up for want of room; their statements are kept. */
+  readingsGivenUp: number
   delivery: Readonly<DeliveryCounters>
   welcomed: boolean
 }

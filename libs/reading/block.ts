@@ -2,6 +2,7 @@ import { equal } from '#bytes'
 import type { SigningKey, VerifyKey } from '#crypto'
 import { defaults } from '#defaults'
 import { CodedError } from '#errors'
+import { checkAnchor, sameAnchor, type Anchor } from './anchor.ts'
 import { chainAll, type Hash } from './chain.ts'
 import { checkReading, inRange, readingLimits, type Reading } from './reading.ts'
 import {
@@ -20,7 +21,17 @@ export interface Block {
   statement: Statement
   /** The 64-byte Ed25519 signature of a COSE_Sign1 over the statement. */
   signature: Uint8Array
+  /** None when they were given up and only what is signed about them is left. */
   readings: Reading[]
+}
+
+/** How many readings a statement is about, whether they are still there or not. */
+export function countOf({
+  first,
+  last,
+  skipped,
+}: Pick<Statement, 'first' | 'last' | 'skipped'>): number {
+  return skipped.reduce((count, [from, through]) => count - (through - from + 1), last - first + 1)
 }
 
 /** All a statement is made of. */
@@ -32,6 +43,8 @@ export interface BlockParts {
   startExportWh: number | null
   readings: readonly Reading[]
   skipped?: readonly SkippedRange[]
+  /** Of the last reading. */
+  anchor?: Anchor | undefined
 }
 
 /**
@@ -65,6 +78,7 @@ export function assembleStatement(parts: BlockParts, chain: Uint8Array): Stateme
     endImportWh: tail.importWh,
     endExportWh: tail.exportWh,
     status: readings.reduce((word, reading) => mergeStatus(word, reading.status), 0),
+    ...(parts.anchor !== undefined && { anchor: parts.anchor }),
   }
 }
 
@@ -94,7 +108,7 @@ export function verifyBlock(crypto: Hash, key: VerifyKey, block: Block): boolean
  */
 export function checkBlockShape(crypto: Hash, block: Block): void {
   const { statement, readings } = block
-  const { deviceId, previousChain, startImportWh, startExportWh, skipped } = statement
+  const { deviceId, previousChain, startImportWh, startExportWh, skipped, anchor } = statement
   const expected = makeStatement(crypto, {
     deviceId,
     previousChain,
@@ -102,6 +116,7 @@ export function checkBlockShape(crypto: Hash, block: Block): void {
     startExportWh,
     readings,
     skipped,
+    anchor,
   })
   if (!sameStatement(statement, expected)) {
     throw badShape('the statement of the block does not match its readings')
@@ -163,6 +178,7 @@ function checkHead(parts: BlockParts): void {
   bytesFrom(parts.previousChain, 32, 'previousChain')
   inRange('startImportWh', parts.startImportWh ?? 0, 0, readingLimits.registerWh)
   inRange('startExportWh', parts.startExportWh ?? 0, 0, readingLimits.registerWh)
+  if (parts.anchor !== undefined) checkAnchor(parts.anchor)
 }
 
 function sameStatement(a: Statement, b: Statement): boolean {
@@ -178,7 +194,8 @@ function sameStatement(a: Statement, b: Statement): boolean {
     a.startExportWh === b.startExportWh &&
     a.endImportWh === b.endImportWh &&
     a.endExportWh === b.endExportWh &&
-    a.status === b.status
+    a.status === b.status &&
+    sameAnchor(a.anchor, b.anchor)
   )
 }
 

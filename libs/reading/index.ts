@@ -3,6 +3,7 @@ export {
   checkReading,
   decodeReading,
   encodeReading,
+  lastDateS,
   readingFromValues,
   readingLimits,
   readingValues,
@@ -10,6 +11,7 @@ export {
 } from './reading.ts'
 export { mergeStatus, status, statusNames, timeQuality, timeQualityOf } from './status.ts'
 export { fieldOfObis, toObis } from './obis.ts'
+export { anchorFrom, anchorValues, type Anchor } from './anchor.ts'
 export { chain, chainAll, firstChain } from './chain.ts'
 export { decodeLive, encodeLive } from './live.ts'
 export {
@@ -19,6 +21,7 @@ export {
   registerEnvelope,
   signStatement,
   skippedFrom,
+  splitRegister,
   statementToSign,
   verifyRegister,
   verifyStatement,
@@ -29,6 +32,7 @@ export {
   blockNumbers,
   buildBlock,
   checkBlockShape,
+  countOf,
   makeStatement,
   verifyBlock,
   type Block,

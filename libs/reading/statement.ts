@@ -3,6 +3,7 @@ import { decode, encode, encodeInside, type CborValue } from '#cbor'
 import { decodeSign1, sigStructure, verifySign1 } from '#cose'
 import type { SigningKey, VerifyKey } from '#crypto'
 import { CodedError } from '#errors'
+import { anchorFrom, anchorValues, type Anchor } from './anchor.ts'
 import { malformed, readingLimits } from './reading.ts'
 import { checkStatus } from './status.ts'
 
@@ -36,6 +37,8 @@ export interface Statement {
   endExportWh: number
   /** Worst time quality and all flags of the readings. */
   status: number
+  /** Of the last reading; only where the clock is not to be trusted, or has just become so. */
+  anchor?: Anchor
 }
 
 /** Separates block signatures from every other use of the meter's key (RFC 9052 §4.4). */
@@ -46,7 +49,7 @@ const DEVICE_ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,31}$/
 /** A block of 64 readings can hold no more holes than readings. */
 export const maxSkippedRanges = 64
 
-/** Deterministic CBOR array of the fields of `Statement` in their order. */
+/** Deterministic CBOR array of the fields of `Statement` in their order, without an absent anchor. */
 export function encodeStatement(s: Statement): Uint8Array {
   return encode(fieldsOf(s))
 }
@@ -66,13 +69,16 @@ function fieldsOf(s: Statement): CborValue[] {
     s.endImportWh,
     s.endExportWh,
     s.status,
+    ...(s.anchor === undefined ? [] : [anchorValues(s.anchor)]),
   ]
 }
 
 /** The mirror of `encodeStatement`; throws `reading/malformed`, `reading/bad-value` or `cbor/…`. */
 export function decodeStatement(bytes: Uint8Array): Statement {
   const v = decode(bytes)
-  if (!Array.isArray(v) || v.length !== 13) throw malformed('a statement has 13 fields')
+  if (!Array.isArray(v) || v.length < 13 || v.length > 14) {
+    throw malformed('a statement has 13 or 14 fields')
+  }
   const time = readingLimits.timeS
   const register = readingLimits.registerWh
   const statement: Statement = {
@@ -89,6 +95,7 @@ export function decodeStatement(bytes: Uint8Array): Statement {
     endImportWh: uintFrom(v[10], 'endImportWh', register),
     endExportWh: uintFrom(v[11], 'endExportWh', register),
     status: checkStatus(uintFrom(v[12], 'status', 0xffff)),
+    ...(v.length === 14 && { anchor: anchorFrom(v[13]) }),
   }
   return checkRanges(statement)
 }
@@ -137,9 +144,17 @@ export function registerEnvelope(block: {
 
 /** The statement of an envelope, unverified: to learn whose key to look up. */
 export function peekRegister(envelope: Uint8Array): Statement {
-  const { payload } = decodeSign1(envelope)
+  return splitRegister(envelope).statement
+}
+
+/** The mirror of `registerEnvelope`; nothing has been verified. Throws `reading/…` or `cose/…`. */
+export function splitRegister(envelope: Uint8Array): {
+  statement: Statement
+  signature: Uint8Array
+} {
+  const { payload, signature } = decodeSign1(envelope)
   if (payload === null) throw malformed('a register envelope carries its statement')
-  return decodeStatement(payload)
+  return { statement: decodeStatement(payload), signature }
 }
 
 /** The statement of a valid envelope; throws `cose/…` (bad signature included) or `reading/…`. */

@@ -16,6 +16,13 @@ export const status = {
   meterReplaced: 1 << 5,
   tamper: 1 << 6,
   powerFail: 1 << 7,
+  /** The meter's clock was set between the reading before and this one. */
+  clockStep: 1 << 8,
+  /**
+   * Beside `registerReset` or `meterReplaced`: the signed registers go on across it, so that their
+   * difference is energy. Without it they start somewhere else, and the difference means nothing.
+   */
+  registerContinued: 1 << 9,
 } as const
 
 const MAX_STATUS = 0xffff
@@ -27,6 +34,8 @@ const FLAG_NAMES: readonly (readonly [number, string])[] = [
   [status.meterReplaced, 'meter-replaced'],
   [status.tamper, 'tamper'],
   [status.powerFail, 'power-fail'],
+  [status.clockStep, 'clock-step'],
+  [status.registerContinued, 'register-continued'],
 ]
 
 /** 0 synchronised, 1 estimated, 2 unknown. */
@@ -46,7 +55,7 @@ export function statusNames(word: number): string[] {
   if (timeQualityOf(word) === timeQuality.estimated) names.push('time-estimated')
   if (timeQualityOf(word) === timeQuality.unknown) names.push('time-unknown')
   for (const [bit, name] of FLAG_NAMES) if ((word & bit) !== 0) names.push(name)
-  for (let bit = 8; bit < 16; bit++) if ((word & (1 << bit)) !== 0) names.push(`bit-${bit}`)
+  for (let bit = 10; bit < 16; bit++) if ((word & (1 << bit)) !== 0) names.push(`bit-${bit}`)
   return names
 }
 

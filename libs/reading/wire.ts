@@ -1,5 +1,6 @@
 import { decode, decodeInts, encode, encodeInts, type CborValue } from '#cbor'
 import { defaults } from '#defaults'
+import { anchorFrom, anchorValues } from './anchor.ts'
 import { assembleStatement, blockNumbers, lowestNumber, type Block } from './block.ts'
 import { chainAll, type Hash } from './chain.ts'
 import { difference, sum } from './live.ts'
@@ -11,15 +12,21 @@ import {
   readingLimits,
   type Reading,
 } from './reading.ts'
-import { bytesFrom, skippedFrom, type SkippedRange } from './statement.ts'
+import {
+  bytesFrom,
+  registerEnvelope,
+  skippedFrom,
+  splitRegister,
+  type SkippedRange,
+} from './statement.ts'
 
 /** Start registers, then the first reading, then this many differences for each further one. */
 const HEAD = 2 + 8
 const STEP = 7
 
 /**
- * A block as CBOR: [previousChain, signature, skipped, values], where `values` is a byte string
- * holding one CBOR array of integers:
+ * A block as CBOR: [previousChain, signature, skipped, values, ?[boot, ageS]], where `values` is a
+ * byte string holding one CBOR array of integers:
  *
  *   dStartImportWh, dStartExportWh   registers gained between the previous block and the first reading
  *   number, timeS, powerW, voltageDv, currentMa, importWh, exportWh, status   of the first reading
@@ -28,11 +35,13 @@ const STEP = 7
  * `ddtS` is the change of the time step, so an even rhythm costs one byte. Numbers and everything
  * else in the statement follow from the readings. The integers are a byte string of their own so
  * that they take the fast integer decoder.
+ *
+ * A block whose readings were given up is its register envelope instead, which has four parts too.
  */
 export function encodeBlock(block: Block): Uint8Array {
   const { statement, signature, readings } = block
   const head = readings[0]
-  if (head === undefined) throw malformed('a block needs a reading')
+  if (head === undefined) return registerEnvelope(block)
   const values: (number | null)[] = [
     head.importWh - statement.startImportWh,
     head.exportWh - statement.startExportWh,
@@ -53,7 +62,8 @@ export function encodeBlock(block: Block): Uint8Array {
     step = next.timeS - previous.timeS
     previous = next
   }
-  return encode([statement.previousChain, signature, statement.skipped, encodeInts(values)])
+  const body = [statement.previousChain, signature, statement.skipped, encodeInts(values)]
+  return encode(statement.anchor ? [...body, anchorValues(statement.anchor)] : body)
 }
 
 function pushDifferences(
@@ -75,13 +85,17 @@ function pushDifferences(
 
 /**
  * The mirror of `encodeBlock`, from its bytes or from the decoded array. The chain is computed, so
- * what comes back has the right shape and only its signature is left to check
+ * what comes back has the right shape and only its signature is left to check; so is a statement
+ * that comes without its readings
  * (`verifyStatement(key, block.statement, block.signature)`).
  * Throws `reading/…` or `cbor/…`.
  */
 export function decodeBlock(crypto: Hash, body: Uint8Array | CborValue[], deviceId: string): Block {
+  if (body instanceof Uint8Array && isEnvelope(body)) return withoutReadings(body, deviceId)
   const array = body instanceof Uint8Array ? (usualParts(body) ?? decode(body)) : body
-  if (!Array.isArray(array) || array.length !== 4) throw malformed('a block body has four parts')
+  if (!Array.isArray(array) || array.length < 4 || array.length > 5) {
+    throw malformed('a block body has four or five parts')
+  }
   const previousChain = bytesFrom(array[0], 32, 'previousChain')
   const signature = bytesFrom(array[1], 64, 'signature')
   const skipped = skippedFrom(array[2])
@@ -98,21 +112,33 @@ export function decodeBlock(crypto: Hash, body: Uint8Array | CborValue[], device
       startExportWh: registerFrom(head.exportWh - integerAt(values, 1)),
       readings,
       skipped,
+      anchor: array.length === 5 ? anchorFrom(array[4]) : undefined,
     },
     chainAll(crypto, previousChain, readings),
   )
   return { statement, signature, readings }
 }
 
-/** Where the parts of a body without skipped ranges stand, each behind its head. */
+/** An envelope begins with its protected header of three bytes, a block with a hash of 32. */
+function isEnvelope(body: Uint8Array): boolean {
+  return body[0] === 0x84 && body[1] === 0x43
+}
+
+function withoutReadings(body: Uint8Array, deviceId: string): Block {
+  const { statement, signature } = splitRegister(body)
+  if (statement.deviceId !== deviceId) throw malformed('a statement about another device')
+  return { statement, signature: bytesFrom(signature, 64, 'signature'), readings: [] }
+}
+
+/** Where the parts of a body without skipped ranges and anchor stand, each behind its head. */
 const PREVIOUS_AT = 3
 const SIGNATURE_AT = 37
 const SKIPPED_AT = 101
 const VALUES_AT = 102
 
 /**
- * The parts of a body without skipped ranges, as nearly every one is: all but the last then have
- * fixed places. Null for every other body, good or bad: the general decoder reads those.
+ * The parts of a body without skipped ranges and anchor, as nearly every one is: all but the last
+ * then have fixed places. Null for every other body, good or bad: the general decoder reads those.
  */
 function usualParts(body: Uint8Array): CborValue[] | null {
   const usual =

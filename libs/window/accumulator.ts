@@ -67,6 +67,11 @@ export function fits(totals: Totals, reading: EnergyReading): boolean {
   )
 }
 
+/** Whether two windows can become one without endangering exactness. */
+export function fitTogether(a: Totals, b: Totals): boolean {
+  return a.readings + b.readings <= totalsLimits.readings
+}
+
 /** Adds one reading of the meter with index `meter`, in place: this runs once per reading. */
 export function addReading(
   totals: Totals,
@@ -122,7 +127,7 @@ function removeVoltage(totals: Totals, voltageDv: number): void {
   totals.voltageMaxDv = null
 }
 
-/** The totals of both windows together; a meter in both counts once. */
+/** The totals of both windows, which must `fitTogether`; a meter in both counts once. */
 export function mergeTotals(a: Totals, b: Totals): Totals {
   return {
     meters: mergeMeters(a.meters, b.meters),

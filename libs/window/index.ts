@@ -9,6 +9,7 @@ export {
   energyOf,
   newEnergyTrack,
   type EnergyTrack,
+  type IntervalReading,
   type RegisterTrack,
 } from './energy.ts'
 export { watermarkS } from './watermark.ts'

@@ -4,6 +4,7 @@ import { timeQuality, timeQualityOf } from '#reading'
 import {
   addReading,
   fits,
+  fitTogether,
   mergeTotals,
   removeReading,
   summaryOf,
@@ -25,6 +26,8 @@ export interface Addition {
   receivedS: number
   /** Monotonic ms of now. */
   nowMs: number
+  /** The times are a guess of this node's: they have no say in how far time has come. */
+  guessed?: boolean
 }
 
 /** Readings of one meter that are to be counted no more. */
@@ -60,6 +63,12 @@ function inOrder(windows: Iterable<Window>): Window[] {
   return [...new Set(windows)].toSorted((a, b) => a.endS - b.endS)
 }
 
+function countPending(windows: Iterable<Window>): number {
+  const pending = new Set<Window>()
+  for (const window of windows) if (window.pending) pending.add(window)
+  return pending.size
+}
+
 /** Row key of the horizon, which no window can have. */
 const HORIZON_KEY = -1
 
@@ -84,12 +93,12 @@ export function createWindows(settings: WindowSettings) {
    * Adds readings; returns those that were not taken, for an event: their window was forgotten,
    * there are too many windows, or one would grow beyond exact sums.
    */
-  function add({ meter, readings, receivedS, nowMs }: Addition): EnergyReading[] {
+  function add({ meter, readings, receivedS, nowMs, guessed }: Addition): EnergyReading[] {
     const refused = readings.filter((reading) => !addOne(meter, reading, receivedS, nowMs))
     const newest = readings.at(-1)
     if (newest === undefined) return refused
     // A clock the meter itself calls unknown has no say in how far time has come.
-    if (timeQualityOf(newest.status) !== timeQuality.unknown) {
+    if (!guessed && timeQualityOf(newest.status) !== timeQuality.unknown) {
       progress.set(meter, { timeS: newest.timeS, seenMs: nowMs })
     }
     if (refused.length < readings.length) lastAddedMs = nowMs
@@ -182,11 +191,12 @@ export function createWindows(settings: WindowSettings) {
 
   /**
    * Gives a small window to the next one that is not issued yet. It is withheld while there is
-   * none, or when an issued one follows: summaries must never overlap.
+   * none, when an issued one follows (summaries must never overlap), or when both together would
+   * hold more readings than one window may.
    */
   function mergeIntoNext(small: Window): void {
     const next = following(small)
-    if (next === null || next.issued > 0) return
+    if (next === null || next.issued > 0 || !fitTogether(small.totals, next.totals)) return
     next.totals = mergeTotals(small.totals, next.totals)
     removed.add(next.startS)
     next.startS = small.startS
@@ -232,6 +242,22 @@ export function createWindows(settings: WindowSettings) {
     horizonDirty = true
   }
 
+  /** Every window as last issued, but for those whose next revision is on its way. */
+  function lastIssued(): Summary[] {
+    return all()
+      .filter((window) => window.issued > 0 && !window.pending)
+      .map(({ totals, startS, endS, issued: next }) => summaryOf(totals, startS, endS, next - 1))
+  }
+
+  /** Drops the window from `startS`, whatever it holds; false when there is none. */
+  function drop(startS: number): boolean {
+    const window = all().find((candidate) => candidate.startS === startS)
+    if (window === undefined) return false
+    for (let end = startS + lengthS; end <= window.endS; end += lengthS) byEnd.delete(end)
+    removed.add(startS)
+    return true
+  }
+
   /** All rows of a checkpoint. */
   function snapshot(): WindowRow[] {
     const rows = all().map((window) => ({ startS: window.startS, state: encodeWindow(window) }))
@@ -240,9 +266,10 @@ export function createWindows(settings: WindowSettings) {
 
   /** Rows to write and row keys to delete since the last `saved()`. */
   function changes(): { rows: WindowRow[]; removed: number[] } {
-    const rows = all()
-      .filter((window) => window.dirty)
-      .map((window) => ({ startS: window.startS, state: encodeWindow(window) }))
+    // Filtered before they are sorted: most windows of a week do not change any more.
+    const rows = inOrder(byEnd.values().filter((window) => window.dirty)).map((window) => {
+      return { startS: window.startS, state: encodeWindow(window) }
+    })
     return { rows: horizonDirty ? [horizonRow(), ...rows] : rows, removed: [...removed] }
   }
 
@@ -272,7 +299,7 @@ export function createWindows(settings: WindowSettings) {
   }
 
   function stats(): WindowStats {
-    const windows = all()
+    const windows = [...new Set(byEnd.values())]
     const pending = windows.filter((window) => window.pending)
     const small = pending.filter(isSmall)
     return {
@@ -284,5 +311,22 @@ export function createWindows(settings: WindowSettings) {
     }
   }
 
-  return { add, withdraw, close, closeAll, forgetThrough, snapshot, changes, saved, restore, stats }
+  return {
+    add,
+    withdraw,
+    close,
+    closeAll,
+    forgetThrough,
+    lastIssued,
+    drop,
+    snapshot,
+    changes,
+    saved,
+    restore,
+    stats,
+    /** Reading time up to which windows were taken as complete at the last `close`, if any. */
+    reachedS: () => reachedS,
+    /** Windows with something not issued yet; cheaper than `stats`. */
+    pending: () => countPending(byEnd.values()),
+  }
 }

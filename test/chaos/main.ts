@@ -9,6 +9,14 @@ interface Subcommand {
 }
 
 const subcommands: Record<string, Subcommand> = {
+  powercut: {
+    about: 'cut the power at recorded moments and open what the disk is left with',
+    load: () => import('./powercut.ts'),
+  },
+  soak: {
+    about: 'a long time at high load: memory, descriptors, WALs, stores',
+    load: () => import('./soak.ts'),
+  },
   kill: { about: 'SIGKILL every process, again and again', load: () => import('./kill.ts') },
   network: {
     about: 'a network and brokers that misbehave in every way',

@@ -8,7 +8,8 @@ import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { columnWidths, renderTable } from '../../apps/cli/queries/table.ts'
 import type { Column } from '../../apps/cli/queries/table.ts'
-import { duration, jsonLine, printable } from '../../apps/cli/queries/text.ts'
+import { printable } from '../../apps/cli/printable.ts'
+import { duration, jsonLine, lag } from '../../apps/cli/queries/text.ts'
 import { fill, quarter, startTestApi } from '../support/cloud-http.ts'
 import type { TestApi } from '../support/cloud-http.ts'
 import { device, register, credentialItem } from '../support/cloud.ts'
@@ -91,13 +92,45 @@ describe('over HTTP', () => {
 
   test('fog list, meter list and status', async () => {
     const fogs = await ask('fog', 'list')
-    expect(fogs.out).toMatch(/^FOG .*\nfog-1 .*\nfog-2 /)
+    expect(fogs.out).toMatch(/^FOG .*REFUSED\nfog-1 .* 2\nfog-2 .* 0\n/)
+    expect(fogs.out).toMatch(/\nfog-1 refused from its meters since it started: 2 bad-signature\n$/)
     const meters = await ask('meter', 'list', '--fog', 'fog-1')
     expect(meters.out).toMatch(/kitchen +fog-1 +30 +0\.003 .*import-back/)
     const status = await ask('status')
     expect(status.out).toMatch(/fog nodes +2\n/)
+    expect(status.out).toMatch(/refused +2 bad-signature by fog nodes, 0 items by the cloud\n/)
     expect(status.out).toMatch(/registers +2 signed, 1 flagged/)
-    expect(JSON.parse((await ask('status', '--json')).out)).toMatchObject({ fogs: 2, meters: 2 })
+    expect(JSON.parse((await ask('status', '--json')).out)).toMatchObject({
+      fogs: 2,
+      meters: 2,
+      refused: 0,
+      refusedByFogs: { 'bad-signature': 2, early: 1 },
+    })
+  })
+
+  test('meter gaps: what is missing, with the energy across it, and whether a window has it', async () => {
+    const { code, out } = await ask('meter', 'gaps', 'kitchen')
+    expect(code).toBe(0)
+    expect(out).toMatch(/^METER +FOG +WHAT +NUMBERS +FROM \(UTC\) +LENGTH +IMPORT kWh +IN WINDOWS/)
+    expect(out).toMatch(/kitchen +fog-1 +silence +30–31 +2026-01-01 00:15:00 +2h +0\.042 +yes\n/)
+    expect(out).toMatch(/kitchen +fog-1 +missing +16–20 +2026-01-01 00:15:00 +6m +0\.042 +no\n$/)
+    for (const line of out.split('\n')) expect(line.length).toBeLessThanOrEqual(100)
+    const lines = (await ask('meter', 'gaps', '--kind', 'missing', '--jsonl')).out
+    expect(JSON.parse(lines)).toMatchObject({ kind: 'missing', counted: false, importWh: 42 })
+    const stored = await fogmeter(['meter', 'gaps', '--store', api.storePath, '--json'])
+    expect(JSON.parse(stored.out)).toEqual(JSON.parse((await ask('meter', 'gaps', '--json')).out))
+  })
+
+  test('meter gaps: nothing to tell is 0, a meter nobody knows 3, no such kind 2', async () => {
+    const none = await ask('meter', 'gaps', 'cellar')
+    expect(none).toMatchObject({
+      code: 0,
+      out: '',
+      err: 'nothing is missing, estimated or left out\n',
+    })
+    expect(await ask('meter', 'gaps', 'attic')).toMatchObject({ code: 3 })
+    expect(await ask('meter', 'gaps', '--kind', 'odd')).toMatchObject({ code: 2 })
+    expect(await ask('meter', 'gaps', 'no name')).toMatchObject({ code: 2 })
   })
 
   test('FOGMETER_URL stands in for --url, and NO_COLOR is honoured over FORCE_COLOR', async () => {
@@ -196,7 +229,7 @@ describe('when there is no answer', () => {
     const viaEnv = await fogmeter(['status', '--json'], env)
     expect(viaEnv.code).toBe(0)
     const missing = await fogmeter(['status', '--url', guarded.url, '--token-file', '/nonexistent'])
-    expect(missing.code).toBe(2)
+    expect(missing.code).toBe(3)
     for (const { out, err } of [without, flag, viaEnv, missing])
       expect(out + err).not.toContain(secret)
   })
@@ -289,7 +322,10 @@ describe('text for terminals', () => {
     [3_600, '1h'],
     [12_000, '3h20m'],
     [187_200, '2d4h'],
-    [-5, '-5s'],
   ]
   test.each(durations)('%s seconds → %s', (seconds, text) => expect(duration(seconds)).toBe(text))
+
+  test('a newest window before and after this moment', () => {
+    expect([null, 90, 0, -90].map(lag)).toEqual(['–', '1m30s', '0s', '1m30s ahead'])
+  })
 })

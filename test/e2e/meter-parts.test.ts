@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
@@ -12,6 +12,7 @@ import { openMeterStore, type MeterStoreFile } from '#meter-store'
 import type { InitiatorLink } from '#mqtt-link'
 import { createGroup } from '../../apps/meter/group.ts'
 import { replayHousehold } from '../../apps/meter/replay.ts'
+import { openTimeSense } from '../../apps/meter/clock.ts'
 import { openSource } from '../../apps/meter/source.ts'
 import { openTimeline } from '../../apps/meter/timeline.ts'
 import { createUnit } from '../../apps/meter/unit.ts'
@@ -211,14 +212,21 @@ describe('timeline', () => {
   })
 })
 
-const readOneLine = async (nowS: number): Promise<Measurement[]> => {
+/** `timesync` is where systemd-timesyncd says whether it has set the clock. */
+const readOneLine = async (
+  nowS: number,
+  line = '{"power_w":7}',
+  timesync = '/nowhere',
+): Promise<Measurement[]> => {
+  const clock = { now: () => nowS * 1_000, monotonic: () => 0 }
   const source = openSource({
     config: { kind: 'stdin' },
     index: 0,
-    clock: { now: () => nowS * 1_000, monotonic: () => 0 },
+    clock,
+    time: openTimeSense({ clock, askTimesyncd: timesync !== 'do not ask', folder: timesync }),
     timeline: null,
     newestTimeS: 0,
-    input: Readable.from(['{"power_w":7}\n']),
+    input: Readable.from([`${line}\n`]),
     signal: new AbortController().signal,
     onBadLine: (error) => {
       throw error
@@ -230,4 +238,35 @@ const readOneLine = async (nowS: number): Promise<Measurement[]> => {
 test('a line without a time is of now, with unknown quality from a clock that was never set', async () => {
   expect(await readOneLine(1_800_000_000)).toMatchObject([{ timeS: 1_800_000_000, powerW: 7 }])
   expect(await readOneLine(5_000)).toMatchObject([{ timeS: 5_000, timeQuality: 2 }])
+})
+
+const qualities = async (...line: Parameters<typeof readOneLine>) =>
+  (await readOneLine(...line)).map(({ timeQuality }) => timeQuality)
+
+const lineOf = (quality: string) => `{"time":90,"time_quality":"${quality}","power_w":7}`
+
+describe('a machine that was switched off and has no clock chip', () => {
+  const yesterday = 1_800_000_000
+
+  test('does not know the time until the service has set it, however likely it looks', async () => {
+    expect(await qualities(yesterday, undefined, folder)).toEqual([2])
+    writeFileSync(join(folder, 'synchronized'), '')
+    expect(await qualities(yesterday, undefined, folder)).toEqual([0])
+    expect(await qualities(5_000, undefined, folder)).toEqual([2])
+    rmSync(join(folder, 'synchronized'))
+    expect(await qualities(yesterday, undefined, 'do not ask')).toEqual([0])
+  })
+
+  test('a line with a time is believed as far as it says itself', async () => {
+    expect(await qualities(yesterday, '{"time":90,"power_w":7}', folder)).toEqual([0])
+    expect(await qualities(yesterday, lineOf('estimated'))).toEqual([1])
+    expect(await qualities(yesterday, lineOf('unknown'))).toEqual([2])
+  })
+
+  test('programs started after the same boot agree on it', () => {
+    const clock = { now: () => 0, monotonic: () => 0 }
+    const [a, b] = [1, 2].map(() => openTimeSense({ clock, askTimesyncd: true }).boot)
+    expect(a!.id).toBe(b!.id)
+    expect(Number.isSafeInteger(a!.id) && a!.ageS() >= 0).toBe(true)
+  })
 })

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createMetrics } from '#service'
 import { openCloudStore } from '#cloud-store'
+import { defaults } from '#defaults'
 import type { Item } from '#messages'
 import { startHttp } from '../../apps/cloud/http/server.ts'
 import type { HttpOptions, HttpServer } from '../../apps/cloud/http/server.ts'
@@ -11,6 +12,7 @@ import {
   credentialItem,
   device,
   fogStatus,
+  gapItem,
   items,
   register,
   startS,
@@ -23,7 +25,8 @@ export interface TestApi {
   folder: string
   /** The SQLite file behind it. */
   storePath: string
-  health: { ok: boolean; detail: string }
+  /** What the service says about itself, for a test to change. */
+  health: { problem: string | null }
   /** Delivers to the store as a fog would, and tells the watchers. */
   deliver(fog: string, first: number, ...list: Item[]): void
   close(): Promise<void>
@@ -36,7 +39,7 @@ export async function startTestApi(options: Partial<HttpOptions> = {}): Promise<
   const { store, queries, database } = openCloudStore(storePath)
   const drain = testCloud(store)
   const changes = new EventEmitter()
-  const health = { ok: true, detail: 'connected and storing' }
+  const health: TestApi['health'] = { problem: null }
   const discard = (): void => {
     database.close()
     rmSync(folder, { recursive: true })
@@ -48,9 +51,10 @@ export async function startTestApi(options: Partial<HttpOptions> = {}): Promise<
       queries,
       clock: { now: () => (startS + 7_200) * 1_000, monotonic: () => 0 },
       changes,
-      health: () => health,
+      health: () => health.problem,
       metrics: createMetrics('cloud').registry,
       version: '0.1.0',
+      requestsPerMinute: defaults.http.requestsPerMinute,
       ...options,
     })
   } catch (error) {
@@ -81,7 +85,7 @@ export function quarter(index: number, changes: Parameters<typeof summaryItem>[0
   return summaryItem({ startS: windowStartS, endS: windowStartS + 900, ...changes })
 }
 
-/** Two fogs, two meters, five windows, a flagged register and its event. */
+/** Two fogs, two meters, five windows, a flagged register and its event, two gaps. */
 export function fill(api: TestApi): void {
   const kitchen = device('meter', 'kitchen')
   const cellar = device('meter', 'cellar')
@@ -92,5 +96,7 @@ export function fill(api: TestApi): void {
     type: 'fogStatus',
     status: fogStatus,
   })
+  const silence = { kind: 'silence', first: 30, last: 31, endS: startS + 8_100 } as const
+  api.deliver('fog-1', 9, gapItem(), gapItem(silence))
   api.deliver('fog-2', 1, credentialItem(cellar), quarter(0), quarter(1))
 }

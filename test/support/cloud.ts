@@ -11,7 +11,7 @@ import { nodeCrypto } from '#crypto-node'
 import { createCloud } from '#cloud'
 import type { Cloud, CloudOutput, CloudStore } from '#cloud'
 import { decodeDown, encodeItems, encodeItem, encodeUp } from '#messages'
-import type { Down, FogStatus, Item, Summary } from '#messages'
+import type { Down, FogStatus, Gap, Item, Summary } from '#messages'
 import type { Clock } from '#ports'
 import { registerEnvelope, signStatement } from '#reading'
 import type { Statement } from '#reading'
@@ -121,7 +121,7 @@ export const fogStatus: FogStatus = {
   metersOnline: 1,
   readings: 30,
   blocks: 2,
-  refused: 0,
+  refused: { 'bad-signature': 2, early: 1 },
   outbox: 3,
   storeBytes: 4_096,
   version: '0.1.0',
@@ -129,6 +129,22 @@ export const fogStatus: FogStatus = {
 
 export function credentialItem({ credential }: TestDevice): Item {
   return { type: 'credential', cwt: credential.encoded }
+}
+
+/** Five readings of the kitchen's meter that never came, around noon; change what the test is about. */
+export function gapItem(changes: Partial<Gap> = {}): Item {
+  const gap: Gap = {
+    deviceId: 'kitchen',
+    kind: 'missing',
+    first: 16,
+    last: 20,
+    startS: startS + 900,
+    endS: startS + 1_260,
+    readings: 0,
+    importWh: 42,
+    exportWh: 0,
+  }
+  return { type: 'gap', gap: { ...gap, ...changes } }
 }
 
 export interface TestCloud {

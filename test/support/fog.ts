@@ -1,4 +1,5 @@
 import { decodeCredential, issueCredential, type Credential } from '#credential'
+import type { Crypto } from '#crypto'
 import { nodeCrypto } from '#crypto-node'
 import {
   createFog,
@@ -11,7 +12,7 @@ import {
 } from '#fog'
 import { decodeDown, decodeItem, encodeUp, type Down, type Item, type Up } from '#messages'
 import { buildBlock, encodeBlock, encodeLive, firstChain } from '#reading'
-import type { Block, Reading, SkippedRange } from '#reading'
+import type { Anchor, Block, Reading, SkippedRange } from '#reading'
 import { memoryFogStore, newDisk, type MemoryDisk } from './fog-store.ts'
 
 export const startS = 1_767_225_600
@@ -74,6 +75,13 @@ export function simulatedMeter(name: string, id = 1) {
   }
   /** Signs the next block of `count` readings, after `skip` numbers nobody used. */
   function block(count: number, skip = 0, change: Partial<Reading> = {}): Block {
+    return sign(
+      Array.from({ length: count }, () => change),
+      skip,
+    )
+  }
+  /** The same with a change for each reading, and an anchor for the last. */
+  function sign(changes: readonly Partial<Reading>[], skip = 0, anchor?: Anchor): Block {
     const start = state.last
     const skipped: SkippedRange[] = skip > 0 ? [[state.number, state.number + skip - 1]] : []
     state.number += skip
@@ -82,14 +90,15 @@ export function simulatedMeter(name: string, id = 1) {
       previousChain: state.chain,
       startImportWh: start?.importWh ?? null,
       startExportWh: start?.exportWh ?? null,
-      readings: Array.from({ length: count }, () => reading(change)),
+      readings: changes.map((change) => reading(change)),
       skipped,
+      anchor,
     })
     state.chain = made.statement.chain
     state.blocks.push(made)
     return made
   }
-  return { name, credential, key, state, reading, block }
+  return { name, credential, key, state, reading, block, sign }
 }
 
 export type SimulatedMeter = ReturnType<typeof simulatedMeter>
@@ -98,7 +107,8 @@ export const report = (block: Block): Up => ({ type: 'report', body: encodeBlock
 
 /** The live messages of a block: the first reading in full, then differences, then the signature. */
 export function liveMessages({ readings, statement, signature }: Block): Up[] {
-  const { first, last, skipped } = statement
+  const { first, last, skipped, anchor } = statement
+  const rest = anchor === undefined ? {} : { anchor }
   const messages: Up[] = []
   let previous: Reading | null = null
   for (const reading of readings) {
@@ -106,7 +116,7 @@ export function liveMessages({ readings, statement, signature }: Block): Up[] {
     else messages.push({ type: 'live', values: encodeLive(previous, reading) })
     previous = reading
   }
-  return [...messages, { type: 'block', first, last, skipped, signature }]
+  return [...messages, { type: 'block', first, last, skipped, signature, ...rest }]
 }
 
 /** Answers when told to, in the order told: signature checks as a test wants them. */
@@ -146,6 +156,9 @@ export interface BenchOptions {
   failing?: () => boolean
   settings?: Partial<FogSettings>
   clock?: ReturnType<typeof virtualClock>
+  crypto?: Crypto
+  /** Runs before a message to this channel leaves; what it throws, the link throws. */
+  beforeSend?: (cid: string) => void
 }
 
 /** A fog node on the table: virtual time, memory disk, and every message it sent. */
@@ -154,6 +167,7 @@ export function fogBench(options: BenchOptions = {}) {
   const clock = options.clock ?? virtualClock()
   const sent: { cid: string; message: Down }[] = []
   const dropped: { cid: string; code: string }[] = []
+  const unexpected: string[] = []
   const settings: FogSettings = {
     ...fogDefaults,
     statusMs: 0,
@@ -162,16 +176,20 @@ export function fogBench(options: BenchOptions = {}) {
     ...options.settings,
   }
   const fog: Fog = createFog({
-    crypto: nodeCrypto,
+    crypto: options.crypto ?? nodeCrypto,
     clock,
     store: options.store ?? memoryFogStore(disk, options.failing),
     verifier: options.verifier ?? inlineVerifier(nodeCrypto),
     link: {
-      send: (cid, payload) => void sent.push({ cid, message: decodeDown(payload) }),
+      send: (cid, payload) => {
+        options.beforeSend?.(cid)
+        sent.push({ cid, message: decodeDown(payload) })
+      },
       drop: (cid, code) => void dropped.push({ cid, code }),
     },
     settings,
     version: 'test',
+    onUnexpected: (_error, deviceId) => void unexpected.push(deviceId),
   })
   return {
     fog,
@@ -179,6 +197,8 @@ export function fogBench(options: BenchOptions = {}) {
     clock,
     sent,
     dropped,
+    /** Meters whose session a defect has cost. */
+    unexpected,
     /** Messages sent to one channel since the last call. */
     take: (cid: string): Down[] => {
       const mine = sent.filter((entry) => entry.cid === cid).map(({ message }) => message)

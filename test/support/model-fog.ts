@@ -58,6 +58,7 @@ export function createModelFog(deviceId: string, verifyKey: VerifyKey) {
       startExportWh: previous?.endExportWh ?? null,
       readings,
       skipped: up.skipped,
+      anchor: up.anchor,
     })
     return take({ statement, signature: up.signature, readings })
   }

@@ -5,7 +5,7 @@ import { nodeCrypto } from '#crypto-node'
 import { createUplink } from '#fog'
 import type { Summary } from '#messages'
 import { device } from './cloud.ts'
-import { memoryFogStore, newDisk } from './fog-store.ts'
+import { memoryFogStore, memoryReceipts, newDisk } from './fog-store.ts'
 import {
   authority,
   fogBench,
@@ -135,12 +135,16 @@ export function movingWorld() {
       outbox,
       store: node.store,
       clock,
+      receipts: memoryReceipts(node.disk),
       onRevocations: () => undefined,
       credentialOf: (deviceId) => bench.fog.credentialOf(deviceId),
+      onSuperseded: () => undefined,
+      onSetBack: (setBack) => bench.fog.sendAgain(setBack),
+      onWindowConflict: (startS) => bench.fog.yieldWindow(startS),
       onWithdraw: (deviceId, first, through) => bench.fog.withdraw(deviceId, first, through),
     })
     cloud.opened(cid, fog.credential)
-    let up = uplink.onOpen()
+    let up = uplink.onOpen('cloud-a')
     while (up.length > 0) {
       const outputs = up.flatMap((payload) => cloud.received(cid, fog.credential, payload))
       const down = [...outputs, ...cloud.flush()]

@@ -1,5 +1,5 @@
 import * as fc from 'fast-check'
-import { readingLimits, type Reading, type SkippedRange } from '#reading'
+import { readingLimits, type Anchor, type Reading, type SkippedRange } from '#reading'
 
 /** Any reading that may exist, from a small house to the edges of every range. */
 export const anyReading: fc.Arbitrary<Reading> = fc.record({
@@ -25,8 +25,17 @@ export const anyReading: fc.Arbitrary<Reading> = fc.record({
     .map(([quality, flags]) => quality | (flags << 2)),
 })
 
+export const anyAnchor: fc.Arbitrary<Anchor> = fc.record({
+  boot: fc.oneof(fc.nat(300), fc.maxSafeNat()),
+  ageS: fc.oneof(fc.nat(300), fc.integer({ min: 0, max: 2 ** 32 })),
+})
+
 /** Readings of one block with consecutive numbers but for the returned skipped ranges. */
-export const anyRun: fc.Arbitrary<{ readings: Reading[]; skipped: SkippedRange[] }> = fc
+export const anyRun: fc.Arbitrary<{
+  readings: Reading[]
+  skipped: SkippedRange[]
+  anchor?: Anchor
+}> = fc
   .record({
     start: fc.integer({ min: 1, max: 2 ** 40 }),
     readings: fc.array(anyReading, { minLength: 1, maxLength: 64 }),
@@ -35,8 +44,9 @@ export const anyRun: fc.Arbitrary<{ readings: Reading[]; skipped: SkippedRange[]
       fc.oneof({ weight: 6, arbitrary: fc.constant(0) }, fc.integer({ min: 1, max: 500 })),
       { minLength: 64, maxLength: 64 },
     ),
+    anchor: fc.option(anyAnchor),
   })
-  .map(({ start, readings, holes }) => {
+  .map(({ start, readings, holes, anchor }) => {
     const skipped: SkippedRange[] = []
     let next = start
     const numbered = readings.map((reading, index) => {
@@ -45,7 +55,7 @@ export const anyRun: fc.Arbitrary<{ readings: Reading[]; skipped: SkippedRange[]
       next += hole + 1
       return { ...reading, number: next - 1 }
     })
-    return { readings: numbered, skipped }
+    return { readings: numbered, skipped, ...(anchor !== null && { anchor }) }
   })
 
 /** A plain reading to vary in table tests. */

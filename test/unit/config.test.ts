@@ -81,10 +81,11 @@ test('the examples state the defaults as they are', () => {
   expect(example.limits).toEqual(parseConfig(brokerConfig, minimalBroker, '/x').limits)
   const agent = loadConfig(agentConfig, examplePath('agent'))
   const plain = parseConfig(agentConfig, agentText(), '/x')
-  for (const table of ['window', 'commit', 'verify', 'log'] as const)
+  for (const table of ['window', 'commit', 'time', 'verify', 'log'] as const)
     expect(agent[table]).toEqual(plain[table])
-  const { block } = loadConfig(meterConfig, examplePath('meter'))
-  expect(block).toEqual(parseConfig(meterConfig, minimalMeter, '/x').block)
+  const meter = loadConfig(meterConfig, examplePath('meter'))
+  const plainMeter = parseConfig(meterConfig, minimalMeter, '/x')
+  for (const table of ['block', 'clock'] as const) expect(meter[table]).toEqual(plainMeter[table])
 })
 
 function leafKeys(value: unknown): string[] {
@@ -239,9 +240,21 @@ describe('fleet', () => {
     expect(meters.map((meter) => meter.index)).toEqual([0, 1, 2])
   })
 
-  test('refuses several meters on one file', () => {
-    const text = minimalMeter.replace('store.path = "{name}.db"', 'store.path = "meters.db"')
-    expect(() => fleetOf(`${text}[fleet]\ncount = 2`)).toThrow(/put \{name\} into the path/)
+  test('refuses several meters with one key', () => {
+    const text = minimalMeter.replace('key = "{name}.key"', 'key = "meters.key"')
+    expect(() => fleetOf(`${text}[fleet]\ncount = 2`)).toThrow(
+      /identity\.key.*put \{name\} into the path/,
+    )
     expect(() => fleetOf(`${text}[fleet]\ncount = 1`)).not.toThrow()
+  })
+
+  test('may share a store', () => {
+    const text = minimalMeter.replace('store.path = "{name}.db"', 'store.path = "meters.db"')
+    const meters = fleetOf(`${text}[fleet]\ncount = 2`)
+    expect(meters.map((meter) => meter.store.path)).toEqual(['/meters.db', '/meters.db'])
+    expect(meters.map((meter) => meter.identity.key)).toEqual([
+      '/meter-0001.key',
+      '/meter-0002.key',
+    ])
   })
 })

@@ -342,6 +342,12 @@ describe('JSON lines', () => {
     ['{"power_w":null}', 'household/bad-value', 'field power_w'],
     ['{"power_w":1e300}', 'household/bad-value', 'field power_w'],
     ['{"voltage_v":230}', 'household/no-power', 'power_w or power_kw is missing'],
+    [
+      '{"power_w":1,"time_quality":"good"}',
+      'household/bad-value',
+      'one of synchronised, estimated',
+    ],
+    ['{"power_w":1,"replaced":1}', 'household/bad-value', 'field replaced'],
     ['{"power_w":1,"volt":230}', 'household/unknown-field', 'field volt is unknown'],
     ['{"power_w":1,"__proto__":2}', 'household/unknown-field', 'field __proto__'],
     ['{"power_w":1,"constructor":2}', 'household/unknown-field', 'field constructor'],

@@ -11,7 +11,9 @@ import {
   encodeItem,
   encodeItems,
   encodeUp,
+  gapKinds,
   type Down,
+  type Gap,
   type Item,
   type Summary,
   type Up,
@@ -102,11 +104,24 @@ const anyStatus = fc.record({
   metersOnline: uint,
   readings: uint,
   blocks: uint,
-  refused: uint,
+  refused: fc.dictionary(code, number, { maxKeys: 64 }),
   outbox: uint,
   storeBytes: uint,
   version: fc.constantFrom('0.1.0', ''),
 })
+
+const anyGap = fc
+  .record({
+    deviceId: fc.stringMatching(/^[A-Za-z0-9][A-Za-z0-9._-]{0,31}$/),
+    kind: fc.constantFrom(...gapKinds),
+    range,
+    startS: fc.option(uint),
+    endS: fc.option(uint),
+    readings: uint,
+    importWh: fc.option(uint),
+    exportWh: fc.option(uint),
+  })
+  .map(({ range: numbers, ...gap }): Gap => ({ ...gap, ...numbers }))
 
 const anyItem: fc.Arbitrary<Item> = fc.oneof(
   bytes.map((cwt): Item => ({ type: 'credential', cwt })),
@@ -126,6 +141,7 @@ const anyItem: fc.Arbitrary<Item> = fc.oneof(
     }),
   anyEvent.map((event): Item => ({ type: 'event', event })),
   anyStatus.map((status): Item => ({ type: 'fogStatus', status })),
+  anyGap.map((gap): Item => ({ type: 'gap', gap })),
 )
 
 const anyUp: fc.Arbitrary<Up> = fc.oneof(
@@ -138,13 +154,18 @@ const anyUp: fc.Arbitrary<Up> = fc.oneof(
     return { type: 'live', values }
   }),
   anyBlock.map((block): Up => {
-    const { first, last, skipped } = block.statement
-    return { type: 'block', first, last, skipped, signature: block.signature }
+    const { first, last, skipped, anchor } = block.statement
+    const rest = anchor === undefined ? {} : { anchor }
+    return { type: 'block', first, last, skipped, signature: block.signature, ...rest }
   }),
   anyBlock.map((block): Up => ({ type: 'report', body: encodeBlock(block) })),
+  anyBlock.map((block): Up => ({ type: 'report', body: encodeBlock({ ...block, readings: [] }) })),
   fc
     .tuple(number, fc.array(anyItem, { minLength: 1, maxLength: 30 }))
     .map(([first, items]): Up => ({ type: 'items', first, items })),
+  fc.tuple(range, anyItem).map(([{ first, last }, item]): Up => {
+    return { type: 'items', first: last + 1, items: [item], gapFrom: first }
+  }),
   anyReading.map((reading): Up => ({ type: 'reading', reading })),
   bytes.map((cwt): Up => ({ type: 'credential', cwt })),
 )
@@ -155,6 +176,7 @@ const anyDown: fc.Arbitrary<Down> = fc.oneof(
   fc.tuple(range, code).map(([r, name]): Down => ({ type: 'refused', ...r, code: name })),
   number.map((from): Down => ({ type: 'resend', from })),
   bytes.map((list): Down => ({ type: 'revocations', list })),
+  code.map((name): Down => ({ type: 'ended', code: name })),
   fc.tuple(range, deviceId).map(([{ first, last }, name]): Down => {
     return { type: 'withdraw', deviceId: name, first, through: last }
   }),
@@ -251,6 +273,34 @@ describe('messages', () => {
   })
 })
 
+const reason = (text: string): CborValue => [text, 1]
+const reasons = (count: number) =>
+  Array.from({ length: count }, (_, index) => reason(`r${String(index).padStart(3, '0')}`))
+const status = (refused: CborValue) => encode([4, 1, 2, 3, 4, 5, 6, refused, 8, 9, '0.1.0'])
+
+describe('refusals of a fog node, by reason', () => {
+  test('are the same bytes in whatever order they were counted', () => {
+    const [one, other] = [
+      { early: 1, conflict: 2 },
+      { conflict: 2, early: 1 },
+    ].map((refused) => {
+      const rest = { timeS: 1, uptimeS: 2, metersKnown: 3, metersOnline: 4, readings: 5, blocks: 6 }
+      const end = { outbox: 8, storeBytes: 9, version: '0.1.0' }
+      return encodeItem({ type: 'fogStatus', status: { ...rest, refused, ...end } })
+    })
+    expect(one).toEqual(other)
+    expect(one).toEqual(status([['conflict', 2], reason('early')]))
+  })
+
+  test('up to 64 reasons, in the decoder as in the CDDL', () => {
+    expect(decodeItem(status(reasons(64)))).toMatchObject({ type: 'fogStatus' })
+    expect([64, 65].map((count) => matches('item', decode(status(reasons(count)))))).toEqual([
+      true,
+      false,
+    ])
+  })
+})
+
 describe('wrong messages', () => {
   const summary = fc.sample(anySummary, { numRuns: 1, seed: 3 })[0]!
   const changedSummary = (change: Partial<Summary>) => () =>
@@ -284,19 +334,31 @@ describe('wrong messages', () => {
           ]),
         ),
     ],
+    ['block: half an anchor', () => decodeUp(encode([2, 4, 5, [], new Uint8Array(64), [1]]))],
+    [
+      'block: an age before the boot',
+      () => decodeUp(encode([2, 4, 5, [], new Uint8Array(64), [1, -1]])),
+    ],
+    ['report: an element too many', () => decodeUp(encode([3, 1, 2, 3, 4, 5, 6]))],
     ['report: wrong length', () => decodeUp(encode([3, 1, 2]))],
     ['items: none', () => decodeUp(encode([4, 1, []]))],
     ['items: numbers run out', () => decodeUp(encode([4, Number.MAX_SAFE_INTEGER, [1]]))],
     ['reading: a value missing', () => decodeUp(encode([5, 1, 2, 3, 4, 5, 6, 7]))],
     ['reading: null power', () => decodeUp(encode([5, 1, 2, null, 4, 5, 6, 7, 0]))],
     ['down: a type that does not exist', () => decodeDown(encode([9, 1]))],
-    ['withdraw: backwards', () => decodeDown(encode([5, 'm', 2, 1]))],
+    ['withdraw: backwards', () => decodeDown(encode([6, 'm', 2, 1]))],
     ['withdrawn: backwards', () => decodeItem(encode([5, 'm', 2, 1, 0, 0, 0]))],
     ['down: an up message', () => decodeDown(encode([0, 1, 2]))],
     ['welcome: negative', () => decodeDown(encode([0, -1]))],
     ['refused: a code with spaces', () => decodeDown(encode([2, 1, 2, 'no thanks']))],
     ['refused: backwards', () => encodeDown({ type: 'refused', first: 2, last: 1, code: 'x' })],
     ['revocations: text', () => decodeDown(encode([4, 'x']))],
+    ['gap: backwards', () => decodeItem(encode([6, 'm', 0, 2, 1, null, null, 0, null, null]))],
+    [
+      'gap: a kind nobody knows',
+      () => decodeItem(encode([6, 'm', 7, 1, 1, null, null, 0, null, null])),
+    ],
+    ['gap: negative energy', () => decodeItem(encode([6, 'm', 0, 1, 1, null, null, 0, -1, null]))],
     ['summary: no length', changedSummary({ endS: summary.startS })],
     ['summary: more meters than readings', changedSummary({ meters: summary.readings + 1 })],
     ['summary: no reading', changedSummary({ readings: 0 })],
@@ -305,6 +367,12 @@ describe('wrong messages', () => {
     ['summary: voltage without count', changedSummary({ voltageCount: 0, voltageMinDv: 1 })],
     ['summary: minimum above maximum', changedSummary({ powerMinW: 2, powerMaxW: 1 })],
     ['summary: negative energy', changedSummary({ importWh: -1 })],
+    ['status: a reason twice', () => decodeItem(status([reason('a'), reason('a')]))],
+    ['status: reasons out of order', () => decodeItem(status([reason('b'), reason('a')]))],
+    ['status: a reason without refusals', () => decodeItem(status([['a', 0]]))],
+    ['status: a reason that is no code', () => decodeItem(status([reason('A b')]))],
+    ['status: the number of refusals alone', () => decodeItem(status(3))],
+    ['status: 65 reasons', () => decodeItem(status(reasons(65)))],
   ])('%s', (_, action) => {
     expect(codeThrown(action)).toMatch(/^(messages|cbor|reading)\//)
   })
@@ -350,7 +418,7 @@ describe('the CDDL can say no', () => {
     ['down', [2, 1, 2, 'reading/bad-value']],
     ['down', [3, 1]],
     ['down', [4, new Uint8Array(1)]],
-    ['down', [5, 'meter-1', 1, 2]],
+    ['down', [6, 'meter-1', 1, 2]],
     ['item', [5, 'meter-1', 1, 2, 3, 4, 5]],
     ['item', [3, 'gap', 0, null, '']],
     ['register', decode(registerEnvelope(block))],

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { concat, equal, toHex, utf8 } from '#bytes'
+import { concat, equal, fromHex, toHex, utf8 } from '#bytes'
 import { decode, encode, encodeInts } from '#cbor'
 import { sigStructure, verifySign1 } from '#cose'
 import { nobleCrypto as crypto } from '#crypto'
@@ -33,6 +33,7 @@ import {
   verifyBlock,
   verifyRegister,
   verifyStatement,
+  type Anchor,
   type Block,
   type Reading,
   type SkippedRange,
@@ -44,11 +45,21 @@ const key = nodeCrypto.signingKey(new Uint8Array(32).fill(7))
 const verifyKey = nodeCrypto.verifyKey(key.publicKey)
 const previousChain = firstChain(nodeCrypto, 'meter-1')
 
-function block(readings: Reading[], skipped: SkippedRange[] = []): Block {
+function block(readings: Reading[], skipped: SkippedRange[] = [], anchor?: Anchor): Block {
   const start = { startImportWh: readings[0]!.importWh, startExportWh: 0 }
-  const parts = { deviceId: 'meter-1', previousChain, ...start, readings, skipped }
+  const parts = { deviceId: 'meter-1', previousChain, ...start, readings, skipped, anchor }
   return buildBlock(nodeCrypto, key, parts)
 }
+
+/** A block and its statement as the first release wrote them. */
+const oldBody =
+  '845820d9e296c653d87e9deeaf97d2c9f30be396c311d7bf0a26d3eb59808e3128d3db5840c61b7e3e18461c244527' +
+  '365a43a9ee324c91df0e2d9978c491a601d016f2f82baef13a36c362fde23a9516359abb3ac13bb4fe313b481503d6' +
+  '5891665ee06f068182060758229119023700051a6955b9001901af1908fa1907541a0012d68700020a000000010002'
+const oldStatement =
+  '8d676d657465722d310508818206075820d9e296c653d87e9deeaf97d2c9f30be396c311d7bf0a26d3eb59808e3128' +
+  'd3db5820c73b72bd80954cd071e47d4c1a97fe780c5e36c0e2877ab577c2c8a93cd2fe911a6955b9001a6955b90a1a' +
+  '0012d450001a0012d6880002'
 
 function run(count: number): Reading[] {
   return Array.from({ length: count }, (_, i) => ({
@@ -82,7 +93,7 @@ describe('reading', () => {
     ['negative current', { currentMa: -1 }],
     ['negative register', { importWh: -1 }],
     ['register too large', { exportWh: readingLimits.registerWh + 1 }],
-    ['year 10000', { timeS: readingLimits.timeS + 1 }],
+    ['the last day of the year 9999', { timeS: Date.parse('9999-12-31T00:00:00Z') / 1000 }],
     ['reserved time quality', { status: 3 }],
     ['17-bit status', { status: 0x10000 }],
   ])('refuses %s', (_, change) => {
@@ -97,10 +108,10 @@ describe('reading', () => {
     expect(mergeStatus(1 | status.tamper, 2 | status.substitute)).toBe(
       2 | status.tamper | status.substitute,
     )
-    expect(statusNames(2 | status.powerFail | (1 << 9))).toEqual([
+    expect(statusNames(2 | status.powerFail | (1 << 12))).toEqual([
       'time-unknown',
       'power-fail',
-      'bit-9',
+      'bit-12',
     ])
   })
 
@@ -165,8 +176,8 @@ describe('live', () => {
 describe('block', () => {
   test('survives the wire and verifies there', () => {
     fc.assert(
-      fc.property(anyRun, ({ readings, skipped }) => {
-        const made = block(readings, skipped)
+      fc.property(anyRun, ({ readings, skipped, anchor }) => {
+        const made = block(readings, skipped, anchor)
         const received = decodeBlock(nodeCrypto, encodeBlock(made), 'meter-1')
         expect(received).toEqual(made)
         expect(verifyBlock(nodeCrypto, verifyKey, received)).toBe(true)
@@ -186,8 +197,8 @@ describe('block', () => {
         anyRun,
         fc.array(fc.tuple(fc.nat(), fc.nat(255)), { maxLength: 2 }),
         fc.integer({ min: -2, max: 2 }),
-        ({ readings, skipped }, flips, longer) => {
-          const made = encodeBlock(block(readings, skipped))
+        ({ readings, skipped, anchor }, flips, longer) => {
+          const made = encodeBlock(block(readings, skipped, anchor))
           const at = flips.map(([place, byte]): [number, number] => [place % made.length, byte])
           const bytes = mutate(concat(made, new Uint8Array(2)).slice(0, made.length + longer), at)
           const fromBytes = orRefused(() => decodeBlock(nodeCrypto, bytes, 'm'))
@@ -259,6 +270,30 @@ describe('block', () => {
     expect(['reading/bad-shape', 'reading/malformed']).toContain(code)
   })
 
+  test('from before there were anchors decodes and encodes as ever', () => {
+    const body = fromHex(oldBody)
+    const old = decodeBlock(nodeCrypto, body, 'meter-1')
+    expect(old.statement.anchor).toBeUndefined()
+    expect(verifyBlock(nodeCrypto, verifyKey, old)).toBe(true)
+    expect(toHex(encodeBlock(old))).toBe(oldBody)
+    expect(toHex(encodeStatement(old.statement))).toBe(oldStatement)
+  })
+
+  test('with an anchor is longer by that alone', () => {
+    const bare = encodeBlock(block(run(3))).length
+    const anchored = encodeBlock(block(run(3), [], { boot: 2 ** 53 - 1, ageS: 86_400 })).length
+    expect(anchored - bare).toBe(1 + 9 + 5)
+  })
+
+  test.each<[string, unknown]>([
+    ['an age before the boot', { boot: 1, ageS: -1 }],
+    ['half a second', { boot: 1, ageS: 0.5 }],
+    ['a boot beyond the exact integers', { boot: 2 ** 53, ageS: 1 }],
+    ['no boot', { ageS: 1 }],
+  ])('refuses an anchor with %s', (_, anchor) => {
+    expect(codeThrown(() => block(run(1), [], anchor as Anchor))).toBe('reading/bad-value')
+  })
+
   test('a block for another device has another signature', () => {
     const made = block(run(2))
     const elsewhere = decodeBlock(nodeCrypto, encodeBlock(made), 'meter-2')
@@ -304,6 +339,7 @@ function changed(value: unknown): unknown {
   if (typeof value === 'string') return `${value}x`
   if (Array.isArray(value)) return value.length === 0 ? [[6, 6]] : value.slice(1)
   if (value === null) return 1
+  if (typeof value === 'object') return { ...value, ageS: 4_001 }
   return (value as number) + 1
 }
 
@@ -313,7 +349,7 @@ function bump(reading: Reading): Reading {
 
 describe('tampering', () => {
   const readings = run(6).map((reading) => (reading.number > 7 ? bump(reading) : reading))
-  const made = block(readings, [[8, 9]])
+  const made = block(readings, [[8, 9]], { boot: 77, ageS: 4_000 })
 
   test('the untouched block verifies', () => {
     expect(verifyBlock(nodeCrypto, verifyKey, made)).toBe(true)

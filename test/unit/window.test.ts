@@ -14,6 +14,8 @@ import {
   type WindowRow,
   type WindowSettings,
 } from '#window'
+import { emptyTotals, totalsLimits } from '../../libs/window/accumulator.ts'
+import { encodeWindow, newWindow } from '../../libs/window/state.ts'
 import { codeThrown } from '../support/coded.ts'
 import { plainReading } from '../support/readings.ts'
 
@@ -41,6 +43,14 @@ function setup(change: Partial<WindowSettings> = {}) {
   const close = (nowMs = 0) => receive(windows.close(nowMs))
   const closeAll = () => receive(windows.closeAll())
   return { windows, latest, add, close, closeAll, receive }
+}
+
+/** A pending window of one meter, as a checkpoint holds it. */
+function pendingRow(startS: number, readings: number): WindowRow {
+  const totals = { ...emptyTotals(), meters: Uint8Array.of(1), firstReceivedS: T0, readings }
+  const most = { powerSumW: readings * 10 ** 9, powerMinW: 10 ** 9, powerMaxW: 10 ** 9 }
+  const window = { ...newWindow(startS, startS + 900, 0, false), pending: true }
+  return { startS, state: encodeWindow({ ...window, totals: { ...totals, ...most } }) }
 }
 
 describe('boundaries', () => {
@@ -266,6 +276,19 @@ describe('closing and revising', () => {
 })
 
 describe('fewer meters than may be shown', () => {
+  test('stay withheld where the merged window would hold more than one may', () => {
+    const { readings: limit } = totalsLimits
+    for (const [extra, withheld] of [
+      [0, 1],
+      [1, 2],
+    ] as const) {
+      const { windows, closeAll } = setup({ minMeters: 2 })
+      windows.restore([pendingRow(T0, limit - 5), pendingRow(T0 + 900, 5 + extra)], 0)
+      expect(closeAll()).toEqual([])
+      expect(windows.stats()).toMatchObject({ withheld, withheldReadings: limit + extra })
+    }
+  })
+
   test('are merged into the next window, whose start moves', () => {
     const { add, close } = setup({ minMeters: 3 })
     add(0, [energy(T0 + 60)])
@@ -500,7 +523,39 @@ describe('energy from registers', () => {
       ['register-reset'],
       [0, 0, status.registerReset],
     ],
-    ['a flag without a change', [100, 100], [0, 0], [], [0, status.registerReset]],
+    [
+      'a flag without a change is still told',
+      [100, 100],
+      [0, 0],
+      ['register-reset'],
+      [0, status.registerReset],
+    ],
+    [
+      'a register that goes on across its reset loses nothing',
+      [100, 107, 112],
+      [0, 7, 5],
+      ['register-reset'],
+      [0, status.registerReset | status.registerContinued],
+    ],
+    [
+      'goes on, says the flag, but does not',
+      [5000, 3, 10],
+      [0, 0, 7],
+      ['meter-replaced'],
+      [0, status.meterReplaced | status.registerContinued],
+    ],
+    [
+      'back after a lower value was believed: not the whole register',
+      [5000, 0, 5, 10, 15, 5020],
+      [0, 0, 0, 10, 5, 5],
+      ['register-zero', 'register-restarted', 'register-returned'],
+    ],
+    [
+      'past its old value step by step: a new register, counted throughout',
+      [100, 10, 12, 14, 40, 70, 95, 110],
+      [0, 0, 0, 4, 26, 30, 25, 15],
+      ['register-backwards', 'register-restarted'],
+    ],
   ])('%s', (_, values, expected, events, words) => {
     expect(run(values, words)).toEqual({ energy: expected, events })
   })
@@ -523,8 +578,8 @@ describe('energy from registers', () => {
 
   test('after missing blocks their energy is left out', () => {
     const track: EnergyTrack = {
-      import: { baseWh: 100, low: null },
-      export: { baseWh: 0, low: null },
+      import: { baseWh: 100, low: null, left: null },
+      export: { baseWh: 0, low: null, left: null },
     }
     const block = { startImportWh: 500, startExportWh: 0, continuous: false }
     const result = energyOf(track, { ...block, readings: minutely([507]) })

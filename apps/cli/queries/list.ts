@@ -7,31 +7,44 @@ import { openSource } from './source.ts'
 import type { Filters, QuerySource } from './source.ts'
 import { renderTable } from './table.ts'
 import type { Column } from './table.ts'
+import { printable } from '../printable.ts'
 
 const PAGE = 1_000
 
 export interface Listing<Row> {
   fetch: (source: QuerySource, filters: Filters) => Promise<Page<Row>>
   columns: readonly Column<Row>[]
+  /** Lines below the table. */
+  notes?: (rows: readonly Row[]) => string[]
   /** What to do when there is nothing to show. */
   whenEmpty: string
+  /** Further filters. */
+  only?: Pick<Filters, 'meter' | 'kind'>
 }
 
 /** Fetches, pages included, and prints in the form asked for. */
 export async function runList<Row>(listing: Listing<Row>, options: ListOptions): Promise<void> {
   const limit = parseLimit(options.limit)
-  const filters = filtersOf(options)
+  const filters = { ...filtersOf(options), ...listing.only }
   const source = await openSource(options)
   try {
     const page = await fetchAll(listing, source, filters, limit)
     if (page.items.length === 0 && filters.fog !== undefined) await requireFog(source, filters.fog)
+    if (page.items.length === 0 && filters.meter !== undefined) {
+      await requireMeter(source, filters.meter)
+    }
     if (options.json) printJson(page)
     else if (options.jsonl) for (const item of page.items) printJson(item)
-    else if (page.items.length > 0) print(renderTable(listing.columns, page.items))
+    else if (page.items.length > 0) printTable(listing, page.items)
     tellWhatIsMissing(page, listing.whenEmpty)
   } finally {
     source.close()
   }
+}
+
+function printTable<Row>({ columns, notes }: Listing<Row>, rows: readonly Row[]): void {
+  print(renderTable(columns, rows))
+  for (const note of notes?.(rows) ?? []) print(printable(note))
 }
 
 function filtersOf({ fog, since, until }: ListOptions): Filters {
@@ -68,6 +81,12 @@ async function requireFog(source: QuerySource, fog: string): Promise<void> {
   const { items } = await source.fogs({ fog })
   if (items.length === 0)
     throw notFound(`no fog node "${fog}" has reported; "fogmeter fog list" shows those that have`)
+}
+
+async function requireMeter(source: QuerySource, meter: string): Promise<void> {
+  const { items } = await source.meters({ meter })
+  if (items.length === 0)
+    throw notFound(`no meter "${meter}" is known; "fogmeter meter list" shows those that are`)
 }
 
 function tellWhatIsMissing(page: Page<unknown>, whenEmpty: string): void {

@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import type { MeterView } from '#cloud-store'
+import { addGapCommand } from './gaps.ts'
 import { runList } from './list.ts'
 import {
   addFogOption,
@@ -23,7 +24,7 @@ const columns: readonly Column<MeterView>[] = [
   },
   { title: 'IMPORT kWh', text: (row) => kilo(row.importWh), align: 'right' },
   { title: 'EXPORT kWh', text: (row) => kilo(row.exportWh), align: 'right' },
-  { title: 'REGISTER OF (UTC)', text: (row) => moment(row.time) },
+  { title: 'REGISTER OF (UTC)', text: registerTime },
   {
     title: 'FLAGS',
     text: (row) => row.flags.join(','),
@@ -32,10 +33,17 @@ const columns: readonly Column<MeterView>[] = [
   },
 ]
 
+/** A time the meter does not believe itself is none. */
+function registerTime({ time, timeQuality }: MeterView): string {
+  if (timeQuality === 'unknown') return 'unknown'
+  return timeQuality === 'estimated' ? `${moment(time)} ?` : moment(time)
+}
+
 const whenEmpty =
   'no meter is known yet: a fog node passes on signed registers when its first window closes'
 
 export function addMeterCommands(noun: Command): void {
+  addGapCommand(noun)
   const list = noun.command('list').description('meters with their newest signed registers')
   const times = addTimeOptions(addFogOption(list), 'last heard of')
   addFormatOptions(addSourceOptions(addListOptions(times)))

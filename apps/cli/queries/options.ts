@@ -58,6 +58,11 @@ export function parseLimit(text: string): number {
 }
 
 export function parseFog(name: string | undefined): string | undefined {
+  return parseName(name, '--fog')
+}
+
+/** A device's name as credentials carry it; `where` is what the user typed it for. */
+export function parseName(name: string | undefined, where: string): string | undefined {
   if (name === undefined || DEVICE_ID.test(name)) return name
-  throw usage(`--fog ${name}: a name has 1 to 32 letters, digits, dots, hyphens or underscores`)
+  throw usage(`${where} ${name}: a name has 1 to 32 letters, digits, dots, hyphens or underscores`)
 }

@@ -1,9 +1,11 @@
-import type { FogView, MeterView, Page, StatusView, SummaryView } from '#cloud-store'
+import type { FogView, GapView, MeterView, Page, StatusView, SummaryView } from '#cloud-store'
 import type { HttpAccess } from './http-source.ts'
 
 /** Filters as typed; times are understood by whoever answers. */
 export interface Filters {
   fog?: string
+  meter?: string
+  kind?: string
   since?: string
   until?: string
   limit?: number
@@ -21,6 +23,7 @@ export interface QuerySource {
   summaries(filters: Filters): Promise<Page<SummaryView>>
   fogs(filters: Pick<Filters, 'fog' | 'limit' | 'cursor'>): Promise<Page<FogView>>
   meters(filters: Filters): Promise<Page<MeterView>>
+  gaps(filters: Filters): Promise<Page<GapView>>
   status(): Promise<StatusView>
   /** Every revision as it is stored, until `signal` aborts. */
   watch(filters: WatchFilters, signal: AbortSignal): AsyncIterable<SummaryView>

@@ -1,8 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { openCloudQueries, parseWhen } from '#cloud-store'
 import type { ListQuery, Queries, SummaryView } from '#cloud-store'
-import { codeOf } from '#errors'
-import { exitCodes, QueryFailure } from './failure.ts'
+import { codeOf, CodedError } from '#errors'
 import type { Filters, QuerySource, WatchFilters } from './source.ts'
 
 const POLL_MS = 500
@@ -15,13 +14,14 @@ export function openStoreSource(path: string): QuerySource {
     summaries: async (filters) => queries.listSummaries(timed(filters)),
     fogs: async (filters) => queries.listFogs({ ...filters, nowS: nowS() }),
     meters: async (filters) => queries.listMeters(timed(filters)),
+    gaps: async (filters) => queries.listGaps(timed(filters)),
     status: async () => queries.status(nowS()),
     watch: (filters, signal) => watch(queries, filters, signal),
     close: () => file.close(),
   }
 }
 
-function timed({ since, until, ...rest }: Filters): ListQuery {
+function timed({ since, until, ...rest }: Filters): ListQuery & Pick<Filters, 'meter' | 'kind'> {
   return {
     ...rest,
     since: since === undefined ? undefined : parseWhen(since, nowS()),
@@ -38,8 +38,7 @@ function open(path: string): ReturnType<typeof openCloudQueries> {
     return openCloudQueries(path)
   } catch (error) {
     if (codeOf(error) !== 'sqlite/cannot-open') throw error
-    throw new QueryFailure(
-      exitCodes.notFound,
+    throw new CodedError(
       'cli/no-store',
       `cannot open ${path}; give store.path of the cloud's configuration, or leave out --store to ask over HTTP`,
       { cause: error },

@@ -29,19 +29,37 @@ const columns: readonly Column<SummaryView>[] = [
   { title: 'MEAN kW', text: (row) => kilo(row.powerMeanW), align: 'right' },
   { title: 'MEAN V', text: (row) => volts(row.voltageMeanV), align: 'right' },
   { title: 'IMPORT kWh', text: (row) => kilo(row.importWh), align: 'right' },
+  { title: 'QUALITY', text: qualityOf, flexible: true, warn: (row) => qualityOf(row) !== '' },
 ]
+
+/** Readings of doubtful time and substitutes, e.g. `3e 2s`; nothing where all is well. */
+function qualityOf({ estimated, unknownTime, substitute }: SummaryView): string {
+  const counts: [number, string][] = [
+    [estimated, 'e'],
+    [unknownTime, 'u'],
+    [substitute, 's'],
+  ]
+  return counts.flatMap(([count, letter]) => (count > 0 ? [`${count}${letter}`] : [])).join(' ')
+}
+
+const legend =
+  'QUALITY counts readings with an estimated (e) or unknown (u) time, and substitutes (s)'
 
 const whenEmpty =
   'no summaries yet: a window closes some minutes after its last reading. ' +
   'Widen --since, or look at "fogmeter fog list" and "fogmeter status"'
 
 export function addSummaryCommands(noun: Command): void {
-  const list = noun.command('list').description('windows in their latest revision, newest first')
+  const list = noun
+    .command('list')
+    .description(`windows in their latest revision, newest first. ${legend}`)
   addFormatOptions(addSourceOptions(addListOptions(addTimeOptions(addFogOption(list), 'starting'))))
   list.action((options: ListOptions) =>
     run(() => runList({ columns, whenEmpty, fetch: (source, f) => source.summaries(f) }, options)),
   )
-  const watch = noun.command('watch').description('every revision as it is stored, until Ctrl-C')
+  const watch = noun
+    .command('watch')
+    .description(`every revision as it is stored, until Ctrl-C. ${legend}`)
   addSourceOptions(addFogOption(watch))
     .option('--after <id>', 'begin after this revision; "id" in the JSON output')
     .option('--limit <number>', 'stop after this many')
@@ -96,7 +114,7 @@ async function printEach(
 }
 
 /** Fixed, because the rows to come are not known; they add up to 100 with the gaps. */
-const widths = [19, 6, 16, 3, 6, 8, 8, 6, 10]
+const widths = [19, 6, 9, 3, 6, 8, 8, 6, 10, 7]
 
 function parseAfter(text: string | undefined): number | undefined {
   if (text === undefined) return undefined

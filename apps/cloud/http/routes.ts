@@ -8,6 +8,7 @@ interface ListParameters {
   fog?: string
   meter?: string
   code?: string
+  kind?: string
   flagged?: boolean
   since?: string
   until?: string
@@ -74,6 +75,13 @@ export function addQueryRoutes(app: FastifyInstance, { queries, clock }: RouteOp
     'Events, last arrived first.',
     querySchema('fog', 'code', ...period, ...paging),
     (query) => queries.listEvents({ ...query, ...times(query) }),
+  )
+  list(
+    '/api/v1/gaps',
+    'Gap',
+    'Ranges of readings that are missing, late, estimated or not summed up; since and until ask for those that touch the time between.',
+    querySchema('fog', 'meter', 'kind', ...period, ...paging),
+    (query) => queries.listGaps({ ...query, ...times(query) }),
   )
   addSingles(app, queries, nowS)
 }

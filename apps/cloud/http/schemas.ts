@@ -1,3 +1,5 @@
+import { gapKinds } from '#messages'
+
 /**
  * JSON schemas of requests and answers: Fastify validates and serialises by them, and they are the
  * OpenAPI document. The `$id` is the name of the component there.
@@ -47,12 +49,21 @@ const Summary = object(
     voltageCount: count,
     importWh: count,
     exportWh: count,
+    synchronised: { ...count, description: 'Readings with a trusted time.' },
     estimated: { ...count, description: 'Readings with an estimated time.' },
     unknownTime: { ...count, description: 'Readings stamped without a trusted clock.' },
     substitute: { ...count, description: 'Readings that stand in for a measurement.' },
     received: moment,
   },
 )
+
+const refusedByReason = {
+  type: 'object',
+  additionalProperties: count,
+  description:
+    'What was not accepted from meters, by reason, since the start of the fog node. After early, ' +
+    'incomplete, no-base, no-session, overload and verifier-failed the meter is asked again.',
+} as const
 
 const FogStatus = object('FogStatus', 'What a fog node last said about itself.', {
   timeS: count,
@@ -61,7 +72,7 @@ const FogStatus = object('FogStatus', 'What a fog node last said about itself.',
   metersOnline: count,
   readings: count,
   blocks: count,
-  refused: count,
+  refused: refusedByReason,
   outbox: count,
   storeBytes: count,
   version: text,
@@ -80,7 +91,7 @@ const Fog = object('Fog', 'A fog node as the cloud knows it.', {
   meters: count,
   importWh: count,
   exportWh: count,
-  refused: count,
+  refused: { ...count, description: 'Its outbox items that the cloud refused.' },
   status: { anyOf: [{ $ref: 'FogStatus#' }, { type: 'null' }] },
 })
 
@@ -91,6 +102,11 @@ const Meter = object('Meter', 'A meter with its newest signed register.', {
   importWh: orNull(integer),
   exportWh: orNull(integer),
   time: orNull(moment),
+  timeQuality: {
+    type: ['string', 'null'],
+    enum: ['synchronised', 'estimated', 'unknown', null],
+    description: 'How far the meter trusts that time.',
+  },
   flags: names,
   registerId: orNull(integer),
   firstSeen: moment,
@@ -130,6 +146,31 @@ const Event = object('Event', 'Something an operator may want to know.', {
   received: moment,
 })
 
+const Gap = object(
+  'Gap',
+  'A range of a meter’s readings about which something is not as it should be.',
+  {
+    id: integer,
+    meter: name,
+    fog: name,
+    kind: { type: 'string', enum: gapKinds },
+    first: { ...count, description: 'Reading numbers; of a silence those around it.' },
+    last: count,
+    start: orNull(moment),
+    end: orNull(moment),
+    seconds: orNull(integer),
+    readings: { ...count, description: 'Readings concerned; 0 for a hole.' },
+    importWh: { ...orNull(integer), description: 'Energy across it, from the registers.' },
+    exportWh: orNull(integer),
+    counted: {
+      type: 'boolean',
+      description: 'Whether that energy is in some window of this fog node.',
+    },
+    alsoAt: { ...names, description: 'Other fog nodes that brought a register out of the range.' },
+    received: moment,
+  },
+)
+
 const Status = object('Status', 'Everything in one glance.', {
   fogs: count,
   meters: count,
@@ -140,7 +181,8 @@ const Status = object('Status', 'Everything in one glance.', {
   registers: count,
   flagged: count,
   events: count,
-  refused: count,
+  refused: { ...count, description: 'Outbox items of fog nodes that the cloud refused.' },
+  refusedByFogs: refusedByReason,
   backlog: count,
   doubled: { ...count, description: 'Readings two fog nodes count until one has let go of them.' },
   newestEnd: orNull(moment),
@@ -175,6 +217,7 @@ export const components = [
   Meter,
   Register,
   Event,
+  Gap,
   Status,
   PrototypeFog,
   PrototypeSummary,
@@ -206,6 +249,7 @@ export const parameters = {
   since: when,
   until: when,
   code: { type: 'string', maxLength: 64 },
+  kind: { type: 'string', enum: gapKinds },
   flagged: { type: 'boolean', description: 'Only registers with a flag.' },
   after: { ...count, description: 'Only revisions stored after this id.' },
   limit: { type: 'integer', minimum: 1, maximum: 1000, default: 100 },
