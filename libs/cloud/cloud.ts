@@ -192,8 +192,14 @@ function attempt(state: State, entries: Entry[], outputs: CloudOutput[]): unknow
   const { crypto, trust, clock, store } = state.options
   try {
     const nowS = Math.floor(clock.now() / 1000)
-    const mayAskFor = (cid: string, deviceId: string) => mayAskForCredential(state, cid, deviceId)
-    announce(state, commitBatch({ crypto, trust, nowS, mayAskFor }, store, entries), outputs)
+    const context = {
+      crypto,
+      trust,
+      nowS,
+      mayAskFor: (cid: string, deviceId: string) => mayAskForCredential(state, cid, deviceId),
+      channelOf: (fog: string) => state.current.get(fog) ?? null,
+    }
+    announce(state, commitBatch(context, store, entries), outputs)
     return null
   } catch (error) {
     state.counters.commitFailures += 1
