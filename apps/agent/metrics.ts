@@ -21,6 +21,7 @@ function addIntake(metrics: Metrics, { fog, responder, pool }: RunningNode): voi
   total('live_readings_total', 'Live readings received.', () => c().live)
   total('readings_total', 'Readings under a good signature, durable.', () => c().readings)
   total('blocks_total', 'Signed blocks, durable.', () => c().blocks)
+  total('readings_given_up_total', 'Readings a meter had no room for.', () => c().readingsGivenUp)
   total('signatures_good_total', 'Block signatures found good.', () => c().verified)
   total('repeated_blocks_total', 'Blocks that came again.', () => c().repeats)
   metrics.totals('agent_refused_total', 'Messages and blocks not accepted.', 'reason', () =>
@@ -58,8 +59,15 @@ function addOutput(
   total('window_revisions_total', 'Later revisions of windows.', () => c().revisions)
   total('registers_total', 'Signed registers put into the outbox.', () => c().registers)
   total('events_total', 'Events put into the outbox.', () => c().events)
+  total('revocation_lists_sent_total', 'Lists passed on to meters.', () => c().listsSent)
   metrics.gauge('agent_windows_open', 'Windows open.', () => fog.openWindows())
   metrics.gauge('agent_outbox_items', 'Items not receipted yet.', () => store.backlog().items)
+  metrics.totals('agent_outbox_given_up_total', 'Items there was no room for.', 'type', () =>
+    Object.entries(store.backlog().givenUp),
+  )
+  metrics.gauge('agent_outbox_full', '1 while not even registers fit.', () =>
+    Number(store.backlog().full),
+  )
   metrics.gauge('agent_outbox_oldest_seconds', 'Age of the oldest of them.', () => {
     const { oldestS } = store.backlog()
     return oldestS === null ? 0 : Math.max(0, systemClock.now() / 1000 - oldestS)

@@ -2,11 +2,13 @@ import { createResponder, type Identity, type Responder } from '#channel'
 import type { AgentConfig } from '#config'
 import type { Trust } from '#credential'
 import { nodeCrypto } from '#crypto-node'
-import { codeOf } from '#errors'
+import { codeOf, wordsOf } from '#errors'
 import { createFog, fogDefaults, inlineVerifier, type Fog, type FogSettings } from '#fog'
 import { openFogStore, type SqliteFogStore } from '#fog-store'
+import { encodeItem } from '#messages'
 import { runResponder, type ResponderLink } from '#mqtt-link'
 import { systemClock, systemRandom, version, type Logger, type Notify } from '#service'
+import { lockDatabase } from '#sqlite'
 import { startVerifyPool, type VerifyPool } from './verify-pool.ts'
 
 export interface NodeOptions {
@@ -37,10 +39,13 @@ const shrinkMs = 600_000
 /** Signature checks still under way when stopping get this long. */
 const finishMs = 2_000
 
-/** Opens the store, then serves meters. Throws `sqlite/…`, `fog/store-damaged`, `mqtt-link/…`. */
+/** Opens the store, which is this process's alone, then serves meters. Throws `sqlite/…`, `fog/store-damaged`, `mqtt-link/…`. */
 export function startNode(options: NodeOptions): RunningNode {
   const { config, own, trust, log } = options
-  const store = openFogStore(config.store.path, systemClock)
+  // Two agents on one store would give two items the same outbox number, and lose both.
+  const unlock = lockDatabase(config.store.path)
+  const store = openFogStore(config.store.path, systemClock, config.store.maxOutboxItems)
+  reportRestored(store, log)
   const pool = startPool(config, log)
   const responder = createResponder({
     crypto: nodeCrypto,
@@ -63,6 +68,8 @@ export function startNode(options: NodeOptions): RunningNode {
     },
     settings: settingsOf(config),
     version,
+    onUnexpected: (err, meter) =>
+      log.error({ err, meter, code: 'fog/unexpected' }, 'a defect cost one meter its session'),
   })
   link = runResponder({
     url: config.broker.url,
@@ -89,8 +96,22 @@ export function startNode(options: NodeOptions): RunningNode {
       fog.close()
       await pool?.close()
       store.close()
+      unlock()
     },
   }
+}
+
+/** A restored store says so once, on the log and, as an event, in the cloud. */
+function reportRestored(store: SqliteFogStore, log: Logger): void {
+  if (store.restored === null) return
+  const taken = new Date(store.restored.takenS * 1000).toISOString()
+  const detail =
+    `the store was restored from a backup of ${taken}: readings receipted after it are not here ` +
+    'and are listed as gaps when their meters come back; registers stay exact'
+  const timeS = Math.max(0, Math.floor(systemClock.now() / 1000))
+  const event = { code: 'restored', timeS, deviceId: null, detail }
+  store.settleRestored([encodeItem({ type: 'event', event })])
+  log.warn({ event: 'restored', taken }, detail)
 }
 
 function startPool(config: AgentConfig, log: Logger): VerifyPool | null {
@@ -136,8 +157,20 @@ function startUpkeep({ config, log, notify }: NodeOptions, fog: Fog, store: Sqli
     } catch (error) {
       // Said once, not twenty times a second; what could not be stored is tried again.
       if (problem === null) log.error({ code: codeOf(error), err: error }, `${what} failed`)
-      problem = `${what} failed: ${codeOf(error)}`
+      problem = `${what} failed: ${wordsOf(error)}`
     }
+  }
+  let saidGivenUp = 0
+  /** At the 1st, then whenever it has doubled: it goes on for as long as the cloud is away. */
+  const sayGivenUp = () => {
+    const { givenUp } = store.backlog()
+    const items = Object.values(givenUp).reduce((sum, count) => sum + count, 0)
+    if (items < Math.max(1, 2 * saidGivenUp)) return
+    saidGivenUp = items
+    log.warn(
+      { ...givenUp },
+      'the outbox to the cloud is full: the oldest items go, registers stay; is the cloud up?',
+    )
   }
   const tick = () => {
     fog.tick()
@@ -146,6 +179,7 @@ function startUpkeep({ config, log, notify }: NodeOptions, fog: Fog, store: Sqli
     if (done === commits && now - committedAt < probeMs) return
     if (done === commits) store.probe()
     commits = done
+    sayGivenUp()
     if (now - committedAt >= probeMs / 2) {
       committedAt = now
       notify.watchdog()

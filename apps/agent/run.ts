@@ -1,6 +1,6 @@
 import { setFlagsFromString } from 'node:v8'
 import type { AgentConfig } from '#config'
-import { createTrust } from '#credential'
+import { CLOCK_SLACK_S, createTrust, judgingTime } from '#credential'
 import { nodeCrypto } from '#crypto-node'
 import { loadIdentity } from '#identity'
 import {
@@ -14,9 +14,6 @@ import { addMetrics } from './metrics.ts'
 import { startNode } from './node.ts'
 import { followRevocations, type Revocations } from './revocations.ts'
 import { startUplink } from './uplink.ts'
-
-/** 2025-01-01: a machine that says it is earlier does not know (a Pi boots in 1970). */
-const neverSetS = 1_735_689_600
 
 /** The fog node's agent. Throws coded errors for everything a configuration can get wrong. */
 export async function runAgent(
@@ -42,7 +39,8 @@ export async function runAgent(
   const trust = createTrust({
     crypto: nodeCrypto,
     authorityKey: identity.authorityKey,
-    now: trustedSeconds,
+    now: judgingTime(systemClock, identity.credential),
+    slackS: CLOCK_SLACK_S,
     revocations: () => revocations.current(),
   })
   const node = startNode({ config, own, trust, log, notify })
@@ -53,8 +51,12 @@ export async function runAgent(
     own,
     trust,
     outbox: node.store.outbox,
+    receipts: node.store.receipts,
+    fog: node.fog,
+    store: node.store.id,
     log,
     onRevocations: (encoded) => revocations.offer(encoded),
+    onWithdraw: (deviceId, first, through) => node.fog.withdraw(deviceId, first, through),
   })
   const metrics = createMetrics('agent')
   addMetrics(metrics, node, uplink)
@@ -75,12 +77,6 @@ export async function runAgent(
       await server.close()
     },
   }
-}
-
-/** A clock that was never set judges nobody; signatures and revocation still count. */
-function trustedSeconds(): number | null {
-  const nowS = Math.floor(systemClock.now() / 1000)
-  return nowS < neverSetS ? null : nowS
 }
 
 /**

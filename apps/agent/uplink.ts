@@ -4,7 +4,7 @@ import type { AgentConfig } from '#config'
 import type { Trust } from '#credential'
 import { nodeCrypto } from '#crypto-node'
 import { codeOf, CodedError } from '#errors'
-import { createUplink, type Uplink } from '#fog'
+import { createUplink, type Fog, type Receipts, type Uplink } from '#fog'
 import { runInitiator, type InitiatorLink, type Target } from '#mqtt-link'
 import { systemClock, systemRandom, type Logger } from '#service'
 import type { Outbox } from '#delivery'
@@ -17,8 +17,13 @@ export interface UplinkOptions {
   own: Identity
   trust: Trust
   outbox: Outbox
+  receipts: Receipts
+  fog: Pick<Fog, 'sendAgain' | 'yieldWindow'>
+  /** Of the store the outbox is in. */
+  store: number
   log: Logger
   onRevocations(list: Uint8Array): void
+  onWithdraw(deviceId: string, first: number, through: number): void
 }
 
 /** The running link to the cloud. */
@@ -32,13 +37,25 @@ export interface RunningUplink {
 
 /** Connects to the configured cloud nodes in turn, and stays with one that answers. */
 export function startUplink(options: UplinkOptions): RunningUplink | null {
-  const { cloud, log } = options
+  const { cloud, fog, log } = options
   const [first, ...alternatives] = cloud.map(targetOf)
   if (first === undefined) return null
   const uplink = createUplink({
     outbox: options.outbox,
+    receipts: options.receipts,
+    store: options.store,
     clock: systemClock,
     onRevocations: (list) => options.onRevocations(list),
+    onSuperseded: () => link.superseded(),
+    onSetBack(setBack) {
+      log.warn(setBack, 'the cloud has forgotten what it acknowledged; sending it again')
+      fog.sendAgain(setBack)
+    },
+    onWindowConflict: (startS) => fog.yieldWindow(startS),
+    onWithdraw: (deviceId, from, through) => {
+      log.warn({ meter: deviceId, from, through }, 'another node counts these readings too')
+      options.onWithdraw(deviceId, from, through)
+    },
     onEvent: (event) => {
       if (event.type === 'refused') log.warn(event, 'the cloud refused items')
       if (event.type === 'raised') log.warn(event, 'the cloud knows higher outbox numbers')
@@ -66,7 +83,7 @@ export function startUplink(options: UplinkOptions): RunningUplink | null {
       if (rekey) return
       log.info({ cloud: peer.deviceId }, 'connected to the cloud')
       unsent = []
-      send(uplink.onOpen())
+      send(uplink.onOpen(peer.deviceId))
     },
     onMessage: (payload) => send(answer(uplink, payload, log)),
     onDrain: () => send([]),
@@ -94,7 +111,7 @@ function answer(uplink: Uplink, payload: Uint8Array, log: Logger): Uint8Array[] 
   try {
     return uplink.onMessage(payload)
   } catch (error) {
-    log.warn({ code: codeOf(error) }, 'a message from the cloud could not be read')
+    log.warn({ code: codeOf(error), err: error }, 'a message from the cloud could not be used')
     return []
   }
 }

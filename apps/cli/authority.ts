@@ -9,6 +9,7 @@ interface Where {
 export function addAuthorityCommands(program: Command): void {
   const authority = program
     .command('authority')
+    .helpCommand(false)
     .description('the authority that names devices; its folder belongs on a machine off line')
   authority
     .command('init')
@@ -29,7 +30,7 @@ export function addAuthorityCommands(program: Command): void {
       '--out <folder>',
       "where its files go (default: enrolled/NAME in the authority's folder)",
     )
-    .option('--replace', 'revoke its earlier credentials first')
+    .option('--replace', 'revoke its earlier credentials; let the old device drain first')
     .option('--authority <folder>', 'the authority', 'authority')
     .option('--json', 'print the paths as JSON')
     .action(enrolDevice)
@@ -59,12 +60,13 @@ async function enrolDevice(
 ) {
   const { enrol } = await import('#identity')
   const { group, days, out, replace = false } = options
-  const paths = enrol(options.authority, role, name, {
+  const { replaced, ...paths } = enrol(options.authority, role, name, {
     group,
     days,
     replace,
     ...(out !== undefined && { out }),
   })
+  if (replaced > 0) for (const line of whenReplaced[role]) warn(line)
   if (options.json) return print(paths)
   say(`Enrolled ${role} "${name}" in group "${group}" for ${days} days. Copy these to it:`)
   for (const path of [paths.key, paths.credential, paths.authority, paths.revocations]) {
@@ -82,6 +84,24 @@ async function revokeDevice(name: string, options: Where) {
   say(`Copy ${revocations} to the cloud and the fog nodes: it counts within a minute of arriving.`)
 }
 
+/** Readings signed with the old key are worth nothing once it is revoked. */
+const whenReplaced = {
+  meter: [
+    'Let the old meter drain first, before these files or the new revoked.cose arrive anywhere: started',
+    'with --stop-after 1 it ends when everything is delivered. What it still holds after that was signed',
+    'with the old key, and is refused for good.',
+  ],
+  fog: [
+    'If its store does not move along, let the old fog node drain first, before the new revoked.cose',
+    'arrives anywhere: stop its meters and wait until "fogmeter fog list" shows BACKLOG 0. With its store',
+    'it goes on under the new key.',
+  ],
+  cloud: [
+    'Put these files and the new revoked.cose in place together. The fog nodes drain into the new one:',
+    'they keep what they hold until they reach a cloud whose credential counts.',
+  ],
+} as const
+
 function authorityFlag(folder: string): string {
   return folder === 'authority' ? '' : ` --authority ${folder}`
 }
@@ -94,6 +114,11 @@ export function wholeNumber(text: string): number {
 
 function say(line: string): void {
   process.stdout.write(`${line}\n`)
+}
+
+/** Not data: a script that reads the paths does not see it. */
+function warn(line: string): void {
+  process.stderr.write(`${line}\n`)
 }
 
 function print(value: object): void {

@@ -7,6 +7,7 @@ type Program = (typeof programs)[number]
 export function addConfigCommand(program: Command): void {
   program
     .command('config')
+    .helpCommand(false)
     .description('configuration files')
     .command('check')
     .description('check a file; says everything that is wrong with it, and how to write it right')

@@ -1,8 +1,11 @@
-import { Command, CommanderError } from 'commander'
+import { Argument, Command, CommanderError } from 'commander'
+import { exitCodeOf, exitCodes } from '#errors'
 import packageFile from '../../package.json' with { type: 'json' }
 import { addAuthorityCommands } from './authority.ts'
+import { addBackupCommands } from './backup.ts'
 import { addConfigCommand } from './config.ts'
-import { describeError, exitCodeOf, exitCodes } from './errors.ts'
+import { describeError } from './errors.ts'
+import { printableLines } from './printable.ts'
 import { addRunCommands } from './run.ts'
 
 const EXAMPLES = `
@@ -12,10 +15,20 @@ Examples:
   fogmeter enrol meter kitchen --group house-7   … and for a meter
   fogmeter config check agent.toml --for agent   is this file right?
   fogmeter agent run --config agent.toml         run a program
+  fogmeter backup agent --config agent.toml --out fog-1.backup
+                                                 its store as one file, while it runs
   fogmeter summary list --since 2h               ask the cloud
 
-Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 not found, 4 not verified.
+Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 not found or not readable,
+4 not verified or damaged.
 Data goes to standard output, everything else to standard error.
+`
+
+const COMPLETION_HELP = `
+For every new shell, add to its start file:
+  bash   source <(fogmeter completion bash)      in ~/.bashrc
+  zsh    source <(fogmeter completion zsh)       in ~/.zshrc
+  fish   fogmeter completion fish | source       in ~/.config/fish/config.fish
 `
 
 /** Every command of `fogmeter`. Actions import what they need when they run, so that help is quick. */
@@ -28,6 +41,7 @@ export function buildProgram(): Command {
     .showSuggestionAfterError()
     .showHelpAfterError('(add --help to see what it takes)')
     .configureHelp({ showGlobalOptions: false })
+    .configureOutput({ writeErr: (text) => process.stderr.write(printableLines(text)) })
     .addHelpText('after', EXAMPLES)
     .exitOverride()
   program.commandsGroup('Devices:')
@@ -35,6 +49,7 @@ export function buildProgram(): Command {
   program.commandsGroup('Programs:')
   addRunCommands(program)
   addConfigCommand(program)
+  addBackupCommands(program)
   program.commandsGroup('Questions to the cloud:')
   return program
 }
@@ -49,7 +64,7 @@ export async function runCli(args: readonly string[]): Promise<void> {
   try {
     const program = buildProgram()
     if (mayQuery(args)) (await import('./queries/index.ts')).registerQueries(program)
-    await addCompletion(program, args)
+    addCompletion(program)
     if (args.length === 0) program.help({ error: true })
     await program.parseAsync(args, { from: 'user' })
   } catch (error) {
@@ -59,7 +74,10 @@ export async function runCli(args: readonly string[]): Promise<void> {
 
 /** The queries bring tables and an HTTP client along; a program that is started needs neither. */
 function mayQuery([first = '', second]: readonly string[]): boolean {
-  return second !== 'run' && !['authority', 'enrol', 'revoke', 'config'].includes(first)
+  return (
+    second !== 'run' &&
+    !['authority', 'enrol', 'revoke', 'config', 'backup', 'restore'].includes(first)
+  )
 }
 
 /** Commander has written its own message already. */
@@ -69,23 +87,23 @@ function failed(error: unknown): number {
   return exitCodeOf(error)
 }
 
-/** The completion library is only loaded by those who want completion. */
-async function addCompletion(program: Command, args: readonly string[]): Promise<void> {
-  const [first, second] = args
-  if (first === 'completion' && second === 'bash') {
-    const { bashCompletion } = await import('./completion.ts')
-    const command = program.command('completion').argument('<shell>')
-    command.action(() => void process.stdout.write(bashCompletion))
-    return
-  }
-  if (first === 'completion' || first === 'complete') {
-    const { default: tab } = await import('@bomb.sh/tab/commander')
-    tab(program, { completionCommandName: 'completion' })
-    return
-  }
+function addCompletion(program: Command): void {
   program
     .commandsGroup('This command line:')
     .command('completion')
-    .argument('<shell>', 'bash, zsh or fish')
+    .addArgument(new Argument('<shell>', 'yours').choices(['bash', 'zsh', 'fish']))
     .description('a script that completes commands; in bash: source <(fogmeter completion bash)')
+    .addHelpText('after', COMPLETION_HELP)
+    .action(async (shell: 'bash' | 'zsh' | 'fish') => {
+      const { completionScripts } = await import('./completion.ts')
+      process.stdout.write(completionScripts[shell])
+    })
+  program
+    .command('complete [words...]', { hidden: true })
+    .description('what the scripts of "fogmeter completion" ask')
+    .action(async (words: string[]) => {
+      const { complete } = await import('./complete.ts')
+      const lines = complete(program, words).map(({ value, about }) => `${value}\t${about}\n`)
+      process.stdout.write(lines.join(''))
+    })
 }

@@ -38,6 +38,7 @@ export function addRunCommands(program: Command): void {
 function addRun(program: Command, name: string, description: string): Command {
   return program
     .command(name)
+    .helpCommand(false)
     .description(description)
     .command('run')
     .description(`run ${description}`)

@@ -3,17 +3,14 @@ import { createResponder } from '#channel'
 import type { Responder } from '#channel'
 import { createCloud } from '#cloud'
 import type { Cloud, CloudOutput, CloudStore } from '#cloud'
-import { createTrust } from '#credential'
+import { CLOCK_SLACK_S, createTrust, judgingTime } from '#credential'
 import type { RevocationList } from '#credential'
 import { nodeCrypto } from '#crypto-node'
-import { codeOf } from '#errors'
+import { codeOf, wordsOf } from '#errors'
 import type { DeviceIdentity } from '#identity'
 import { runResponder } from '#mqtt-link'
 import type { LinkLog, ResponderLink } from '#mqtt-link'
 import type { Clock, Random } from '#ports'
-
-/** 2025-01-01: a machine that says it is earlier does not know. */
-const NEVER_SET_S = 1_735_689_600
 
 export interface DrainOptions {
   identity: DeviceIdentity
@@ -26,13 +23,20 @@ export interface DrainOptions {
   log: LinkLog & { error(data: object, message: string): void }
 }
 
+/** What is wrong: `detail` is for everyone; `words` name files and say what to do. */
+export interface Problem {
+  detail: string
+  words: string
+}
+
 /** The running drain: fogs' sessions on one side, the store on the other. */
 export interface Drain {
   readonly cloud: Cloud
   readonly responder: Responder
   /** Emits `stored` after each commit that changed something. */
   readonly changes: EventEmitter
-  health(): { ok: boolean; detail: string }
+  /** Null when all is well. */
+  health(): Problem | null
   /** A list from the operator: honoured at once, passed on to every fog. */
   setRevocations(list: RevocationList): void
   /** Commits what waits, answers it, and leaves the broker. */
@@ -43,7 +47,7 @@ export interface Drain {
 interface State {
   link: ResponderLink | null
   timer: NodeJS.Timeout | undefined
-  failure: string | null
+  failure: { code: string; words: string } | null
   revocations: RevocationList | null
 }
 
@@ -57,6 +61,7 @@ export function startDrain(options: DrainOptions): Drain {
       crypto: nodeCrypto,
       authorityKey: identity.authorityKey,
       now,
+      slackS: CLOCK_SLACK_S,
       revocations: () => state.revocations,
     })
   // Evidence is judged without a clock, see `CloudOptions.trust`; devices that connect, with it.
@@ -70,7 +75,7 @@ export function startDrain(options: DrainOptions): Drain {
       credential: identity.credential,
       key: nodeCrypto.signingKey(identity.signingSecret),
     },
-    trust: trustAt(() => trustedSeconds(clock)),
+    trust: trustAt(judgingTime(clock, identity.credential)),
     peerRole: 'fog',
     group: identity.credential.group,
   })
@@ -83,8 +88,9 @@ export function startDrain(options: DrainOptions): Drain {
         state.failure = null
         changes.emit('stored')
       } else {
-        state.failure = codeOf(output.error)
-        log.error({ err: output.error }, 'could not store; the fog will send it again')
+        const { error } = output
+        state.failure = { code: codeOf(error), words: wordsOf(error) }
+        log.error({ ...state.failure, err: error }, 'could not store; the fog will send it again')
       }
     }
     schedule()
@@ -137,14 +143,11 @@ export function startDrain(options: DrainOptions): Drain {
   }
 }
 
-/** A clock that was never set judges nobody; signatures and revocation still count. */
-function trustedSeconds(clock: Clock): number | null {
-  const nowS = Math.floor(clock.now() / 1000)
-  return nowS < NEVER_SET_S ? null : nowS
-}
-
-function health({ link, failure }: State): { ok: boolean; detail: string } {
-  if (failure !== null) return { ok: false, detail: `the last commit failed: ${failure}` }
-  if (!link?.up) return { ok: false, detail: 'no connection to the broker' }
-  return { ok: true, detail: 'connected and storing' }
+function health({ link, failure }: State): Problem | null {
+  if (failure !== null) {
+    const begin = 'the last commit failed: '
+    return { detail: begin + failure.code, words: begin + failure.words }
+  }
+  const detail = 'no connection to the broker'
+  return link?.up ? null : { detail, words: detail }
 }

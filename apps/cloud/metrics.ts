@@ -37,6 +37,7 @@ export function addMetrics(
   const status = () => queries.status(Math.floor(clock.now() / 1000))
   gauge('open_fogs', 'Fog nodes with a session', () => cloud.openFogs().length)
   gauge('backlog_items', 'Outbox items known of and not yet here', () => status().backlog)
+  gauge('doubled_readings', 'Readings two fog nodes count', () => status().doubled)
   gauge('lag_seconds', 'Now minus the end of the newest window', () => status().lagSeconds)
 }
 

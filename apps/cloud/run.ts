@@ -7,7 +7,7 @@ import { loadIdentity, rememberRevocations, watchRevocations } from '#identity'
 import type { DeviceIdentity, RevocationWatch } from '#identity'
 import { createMetrics, startMetrics, systemClock, systemRandom, version } from '#service'
 import type { RunningService, ServiceContext } from '#service'
-import { startCheckpoints } from '#sqlite'
+import { lockDatabase, readMark, startCheckpoints, writeMark, type Database } from '#sqlite'
 import { startDrain } from './drain.ts'
 import type { Drain } from './drain.ts'
 import { startHttp } from './http/server.ts'
@@ -44,8 +44,11 @@ export async function runCloud(
 async function start(context: Context, config: CloudConfig, onStop: OnStop): Promise<string> {
   const { log, notify } = context
   const identity = loadIdentity(config.identity)
+  // A second service on this file would receipt what the first has not stored.
+  onStop(lockDatabase(config.store.path))
   const { store, queries, database } = openCloudStore(config.store.path)
   onStop(() => database.close())
+  reportRestored(log, database)
   onStop(startCheckpoints(database, CHECKPOINT_MS, (err) => log.warn({ err }, 'no checkpoint')))
 
   const drain: Drain = startDrain({
@@ -65,26 +68,39 @@ async function start(context: Context, config: CloudConfig, onStop: OnStop): Pro
   const counted = createMetrics('cloud')
   const { registry } = counted
   addMetrics(counted, drain, queries, systemClock)
-  const health = (): string | null => {
-    const { ok, detail } = drain.health()
-    return ok ? null : detail
-  }
-  const metrics = await startMetrics({ listen: config.metrics.listen, registry, health })
+  const metrics = await startMetrics({
+    listen: config.metrics.listen,
+    registry,
+    health: () => drain.health()?.words ?? null,
+  })
   onStop(() => metrics.close())
   const http = await startHttp({
     queries,
     version,
     log,
     clock: systemClock,
-    health: () => drain.health(),
+    health: () => drain.health()?.detail ?? null,
     changes: drain.changes,
     listen: config.http.listen,
     tokenFile: config.http.tokenFile,
+    requestsPerMinute: config.http.requestsPerMinute,
     metrics: registry,
   })
   onStop(() => http.close())
   log.info({ event: 'listening', url: http.url, node: identity.deviceId }, 'cloud is ready')
   return http.url
+}
+
+/** A restored store says so once; each fog node's event follows when it finds out what is missing. */
+function reportRestored(log: Context['log'], database: Database): void {
+  const mark = readMark(database)
+  if (mark === null) return
+  writeMark(database, null)
+  log.warn(
+    { event: 'restored', taken: new Date(mark.takenS * 1000).toISOString() },
+    'the store was restored from a backup: fog nodes send again the windows and newest registers ' +
+      'they still have; what else came after the backup is missing, see the gap events',
+  )
 }
 
 /** The list in force now; `onChange` hears of later ones. Null when none is configured. */

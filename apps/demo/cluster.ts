@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { createAuthority, enrol } from '#identity'
 import { freePorts } from './ports.ts'
 import {
+  ended,
   endProcess,
   startProcess,
   waitUntilUp,
@@ -21,8 +22,11 @@ export interface ClusterPlan {
   source: string
   block: string
   window: string
-  /** URL under which fog nodes reach the cloud broker, when something stands between them. */
-  cloudUrl?: (port: number) => string
+  /** Meters end by themselves after measuring for this long and delivering everything. */
+  stopAfterSeconds?: number
+  /** URLs under which a fog node reaches the cloud broker, and its meters its own, when something stands between them. */
+  cloudUrl?: (port: number, fog: string) => string
+  brokerUrl?: (port: number, fog: string) => string
 }
 
 export interface Meter {
@@ -118,7 +122,8 @@ function addCloud(cluster: Cluster, metrics: number) {
 
 function addAgent(cluster: Cluster, name: string, metrics: number) {
   const { dir, window, cloudUrl } = cluster.plan
-  const url = cloudUrl?.(cluster.cloudBrokerPort) ?? `mqtt://127.0.0.1:${cluster.cloudBrokerPort}`
+  const { cloudBrokerPort: port } = cluster
+  const url = cloudUrl?.(port, name) ?? `mqtt://127.0.0.1:${port}`
   const store = join(dir, 'state', `${name}.db`)
   cluster.fogs.push({ name, store })
   add(cluster, `${name}-agent`, 'agent', metrics, [
@@ -143,14 +148,14 @@ function addMeter(
   port: number,
   metrics: number,
 ) {
-  const { dir, source, block } = cluster.plan
+  const { dir, source, block, brokerUrl } = cluster.plan
   const store = join(dir, 'state', `${name}.db`)
   cluster.meters.push({ name, fog, store })
   add(cluster, name, 'meter', metrics, [
     `node = "${fog}"`,
     `name = "${name}"`,
     '[broker]',
-    `url = "mqtt://127.0.0.1:${port}"`,
+    `url = "${brokerUrl?.(port, fog) ?? `mqtt://127.0.0.1:${port}`}"`,
     ...identity(dir, 'meter', name),
     '[store]',
     `path = "${store}"`,
@@ -178,11 +183,19 @@ function add(
   port: number,
   lines: string[],
 ) {
-  const { dir } = cluster.plan
+  const { dir, stopAfterSeconds } = cluster.plan
   const config = join(dir, 'config', `${name}.toml`)
   const metrics = ['[metrics]', `listen = "127.0.0.1:${port}"`, '']
   writeFileSync(config, [...lines, ...metrics].join('\n'), { mode: 0o600 })
-  cluster.specs.push({ name, program, config, port, log: join(dir, 'log', `${name}.log`) })
+  const log = join(dir, 'log', `${name}.log`)
+  cluster.specs.push({
+    name,
+    program,
+    config,
+    port,
+    log,
+    ...(program === 'meter' && stopAfterSeconds !== undefined && { stopAfterSeconds }),
+  })
 }
 
 /** Starts every process, tier by tier; each is up when its listener answers. */
@@ -210,6 +223,12 @@ export function startOne(
   const running = startProcess(spec, onAccident)
   cluster.running.set(spec.name, running)
   return running
+}
+
+/** Waits until every meter has ended by itself, see `ClusterPlan.stopAfterSeconds`. */
+export async function metersEnded({ running }: Cluster): Promise<void> {
+  const meters = [...running.values()].filter(({ spec }) => spec.program === 'meter')
+  await Promise.all(meters.map(ended))
 }
 
 /** Stops the processes of one program, all at once. */

@@ -10,39 +10,48 @@ const pending = [
 ]
 
 /** Waits until every meter has been welcomed by its fog node and holds no block it has not receipted. */
-export async function waitUntilDelivered(cluster: Cluster, boundMs = 180_000): Promise<void> {
-  await waitFor(cluster, 'meter', boundMs, (series) => {
-    const connected = total([series], 'fogmeter_meter_connected')
-    return connected > 0 && total([series], 'fogmeter_meter_outbox_blocks') === 0
-  })
+export async function waitUntilDelivered(cluster: Cluster): Promise<void> {
+  const names = ['fogmeter_meter_connected', 'fogmeter_meter_outbox_blocks']
+  await waitFor(
+    cluster,
+    'meter',
+    names,
+    ([connected, blocks]) => (connected ?? 0) > 0 && blocks === 0,
+  )
 }
 
 /** Waits until no fog node holds anything the cloud has not. */
-export async function waitUntilDrained(cluster: Cluster, boundMs = 90_000): Promise<void> {
-  await waitFor(cluster, 'agent', boundMs, (series) =>
-    pending.every((name) => series.has(name) && total([series], name) === 0),
-  )
+export async function waitUntilDrained(cluster: Cluster): Promise<void> {
+  await waitFor(cluster, 'agent', pending, (values) => values.every((value) => value === 0))
 }
+
+/** A busy machine may take as long as it needs; this long without any change is a standstill. */
+const standstillMs = 300_000
 
 /** Waits until `done` holds for each process of one program, not necessarily at the same moment. */
 async function waitFor(
   { specs }: Cluster,
   program: 'meter' | 'agent',
-  boundMs: number,
-  done: (series: Series) => boolean,
+  names: readonly string[],
+  done: (values: readonly (number | null)[]) => boolean,
 ): Promise<void> {
   let waiting = specs.filter((spec) => spec.program === program)
-  const end = performance.now() + boundMs
-  for (;;) {
+  let before = ''
+  let changedMs = performance.now()
+  while (performance.now() - changedMs < standstillMs) {
     const sources = await Promise.all(waiting.map(({ port }) => scrape(port)))
-    waiting = waiting.filter((_, index) => {
-      const series = sources[index]
-      return !series || !done(series)
-    })
+    const values = sources.map((series) => names.map((name) => valueOf(series, name)))
+    waiting = waiting.filter((_, index) => !done(values[index] ?? []))
     if (waiting.length === 0) return
-    if (performance.now() > end) break
+    const now = JSON.stringify(values)
+    if (now !== before) [before, changedMs] = [now, performance.now()]
     await new Promise((resolve) => setTimeout(resolve, 100))
   }
-  const names = waiting.map(({ name, log }) => `${name} (log ${log})`).join(', ')
-  throw new CodedError('demo/not-drained', `did not hand on everything in time: ${names}`)
+  const stuck = waiting.map(({ name, log }) => `${name} (log ${log})`).join(', ')
+  throw new CodedError('demo/not-drained', `does not hand on what it holds: ${stuck}`)
+}
+
+/** Null while the program does not answer, or has no such metric. */
+function valueOf(series: Series | null, name: string): number | null {
+  return series?.has(name) ? total([series], name) : null
 }

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { Command, InvalidArgumentError } from 'commander'
 import { CodedError } from '#errors'
 import { account, type Account } from './account.ts'
-import { prepareCluster, startCluster, stopCluster, stopTier, type Cluster } from './cluster.ts'
+import { metersEnded, prepareCluster, startCluster, stopCluster, type Cluster } from './cluster.ts'
 import { waitUntilDrained } from './drain.ts'
 import { startView } from './view.ts'
 
@@ -44,6 +44,7 @@ async function main(options: Options): Promise<number> {
     ...settings(options),
     fogs: options.fogs,
     meters: options.meters,
+    ...(options.seconds !== undefined && { stopAfterSeconds: options.seconds }),
     httpPort: 8080,
   })
   let exitCode: number = exitCodes.failed
@@ -62,13 +63,14 @@ async function main(options: Options): Promise<number> {
 async function run(cluster: Cluster, stop: StopRequest, options: Options): Promise<number> {
   const started = startCluster(
     cluster,
-    ({ name, log }, code) => stop.accident(`${name} ended by itself (${code}); its log is ${log}`),
+    ({ name, log }, code) =>
+      stop.accident(`${name} ended by itself (${code ?? 'killed'}); its log is ${log}`),
     (up) => say(`${up} of ${cluster.specs.length} processes are up`),
   )
   let end = await Promise.race([started, stop.requested])
   if (end === undefined) {
     const view = startView(cluster, { live: process.stderr.isTTY && !options.json })
-    end = await Promise.race([passed(options.seconds), stop.requested])
+    end = await Promise.race([measured(cluster, options), stop.requested])
     view.stop()
   }
   end ??= await Promise.race([settle(cluster), stop.requested])
@@ -81,17 +83,17 @@ async function run(cluster: Cluster, stop: StopRequest, options: Options): Promi
   return options.seconds === undefined ? exitCodes.ok : exitCodes.interrupted
 }
 
-/** Without `seconds`, never. */
-function passed(seconds: number | undefined): Promise<void> {
-  if (seconds === undefined) return new Promise(() => undefined)
-  return new Promise((resolve) => setTimeout(resolve, seconds * 1_000))
+/**
+ * Meters end by themselves when their fog node has everything, however long that takes on a busy
+ * machine. Without `seconds`, never.
+ */
+function measured(cluster: Cluster, { seconds }: Options): Promise<void> {
+  return seconds === undefined ? new Promise(() => undefined) : metersEnded(cluster)
 }
 
-/** Meters stop producing and hand over what they hold; then the fogs, window by window. */
+/** What the meters delivered goes on to the cloud, window by window. */
 async function settle(cluster: Cluster): Promise<void> {
-  say('stopping the meters; each signs and delivers what it holds')
-  await stopTier(cluster, 'meter')
-  say('closing the last windows')
+  say('the meters have delivered everything and ended; closing the last windows')
   await waitUntilDrained(cluster)
 }
 
@@ -114,9 +116,16 @@ function stopRequest(): StopRequest {
   const { promise, resolve } = Promise.withResolvers<'signal' | { accident: string }>()
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
     process.on(signal, () => resolve('signal'))
+  if (process.env['npm_lifecycle_event'] === 'start') whenOrphaned(() => resolve('signal'))
   // A terminal that is gone takes no more words.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined)
   return { requested: promise, accident: (accident) => resolve({ accident }) }
+}
+
+/** npm hands signals on, but not its own death by SIGKILL; then somebody else becomes our parent. */
+function whenOrphaned(stop: () => void): void {
+  const parent = process.ppid
+  setInterval(() => process.ppid !== parent && stop(), 500).unref()
 }
 
 function count(max: number) {

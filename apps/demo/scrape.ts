@@ -5,7 +5,7 @@ export type Series = ReadonlyMap<string, number>
 export async function scrape(port: number): Promise<Series | null> {
   try {
     const response = await fetch(`http://127.0.0.1:${port}/metrics`, {
-      signal: AbortSignal.timeout(2_000),
+      signal: AbortSignal.timeout(10_000),
     })
     return response.ok ? parse(await response.text()) : null
   } catch {

@@ -2,18 +2,10 @@ import { createHash } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import { uptime } from 'node:os'
 import { join } from 'node:path'
+import { defaults } from '#defaults'
 import type { Boot } from '#meter'
 import type { Clock } from '#ports'
 import { systemRandom } from '#service'
-
-/** 2025-01-01: a machine that says it is earlier does not know what time it is. */
-const NEVER_SET_S = 1_735_689_600
-
-/** Wall time in seconds, or null from a clock that was never set: then no dates are judged. */
-export function trustedSeconds(clock: Clock): number | null {
-  const nowS = Math.floor(clock.now() / 1_000)
-  return nowS < NEVER_SET_S ? null : nowS
-}
 
 /** What this machine knows about its own clock. */
 export interface TimeSense {
@@ -37,7 +29,7 @@ export function openTimeSense(options: {
   return {
     known() {
       set ||= !existsSync(folder) || existsSync(join(folder, 'synchronized'))
-      return set && trustedSeconds(clock) !== null
+      return set && clock.now() >= defaults.neverSetS * 1_000
     },
     boot: machineBoot(),
   }

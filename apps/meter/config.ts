@@ -14,10 +14,7 @@ export interface MeterPlan {
   instances: MeterInstance[]
 }
 
-/**
- * Reads a meter's configuration. The meters of a fleet may share one store file, which is how a
- * thousand of them commit together; their keys they may not. Throws `config/…`.
- */
+/** Reads a meter's configuration. Throws `config/…`. */
 export function loadMeterConfig(path: string, source?: string): MeterPlan {
   const loaded = loadConfig(meterConfig, path)
   const config =
@@ -25,15 +22,7 @@ export function loadMeterConfig(path: string, source?: string): MeterPlan {
   if (config.fleet !== undefined && config.fleet.count > 1 && config.source.kind === 'stdin') {
     throw configProblem(path, 'source.kind', 'found "stdin" for a fleet; one pipe feeds one meter')
   }
-  return { config, instances: instancesOf(config, path) }
-}
-
-function instancesOf(config: MeterConfig, path: string): MeterInstance[] {
-  const store = config.store.path
-  if (store.includes('{name}')) return expandMeters(config, path)
-  // expandMeters wants a file a meter; a shared one is put back afterwards.
-  const apart = { ...config, store: { ...config.store, path: `${store}{name}` } }
-  return expandMeters(apart, path).map((instance) => ({ ...instance, store: { path: store } }))
+  return { config, instances: expandMeters(config, path) }
 }
 
 /**

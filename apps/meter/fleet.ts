@@ -1,7 +1,15 @@
 import { readFileSync } from 'node:fs'
 import { equal } from '#bytes'
 import type { MeterConfig } from '#config'
-import { checkRevocations, createTrust, type RevocationList } from '#credential'
+import {
+  checkRevocations,
+  CLOCK_SLACK_S,
+  createTrust,
+  isRevoked,
+  judgingTime,
+  type Credential,
+  type RevocationList,
+} from '#credential'
 import { nodeCrypto } from '#crypto-node'
 import { defaults } from '#defaults'
 import { codeOf, CodedError } from '#errors'
@@ -11,9 +19,10 @@ import { openMeterStore, type MeterStoreFile } from '#meter-store'
 import { runInitiator, type InitiatorLink } from '#mqtt-link'
 import { systemClock, systemRandom, type Logger } from '#service'
 import { lockDatabase } from '#sqlite'
-import { openTimeSense, trustedSeconds, type TimeSense } from './clock.ts'
+import { openTimeSense, type TimeSense } from './clock.ts'
 import type { MeterPlan } from './config.ts'
 import { createGroup, type Group } from './group.ts'
+import { isWorthSaying } from './quiet.ts'
 import { createUnit, type Unit } from './unit.ts'
 
 /** A thousand meters do not all shake hands in the same second. */
@@ -37,10 +46,12 @@ export function openFleet({ config, instances }: MeterPlan, log: Logger): Fleet 
   const files = new Map<string, MeterStoreFile>()
   const members = new Map<MeterStoreFile, Unit[]>()
   const owners = new Map<Unit, DeviceIdentity>()
+  /** Whom each unit is or was last connected to. */
+  const peers = new Map<Unit, Credential>()
   const time = openTimeSense({ clock: systemClock, ...config.clock })
   for (const [index, identity] of identities.entries()) {
     const path = instances[index]?.store.path ?? ''
-    const file = files.get(path) ?? openAlone(path)
+    const file = files.get(path) ?? openAlone(path, log)
     files.set(path, file)
     const unit = createUnit(
       createMeter({
@@ -62,17 +73,28 @@ export function openFleet({ config, instances }: MeterPlan, log: Logger): Fleet 
   const trust = createTrust({
     crypto: nodeCrypto,
     authorityKey,
-    now: () => trustedSeconds(systemClock),
+    now: judgingTime(systemClock, identities[0]!.credential),
+    slackS: CLOCK_SLACK_S,
     revocations: revocations.current,
   })
 
   function onEvent(unit: Unit, event: MeterEvent): void {
     if (event.type === 'revocations') {
-      if (revocations.offer(event.list)) unit.link?.reconnect('credential/revocations-changed')
+      const list = revocations.offer(event.list)
+      if (list !== null) leaveRevoked(list)
+    } else if (event.type === 'superseded') {
+      unit.link?.superseded()
     } else if (event.type === 'delivery' && event.event.type !== 'refused') {
       log.debug({ meter: unit.meter.deviceId, ...event.event }, 'delivery')
-    } else {
+    } else if (event.type !== 'readings-given-up' || isWorthSaying(event.times)) {
       log.warn({ meter: unit.meter.deviceId, ...describe(event) }, sentences[event.type])
+    }
+  }
+
+  /** A fog node may bring the news of its own revocation, or another one that of its neighbour. */
+  function leaveRevoked(list: RevocationList): void {
+    for (const [unit, peer] of peers) {
+      if (isRevoked(list, peer)) unit.link?.reconnect('credential/revoked')
     }
   }
 
@@ -89,7 +111,8 @@ export function openFleet({ config, instances }: MeterPlan, log: Logger): Fleet 
       own: { credential, key: nodeCrypto.signingKey(signingSecret) },
       peerRole: 'fog',
       group: credential.group,
-      onOpen: (_peer, rekey) => {
+      onOpen: (peer, rekey) => {
+        peers.set(unit, peer)
         if (!rekey) unit.onOpen()
       },
       onMessage: (payload) => {
@@ -123,9 +146,18 @@ export function openFleet({ config, instances }: MeterPlan, log: Logger): Fleet 
 }
 
 /** Two processes on one store would give two readings the same number, and lose both. */
-function openAlone(path: string): MeterStoreFile {
+function openAlone(path: string, log: Logger): MeterStoreFile {
   const unlock = lockDatabase(path)
   const file = openMeterStore(path)
+  if (file.restored !== null) {
+    const taken = new Date(file.restored.takenS * 1000).toISOString()
+    const readingsGivenUp = file.settleRestored()
+    log.warn(
+      { event: 'restored', taken, readingsGivenUp },
+      'the store was restored from a backup: numbering goes on far above it, and registers that ' +
+        'are integrated from power go on from what they were then',
+    )
+  }
   return {
     ...file,
     close() {
@@ -163,6 +195,7 @@ function settingsOf(config: MeterConfig): MeterSettings {
     maxSeconds: seconds,
     boundarySeconds,
     maxBlocks: config.store.maxBlocks,
+    maxStatements: config.store.maxStatements,
     maxGapSeconds,
     rolloverWh: rolloverWh === 0 ? null : rolloverWh,
     maxPowerW,
@@ -215,24 +248,24 @@ function followRevocations(
 
   return {
     current: () => current,
-    /** True when the list was newer and is now in force. */
-    offer(bytes: Uint8Array): boolean {
+    /** The list when it was newer and is now in force, else null. */
+    offer(bytes: Uint8Array): RevocationList | null {
       try {
         const list = check(bytes)
-        if (current !== null && list.number <= current.number) return false
+        if (current !== null && list.number <= current.number) return null
         files[0]?.setNote(REVOCATIONS, bytes)
         current = list
         log.info({ number: list.number, revoked: list.ids.length }, 'new revocation list')
-        return true
+        return list
       } catch (error) {
         log.warn({ code: codeOf(error) }, 'a revocation list was not taken')
-        return false
+        return null
       }
     },
   }
 }
 
-type KnownEvent = Exclude<MeterEvent, { type: 'revocations' }>
+type KnownEvent = Exclude<MeterEvent, { type: 'revocations' | 'superseded' }>
 
 const sentences: Readonly<Record<KnownEvent['type'], string>> = {
   delivery:
@@ -242,6 +275,8 @@ const sentences: Readonly<Record<KnownEvent['type'], string>> = {
   'clock-step': 'the clock was set; energy is counted by the time that really passed',
   'numbers-raised':
     'the fog node knows higher numbers than this store, which is new or an old copy; numbering goes on above them',
+  'readings-given-up':
+    'too many signed blocks wait for the fog node: the oldest readings go, their registers stay; check the fog node',
   'bad-message': 'a message of the fog node could not be used',
 }
 

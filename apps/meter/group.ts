@@ -2,6 +2,7 @@ import { CodedError } from '#errors'
 import type { Measurement } from '#meter'
 import type { MeterStoreFile } from '#meter-store'
 import type { LinkLog } from '#mqtt-link'
+import { isWorthSaying } from './quiet.ts'
 import type { Unit } from './unit.ts'
 
 /** Errors of a single measurement: nothing was recorded for that meter, the others are not concerned. */
@@ -65,10 +66,10 @@ export function createGroup(store: MeterStoreFile, units: readonly Unit[], log: 
     })
   }
 
-  /** The 1st, 2nd, 4th, 8th … time: a full outbox refuses every reading until the fog answers. */
+  /** Not every time: a full outbox refuses every reading until the fog answers. */
   function report({ meter }: Unit, { code, message }: CodedError): void {
     const times = meter.status().refusedMeasurements
-    if ((times & (times - 1)) !== 0) return
+    if (!isWorthSaying(times)) return
     log.warn(
       { meter: meter.deviceId, code, error: message, times },
       'a measurement was not recorded',

@@ -30,6 +30,7 @@ export function addMeterMetrics(metrics: Metrics, fleet: Fleet): void {
     live: sum((status) => status.liveMessages),
     refused_measurement: sum((status) => status.refusedMeasurements),
     refused_block: sum((status) => status.refusedBlocks),
+    given_up_reading: sum((status) => status.readingsGivenUp),
     resent_block: sum((status) => status.delivery.itemsResent),
   }
   metrics.totals('meter_items_total', 'What the meters of this process did.', 'kind', () =>
@@ -37,6 +38,9 @@ export function addMeterMetrics(metrics: Metrics, fleet: Fleet): void {
   )
   metrics.gauge('meter_outbox_blocks', 'Signed blocks the fog node has not receipted.', () =>
     sum((status) => status.outboxBlocks)(),
+  )
+  metrics.gauge('meter_outbox_statements', 'Of these, those without readings any more.', () =>
+    sum((status) => status.outboxStatements)(),
   )
   metrics.gauge('meter_meters', 'Meters in this process.', () => fleet.units.length)
   metrics.gauge('meter_connected', 'Meters welcomed by their fog node.', () =>

@@ -210,7 +210,8 @@ class KeylessBroker implements Broker, EngineHost, DoorKeeper, Inspector {
   #control(channel: string, word: string): void {
     const connection = this.#byClientId.get(channel)
     if (connection === undefined) return
-    if (word === 'drop') this.refuse(connection, 'dropped-by-agent')
+    // The agent's last word to this client has been handed to the socket, which writes at the end of the turn.
+    if (word === 'drop') setImmediate(() => this.refuse(connection, 'dropped-by-agent'))
     if (word !== 'admit' || connection.admitted) return
     connection.admitted = true
     this.#totals.admitted++

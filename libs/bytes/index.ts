@@ -1,7 +1,8 @@
 /** Small helpers on byte strings that need no runtime but the language itself. */
 import { CodedError } from '#errors'
 
-const HEX = '0123456789abcdef'
+/** '00' to 'ff'. */
+const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'))
 const BASE64URL = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
 
 const encoder = new TextEncoder()
@@ -41,7 +42,7 @@ export function compare(a: Uint8Array, b: Uint8Array): number {
 /** Lower-case hexadecimal. */
 export function toHex(bytes: Uint8Array): string {
   let text = ''
-  for (const byte of bytes) text += HEX.charAt(byte >> 4) + HEX.charAt(byte & 15)
+  for (let i = 0; i < bytes.length; i++) text += HEX[bytes[i] as number]
   return text
 }
 

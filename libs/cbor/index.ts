@@ -1,6 +1,6 @@
 /** Deterministic CBOR: RFC 8949 §4.2.1 on the wire and under every signature. See README.md. */
-export { decode, decodeFirst, decodeSequence, encode, type CborValue } from './value.ts'
+export { decode, decodeFirst, decodeSequence, type CborValue } from './value.ts'
 export { decodeInts, encodeInts, writeInts } from './ints.ts'
 export type { CborLimits } from './scan.ts'
 export { shortLived } from './slab.ts'
-export { encodeInside } from './write.ts'
+export { encode, encodeInside, encodeSequence } from './write.ts'

@@ -1,8 +1,6 @@
-import { decode as cborgDecode } from 'cborg'
-import { equal } from '#bytes'
 import { refuse } from './errors.ts'
-import { DEFAULT_DEPTH, scanItem, type CborLimits } from './scan.ts'
-import { write } from './write.ts'
+import { readItem } from './read.ts'
+import { scanItem, type CborLimits } from './scan.ts'
 
 /**
  * What travels in Fogmeter's CBOR. Numbers are integers; those outside the safe range are bigint,
@@ -18,37 +16,18 @@ export type CborValue =
   | CborValue[]
   | Map<number | string, CborValue>
 
-const decodeOptions = {
-  allowIndefinite: false,
-  allowUndefined: false,
-  allowInfinity: false,
-  allowNaN: false,
-  allowBigInt: true,
-  strict: true,
-  useMaps: true,
-  rejectDuplicateMapKeys: true,
-}
-
-/**
- * Deterministic encoding, RFC 8949 §4.2.1: shortest heads, definite lengths, map keys in bytewise
- * order of their encoding. @throws cbor/not-encodable when the value is not a `CborValue`
- */
-export function encode(value: CborValue): Uint8Array {
-  return write(value, DEFAULT_DEPTH)
-}
-
 /** Exactly one data item. Byte strings in the result are copies, never views of the input. */
 export function decode(bytes: Uint8Array, limits?: CborLimits): CborValue {
   const end = scanItem(bytes, limits)
   if (end !== bytes.length)
     throw refuse('cbor/malformed', `${bytes.length - end} bytes follow the item`)
-  return decodeScanned(bytes)
+  return readItem(bytes, 0)
 }
 
 /** The first data item and the bytes after it (a view of the input). */
 export function decodeFirst(bytes: Uint8Array, limits?: CborLimits): [CborValue, Uint8Array] {
   const end = scanItem(bytes, limits)
-  return [decodeScanned(bytes.subarray(0, end)), bytes.subarray(end)]
+  return [readItem(bytes, 0), bytes.subarray(end)]
 }
 
 /** A CBOR sequence, RFC 8742: items one after the other until the input ends, possibly none. */
@@ -61,22 +40,4 @@ export function decodeSequence(bytes: Uint8Array, limits?: CborLimits): CborValu
     rest = after
   }
   return values
-}
-
-/**
- * Comparing with the re-encoded value refuses whatever else could make two byte strings mean the
- * same: unsorted maps, and text that is not UTF-8 and decodes to replacement characters.
- */
-function decodeScanned(bytes: Uint8Array): CborValue {
-  // A Buffer would make cborg's slices views of the (often pooled) input instead of copies.
-  const plain = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length)
-  let value: CborValue
-  try {
-    value = cborgDecode(plain, decodeOptions) as CborValue
-  } catch (error) {
-    throw refuse('cbor/malformed', 'repeated map key or unreadable item', error)
-  }
-  if (!equal(write(value, Infinity), plain))
-    throw refuse('cbor/not-deterministic', 'unsorted map keys, or text that is not UTF-8')
-  return value
 }

@@ -29,13 +29,24 @@ let out = new Uint8Array(1024)
 let at = 0
 
 /**
- * The deterministic encoding of `value`, whose containers may be nested `depth` deep.
- * @throws cbor/not-encodable
+ * Deterministic encoding, RFC 8949 §4.2.1: shortest heads, definite lengths, map keys in bytewise
+ * order of their encoding. @throws cbor/not-encodable when the value is not a `CborValue`
  */
-export function write(value: CborValue, depth: number): Uint8Array {
+export function encode(value: CborValue): Uint8Array {
   at = 0
   try {
-    put(value, depth)
+    put(value, DEFAULT_DEPTH)
+    return out.slice(0, at)
+  } finally {
+    if (out.length > KEPT_BYTES) out = new Uint8Array(KEPT_BYTES)
+  }
+}
+
+/** A CBOR sequence, RFC 8742: the items one after the other. @throws cbor/not-encodable */
+export function encodeSequence(values: readonly CborValue[]): Uint8Array {
+  at = 0
+  try {
+    for (const value of values) put(value, DEFAULT_DEPTH)
     return out.slice(0, at)
   } finally {
     if (out.length > KEPT_BYTES) out = new Uint8Array(KEPT_BYTES)

@@ -67,7 +67,7 @@ export function answerMessage3(
 ): Accepted {
   const { deps, rule } = acceptor
   let peer: Credential | null = null
-  const resolve = peerResolver(deps.crypto, deps.trust, rule, (found) => {
+  const resolve = peerResolver(deps.trust, rule, (found) => {
     check(found)
     peer = found
   })

@@ -130,7 +130,7 @@ export class Attempt {
   #message2(state: InitiatorWait2, message2: Uint8Array): Progress {
     const { deps, rule } = this.#options
     let peer: Credential | null = null
-    const resolve = peerResolver(deps.crypto, deps.trust, rule, (found) => (peer = found))
+    const resolve = peerResolver(deps.trust, rule, (found) => (peer = found))
     try {
       const result = initiatorMessage2(state, message2, resolve)
       if (peer === null) throw new CodedError('channel/credential-type', 'no credential was judged')

@@ -1,13 +1,18 @@
 import { requireRole, type Credential, type Role, type Trust } from '#credential'
-import type { Crypto } from '#crypto'
 import { kcwt, kcwtFrom, type OwnCredential, type ResolvePeer } from '#edhoc'
 import { CodedError } from '#errors'
 import type { Identity } from './types.ts'
 
+const ownCredentials = new WeakMap<Identity, OwnCredential>()
+
 /** Our side of EDHOC authentication: ID_CRED = {13: CWT}, CRED = the CWT's bytes. */
 export function ownCredential(own: Identity): OwnCredential {
+  const known = ownCredentials.get(own)
+  if (known !== undefined) return known
   const cred = own.credential.encoded
-  return { idCred: kcwt(cred), cred, key: own.key }
+  const made = { idCred: kcwt(cred), cred, key: own.key }
+  ownCredentials.set(own, made)
+  return made
 }
 
 /** What a peer must be, beyond holding a credential the authority signed. */
@@ -24,7 +29,6 @@ export interface PeerRule {
  * it counts only once the handshake message around it has verified too.
  */
 export function peerResolver(
-  crypto: Crypto,
   trust: Trust,
   rule: PeerRule,
   found: (peer: Credential) => void,
@@ -40,7 +44,7 @@ export function peerResolver(
       )
     }
     found(peer)
-    return { cred: encoded, key: crypto.verifyKey(peer.publicKey) }
+    return { cred: encoded, key: trust.keyOf(peer) }
   }
 }
 

@@ -5,13 +5,15 @@ import type { Statements } from './statements.ts'
 interface FogRow {
   durable: number
   next: number
+  store: number | null
+  number_offset: number
   summaries: number
-  readings: number
-  power_sum_w: number
-  voltage_sum_dv: number
-  voltage_count: number
-  import_wh: number
-  export_wh: number
+  readings: string
+  power_sum_w: string
+  voltage_sum_dv: string
+  voltage_count: string
+  import_wh: string
+  export_wh: string
 }
 
 /** The key of a fog, added with empty totals when it is new. */
@@ -22,7 +24,7 @@ export function fogKey(db: Statements, name: string, seenS = 0): number {
   db.run(
     `INSERT INTO fog (name, first_seen_s, last_seen_s, durable, next, summaries, readings,
        power_sum_w, voltage_sum_dv, voltage_count, import_wh, export_wh)
-     VALUES (?, ?, ?, 0, 1, 0, 0, 0, 0, 0, 0, 0)`,
+     VALUES (?, ?, ?, 0, 1, 0, '0', '0', '0', '0', '0', '0')`,
     [name, seenS, seenS],
   )
   return first(db.all<{ id: number }>(find, [name]))?.id ?? 0
@@ -83,27 +85,30 @@ function fogRecord(row: FogRow): FogRecord {
   return {
     durable: row.durable,
     next: row.next,
+    store: row.store,
+    offset: row.number_offset,
     totals: {
       summaries: row.summaries,
-      readings: row.readings,
-      powerSumW: row.power_sum_w,
-      voltageSumDv: row.voltage_sum_dv,
-      voltageCount: row.voltage_count,
-      importWh: row.import_wh,
-      exportWh: row.export_wh,
+      readings: BigInt(row.readings),
+      powerSumW: BigInt(row.power_sum_w),
+      voltageSumDv: BigInt(row.voltage_sum_dv),
+      voltageCount: BigInt(row.voltage_count),
+      importWh: BigInt(row.import_wh),
+      exportWh: BigInt(row.export_wh),
     },
   }
 }
 
 function saveFog(db: Statements, name: string, record: FogRecord, seenS: number): void {
   const key = fogKey(db, name, seenS)
-  const { durable, next, totals: t } = record
+  const { durable, next, store, offset, totals: t } = record
   const sums = [t.readings, t.powerSumW, t.voltageSumDv, t.voltageCount, t.importWh, t.exportWh]
+  const texts = sums.map(String)
   db.run(
-    `UPDATE fog SET durable = ?, next = ?, summaries = ?, readings = ?, power_sum_w = ?,
+    `UPDATE fog SET durable = ?, next = ?, store = ?, number_offset = ?, summaries = ?, readings = ?, power_sum_w = ?,
        voltage_sum_dv = ?, voltage_count = ?, import_wh = ?, export_wh = ?, last_seen_s = ?,
        first_seen_s = CASE first_seen_s WHEN 0 THEN ? ELSE first_seen_s END
      WHERE id = ?`,
-    [durable, next, t.summaries, ...sums, seenS, seenS, key],
+    [durable, next, store, offset, t.summaries, ...texts, seenS, seenS, key],
   )
 }

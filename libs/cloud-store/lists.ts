@@ -67,7 +67,8 @@ export function listFogs(db: Statements, query: FogQuery): Page<FogView> {
   and(where, 'f.name = ?', query.fog)
   and(where, 'f.id > ?', parseCursor(query.cursor, 1)?.[0])
   const rows = db.all<FogViewRow & { id: number }>(
-    `SELECT f.*, n.end_s, n.meters AS meters_in_newest,
+    `SELECT f.*, CAST(f.readings AS REAL) AS readings, CAST(f.import_wh AS REAL) AS import_wh,
+       CAST(f.export_wh AS REAL) AS export_wh, n.end_s, n.meters AS meters_in_newest,
        (SELECT count(*) FROM meter WHERE meter.fog = f.id) AS meters,
        (SELECT count(*) FROM refused WHERE refused.fog = f.id) AS refused
      FROM fog f LEFT JOIN summary n ON n.id =

@@ -1,7 +1,8 @@
 /**
  * Tables of the cloud, step by step (see #sqlite: never edit a step that shipped).
  *
- * All quantities are integers in the unit their column names; times are seconds since 1970. Devices
+ * All quantities are integers in the unit their column names (a fog's sums as decimal text, because
+ * they know no bound); times are seconds since 1970. Devices
  * have a small key of their own, so that names are stored once. `id` columns only grow, which makes
  * them the cursors of `watch`.
  */
@@ -119,6 +120,52 @@ export const migrations: readonly string[] = [
     code TEXT NOT NULL,
     PRIMARY KEY (fog, number)
   ) STRICT, WITHOUT ROWID;
+  `,
+  // A fog's sums outgrow SQLite's integers: decimal text, which #cloud adds up.
+  `
+  ALTER TABLE fog RENAME COLUMN readings TO old_readings;
+  ALTER TABLE fog ADD COLUMN readings TEXT NOT NULL DEFAULT '0';
+  ALTER TABLE fog RENAME COLUMN power_sum_w TO old_power_sum_w;
+  ALTER TABLE fog ADD COLUMN power_sum_w TEXT NOT NULL DEFAULT '0';
+  ALTER TABLE fog RENAME COLUMN voltage_sum_dv TO old_voltage_sum_dv;
+  ALTER TABLE fog ADD COLUMN voltage_sum_dv TEXT NOT NULL DEFAULT '0';
+  ALTER TABLE fog RENAME COLUMN voltage_count TO old_voltage_count;
+  ALTER TABLE fog ADD COLUMN voltage_count TEXT NOT NULL DEFAULT '0';
+  ALTER TABLE fog RENAME COLUMN import_wh TO old_import_wh;
+  ALTER TABLE fog ADD COLUMN import_wh TEXT NOT NULL DEFAULT '0';
+  ALTER TABLE fog RENAME COLUMN export_wh TO old_export_wh;
+  ALTER TABLE fog ADD COLUMN export_wh TEXT NOT NULL DEFAULT '0';
+  UPDATE fog SET readings = old_readings,
+    power_sum_w = old_power_sum_w,
+    voltage_sum_dv = old_voltage_sum_dv,
+    voltage_count = old_voltage_count,
+    import_wh = old_import_wh,
+    export_wh = old_export_wh;
+  ALTER TABLE fog DROP COLUMN old_readings;
+  ALTER TABLE fog DROP COLUMN old_power_sum_w;
+  ALTER TABLE fog DROP COLUMN old_voltage_sum_dv;
+  ALTER TABLE fog DROP COLUMN old_voltage_count;
+  ALTER TABLE fog DROP COLUMN old_import_wh;
+  ALTER TABLE fog DROP COLUMN old_export_wh;
+  `,
+  `
+  ALTER TABLE fog ADD COLUMN store INTEGER;              -- id of its store, as it last said
+  ALTER TABLE fog ADD COLUMN number_offset INTEGER NOT NULL DEFAULT 0; -- its numbers here begin above this
+
+  -- Reading numbers that one store of a fog counts without a hole.
+  CREATE TABLE run (
+    id INTEGER PRIMARY KEY,
+    device TEXT NOT NULL,
+    fog INTEGER NOT NULL REFERENCES fog,
+    store INTEGER NOT NULL,          -- number_offset of the fog at that time
+    first INTEGER NOT NULL,
+    last INTEGER NOT NULL,
+    doubled INTEGER NOT NULL,        -- numbers up to here are counted by another run too
+    withdrawn INTEGER NOT NULL,      -- numbers up to here the fog counts no more
+    asked_s INTEGER NOT NULL,
+    UNIQUE (device, fog, store, first)
+  ) STRICT;
+  CREATE INDEX run_doubled ON run (fog, store) WHERE doubled > withdrawn;
   `,
   `
   CREATE TABLE gap (

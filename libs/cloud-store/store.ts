@@ -2,6 +2,7 @@ import type { CloudStore } from '#cloud'
 import type { Database } from '#sqlite'
 import { fogTables } from './fog-tables.ts'
 import { credentialTables, registerTables } from './register-tables.ts'
+import { runTables } from './run-tables.ts'
 import { createStatements } from './statements.ts'
 import { summaryTables } from './summary-tables.ts'
 
@@ -13,6 +14,7 @@ export function createStore(database: Database): CloudStore {
     ...summaryTables(db),
     ...credentialTables(db),
     ...registerTables(db),
+    ...runTables(db),
   }
   return { transact: (work) => database.transaction(() => work(tx)) }
 }

@@ -29,7 +29,7 @@ export interface SummaryRow {
 /** All revisions of all windows, the highest of each marked `latest`. */
 export function summaryTables(
   db: Statements,
-): Pick<CloudTx, 'summary' | 'latestSummary' | 'addSummary'> {
+): Pick<CloudTx, 'summary' | 'latestSummary' | 'summaryThrough' | 'addSummary'> {
   const ofWindow = 'SELECT * FROM summary WHERE fog = (SELECT id FROM fog WHERE name = ?)'
   return {
     summary: (fog, startS, revision) =>
@@ -38,6 +38,16 @@ export function summaryTables(
       ),
     latestSummary: (fog, startS) =>
       orNull(first(db.all(`${ofWindow} AND start_s = ? AND latest = 1`, [fog, startS]))),
+    summaryThrough: (fog, startS, number) =>
+      orNull(
+        first(
+          db.all(`${ofWindow} AND start_s = ? AND number <= ? ORDER BY revision DESC LIMIT 1`, [
+            fog,
+            startS,
+            number,
+          ]),
+        ),
+      ),
     addSummary: (entry) => addSummary(db, entry),
   }
 }

@@ -16,8 +16,13 @@ export interface StatusView {
   /** Registers with a flag. */
   flagged: number
   events: number
+  /** Outbox items of fog nodes that the cloud refused. */
   refused: number
+  /** What the fog nodes refused from their meters, by reason, each since its start. */
+  refusedByFogs: Record<string, number>
   backlog: number
+  /** Readings that two fog nodes count at the moment, until one has let go of them. */
+  doubled: number
   /** End of the newest window of any fog. */
   newestEnd: string | null
   lagSeconds: number | null
@@ -35,21 +40,31 @@ interface StatusRow {
   flagged: number
   events: number
   refused: number
+  doubled: number
   newest_end_s: number | null
 }
 
-/** `max(id)` counts rows that are never deleted without reading them all. */
+/**
+ * `max(id)` counts rows that are never deleted without reading them all. `total` is exact up to 2^53
+ * and then goes on in floating point, where `sum` would fail the query.
+ */
 const statusSql = `
-  SELECT count(*) AS fogs, sum(summaries) AS summaries, sum(readings) AS readings,
-    sum(import_wh) AS import_wh, sum(export_wh) AS export_wh,
+  SELECT count(*) AS fogs, sum(summaries) AS summaries, total(readings) AS readings,
+    total(import_wh) AS import_wh, total(export_wh) AS export_wh,
     sum(max(0, next - 1 - durable)) AS backlog,
     (SELECT count(*) FROM meter) AS meters,
     (SELECT coalesce(max(id), 0) FROM register) AS registers,
     (SELECT count(*) FROM register WHERE flags <> 0) AS flagged,
     (SELECT coalesce(max(id), 0) FROM event) AS events,
     (SELECT count(*) FROM refused) AS refused,
+    (SELECT coalesce(sum(doubled - withdrawn), 0) FROM run WHERE doubled > withdrawn) AS doubled,
     (SELECT end_s FROM summary WHERE latest = 1 ORDER BY start_s DESC LIMIT 1) AS newest_end_s
   FROM fog`
+
+const refusedByFogsSql = `
+  SELECT reason.key, sum(reason.value) AS count
+  FROM fog, json_each(fog.status, '$.refused') AS reason
+  WHERE reason.key IS NOT NULL GROUP BY reason.key ORDER BY reason.key`
 
 export function status(db: Statements, nowS: number): StatusView {
   const row = first(db.all<StatusRow>(statusSql))
@@ -65,10 +80,17 @@ export function status(db: Statements, nowS: number): StatusView {
     flagged: row?.flagged ?? 0,
     events: row?.events ?? 0,
     refused: row?.refused ?? 0,
+    refusedByFogs: refusedByFogs(db),
     backlog: row?.backlog ?? 0,
+    doubled: row?.doubled ?? 0,
     newestEnd: newest === null ? null : isoTime(newest),
     lagSeconds: newest === null ? null : nowS - newest,
   }
+}
+
+function refusedByFogs(db: Statements): Record<string, number> {
+  const rows = db.all<{ key: string; count: number }>(refusedByFogsSql)
+  return Object.fromEntries(rows.map(({ key, count }) => [key, count]))
 }
 
 /**
@@ -99,8 +121,9 @@ interface Sums {
 export function prototypeSummary(db: Statements): PrototypeSummary {
   const all = first(
     db.all<Sums & { summaries: number | null }>(
-      `SELECT sum(summaries) AS summaries, sum(readings) AS readings, sum(power_sum_w) AS power_sum_w,
-       sum(voltage_sum_dv) AS voltage_sum_dv, sum(voltage_count) AS voltage_count FROM fog`,
+      `SELECT sum(summaries) AS summaries, total(readings) AS readings,
+       total(power_sum_w) AS power_sum_w, total(voltage_sum_dv) AS voltage_sum_dv,
+       total(voltage_count) AS voltage_count FROM fog`,
     ),
   )
   const newest = db.all<Sums & { name: string; meters: number }>(
@@ -144,6 +167,10 @@ export interface Accounting {
   /** Each meter's newest signed register and its reading number. */
   meters: { meter: string; number: number; importWh: number; exportWh: number }[]
   refused: { fog: string; number: number; kind: string; code: string }[]
+  /** Reading numbers a fog has in its log and does not count, because another one does. */
+  withdrawn: { fog: string; meter: string; first: number; through: number }[]
+  /** Reading numbers two fogs count at the moment. */
+  doubled: number
 }
 
 /** Reads whole tables: meant for tests, drills and audits, not for a page that refreshes. */
@@ -151,8 +178,8 @@ export function accounting(db: Statements): Accounting {
   return {
     // Added up anew, so that it also checks the sums kept in `fog`.
     fogs: db.all(
-      `SELECT f.name AS fog, count(s.id) AS summaries, coalesce(sum(s.readings), 0) AS readings,
-         coalesce(sum(s.import_wh), 0) AS importWh, coalesce(sum(s.export_wh), 0) AS exportWh,
+      `SELECT f.name AS fog, count(s.id) AS summaries, total(s.readings) AS readings,
+         total(s.import_wh) AS importWh, total(s.export_wh) AS exportWh,
          f.durable
        FROM fog f LEFT JOIN summary s ON s.fog = f.id AND s.latest = 1
        GROUP BY f.id ORDER BY f.name`,
@@ -166,5 +193,10 @@ export function accounting(db: Statements): Accounting {
       `SELECT f.name AS fog, r.number, r.kind, r.code
        FROM refused r JOIN fog f ON f.id = r.fog ORDER BY f.name, r.number LIMIT 10000`,
     ),
+    withdrawn: db.all(
+      `SELECT f.name AS fog, r.device AS meter, r.first, r.withdrawn AS through
+       FROM run r JOIN fog f ON f.id = r.fog WHERE r.withdrawn >= r.first ORDER BY r.id`,
+    ),
+    doubled: status(db, 0).doubled,
   }
 }

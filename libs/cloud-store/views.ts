@@ -104,6 +104,7 @@ export interface FogView {
   meters: number
   importWh: number
   exportWh: number
+  /** Its outbox items that the cloud refused; what it refused itself is in `status`. */
   refused: number
   /** What the fog last said about itself. */
   status: FogStatus | null

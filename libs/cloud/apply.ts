@@ -1,11 +1,11 @@
 import { equal } from '#bytes'
 import { NAME_PATTERN, requireRole } from '#credential'
 import type { Credential, Trust } from '#credential'
-import type { Crypto } from '#crypto'
 import { CodedError } from '#errors'
 import type { Item, ReceivedItem, Summary } from '#messages'
-import { encodeStatement, peekRegister, readingLimits, verifyRegister } from '#reading'
+import { encodeStatement, lastDateS, peekRegister, verifyRegister } from '#reading'
 import type { Statement } from '#reading'
+import { note, Refusal, type ApplyContext } from './context.ts'
 import {
   ownFlags,
   registerFlagNames,
@@ -13,27 +13,12 @@ import {
   suspiciousFlags,
   wentBack,
 } from './register.ts'
-import type { CloudTx, FogRecord, RegisterEntry, RegisterFacts } from './store.ts'
-import { checkSummary, sameSummary, totalsWith } from './summary.ts'
+import type { RegisterEntry, RegisterFacts } from './store.ts'
+import { applyWithdrawn, noteRun } from './runs.ts'
+import { checkSummary, mergedWith, sameSummary, totalsWith } from './summary.ts'
 
 /** A re-enrolled meter has several; more than this many are not tried. */
 const MAX_CREDENTIALS = 8
-
-/** Everything one item is judged by and applied to. `record` is the transaction's working copy. */
-export interface ApplyContext {
-  crypto: Crypto
-  trust: Trust
-  tx: CloudTx
-  fog: Credential
-  record: FogRecord
-  nowS: number
-}
-
-/**
- * This item can never be accepted. Its own class because a failing database throws coded errors
- * too, and those must undo the transaction instead of throwing away a good item.
- */
-export class Refusal extends CodedError {}
 
 function refuseOnError<T>(check: () => T): T {
   try {
@@ -58,7 +43,7 @@ export function applyItem(
     case 'summary':
       return applySummary(context, number, item.summary)
     case 'register':
-      return applyRegister(context, number, item.envelope)
+      return applyRegister(context, number, item)
     case 'credential':
       return applyCredential(context, item.cwt)
     case 'event':
@@ -69,6 +54,8 @@ export function applyItem(
       refuseOnError(() => checkTime(item.status.timeS))
       context.tx.saveStatus(context.fog.deviceId, item.status)
       return 'stored'
+    case 'withdrawn':
+      return applyWithdrawn(context, item.withdrawn)
     default:
       throw new Refusal(item.code, 'the item cannot be read')
   }
@@ -77,11 +64,13 @@ export function applyItem(
 function applySummary(
   context: ApplyContext,
   number: number,
-  summary: Summary,
+  received: Summary,
 ): 'stored' | 'duplicate' {
   const { tx, record, nowS } = context
   const fog = context.fog.deviceId
-  refuseOnError(() => checkSummary(summary))
+  refuseOnError(() => checkSummary(received))
+  const base = record.offset > 0 ? tx.summaryThrough(fog, received.startS, record.offset) : null
+  const summary = base ? mergedWith(base, received) : received
   const present = tx.summary(fog, summary.startS, summary.revision)
   if (present) {
     if (sameSummary(present, summary)) return 'duplicate'
@@ -89,11 +78,8 @@ function applySummary(
   }
   const current = tx.latestSummary(fog, summary.startS)
   const latest = current === null || summary.revision > current.revision
-  const totals = latest
-    ? refuseOnError(() => totalsWith(record.totals, summary, current))
-    : record.totals
   tx.addSummary({ fog, number, summary, receivedS: nowS, latest })
-  record.totals = totals
+  if (latest) record.totals = totalsWith(record.totals, summary, current)
   if (latest && current && summary.readings < current.readings) {
     const detail = `revision ${summary.revision} of the window from ${summary.startS} counts ${summary.readings} readings, the one before ${current.readings}`
     note(context, 'summary-shrunk', null, detail)
@@ -142,17 +128,18 @@ function applyGap(
 
 /** Every stored time can be printed as a date. */
 function checkTime(timeS: number): void {
-  if (timeS > readingLimits.timeS)
-    throw new CodedError('item/bad-time', 'the time lies beyond the year 9999')
+  if (timeS > lastDateS) throw new CodedError('item/bad-time', 'the time lies beyond the year 9999')
 }
 
 function applyRegister(
   context: ApplyContext,
   number: number,
-  envelope: Uint8Array,
+  { envelope, from }: Extract<Item, { type: 'register' }>,
 ): 'stored' | 'duplicate' {
   const { tx, crypto, fog, nowS } = context
   const { statement, credential } = verify(context, envelope)
+  // Also for a register another node has brought already: that is when it matters.
+  if (from !== undefined) noteRun(context, statement, from)
   // Over the statement, not the envelope: a fog could pad the unsigned header to fake a second history.
   const digest = crypto.sha256(encodeStatement(statement))
   const { deviceId, last } = statement
@@ -227,15 +214,4 @@ function eventCode(flags: number): string {
   if ((flags & registerFlags.conflict) !== 0) return 'register-conflict'
   const backwards = registerFlags.importBack | registerFlags.exportBack
   return (flags & backwards) !== 0 ? 'register-backwards' : 'register-time'
-}
-
-/** Records something the cloud itself noticed. */
-export function note(
-  { tx, fog, nowS }: Pick<ApplyContext, 'tx' | 'fog' | 'nowS'>,
-  code: string,
-  deviceId: string | null,
-  detail: string,
-): void {
-  const entry = { code, deviceId, detail, timeS: nowS, receivedS: nowS }
-  tx.addEvent({ ...entry, source: 'cloud', fog: fog.deviceId })
 }

@@ -1,23 +1,26 @@
 import type { Credential, Trust } from '#credential'
 import type { Crypto } from '#crypto'
 import type { Down, ReceivedItem } from '#messages'
-import { applyItem, note, Refusal } from './apply.ts'
-import type { ApplyContext } from './apply.ts'
+import { applyItem } from './apply.ts'
+import { note, Refusal, type ApplyContext } from './context.ts'
 import { bump, newCounters } from './counters.ts'
 import type { CloudCounters } from './counters.ts'
 import { newFog } from './store.ts'
 import type { CloudStore, FogRecord } from './store.ts'
+import { withdrawals } from './runs.ts'
 
 interface Hello {
   type: 'hello'
   oldestHeld: number
   next: number
+  store?: number
 }
 
 interface Items {
   type: 'items'
   first: number
   items: ReceivedItem[]
+  gapFrom?: number
 }
 
 /** One message of a fog waiting for the next commit. */
@@ -25,6 +28,8 @@ export interface Entry {
   cid: string
   peer: Credential
   message: Hello | Items
+  /** What the fog said in this session that it still holds from; null before its hello. */
+  oldestHeld: number | null
 }
 
 /** What one commit did, to be told only after the transaction returned. */
@@ -57,13 +62,15 @@ export function commitBatch(
     const result: BatchResult = { answers: [], counters: newCounters(), changed: false }
     const records = new Map<string, FogRecord>()
     const receipts = new Map<string, { cid: string; durable: number }>()
-    for (const { cid, peer, message } of entries) {
+    for (const { cid, peer, message, oldestHeld } of entries) {
       const fog = peer.deviceId
       const record = records.get(fog) ?? copy(tx.fog(fog)) ?? newFog()
       records.set(fog, record)
       const scope: Scope = { ...context, tx, fog: peer, record, cid, result }
       if (message.type === 'hello') applyHello(scope, message)
-      else if (applyItems(scope, message)) receipts.set(fog, { cid, durable: record.durable })
+      else if (applyItems(scope, message, oldestHeld))
+        receipts.set(fog, { cid, durable: record.durable - record.offset })
+      for (const answer of withdrawals(scope)) result.answers.push({ cid, message: answer })
     }
     for (const [fog, record] of records) tx.saveFog(fog, record, context.nowS)
     for (const { cid, durable } of receipts.values())
@@ -77,32 +84,68 @@ function copy(record: FogRecord | null): FogRecord | null {
   return record && { ...record }
 }
 
-/**
- * Numbers the fog no longer holds will never come: they were receipted by another cloud node, or
- * given up. Waiting for them would stop the fog for ever, so the inbox moves on and says so.
- */
-function applyHello(scope: Scope, { oldestHeld, next }: Hello): void {
+/** The answer says how far this store is, even where the fog no longer holds what comes next. */
+function applyHello(scope: Scope, hello: Hello): void {
   const { record, result, cid } = scope
-  if (oldestHeld - 1 > record.durable) {
-    const missing = `outbox numbers ${record.durable + 1} to ${oldestHeld - 1} never came here`
-    note(scope, 'gap', null, missing)
-    record.durable = oldestHeld - 1
-    result.changed = true
-  }
+  noteStore(scope, hello)
+  const next = hello.next + record.offset
   if (record.durable >= next) {
-    const detail = `it offers number ${next}, ${record.durable} is stored already: it lost its outbox`
+    const detail =
+      `it offers number ${next}, ${record.durable} is stored already: its store was lost or restored ` +
+      'from an older copy; it goes on above, and what only it had in between is missing'
     note(scope, 'numbers-restarted', null, detail)
     result.changed = true
   }
   record.next = Math.max(next, record.durable + 1)
-  result.answers.push({ cid, message: { type: 'welcome', durable: record.durable } })
+  const durable = record.durable - record.offset
+  result.answers.push({ cid, message: { type: 'welcome', durable } })
+}
+
+/**
+ * A fog with another store than before counts from 1 again, and knows nothing of what it sent. All
+ * of that stays; what comes now is added to it (see README.md).
+ */
+function noteStore(scope: Scope, { store, next }: Hello): void {
+  const { record, result } = scope
+  if (store === undefined || store === record.store) return
+  const replaced = record.store === null ? record.durable >= next : true
+  record.store = store
+  result.changed = true
+  if (!replaced || record.durable === 0) return
+  record.offset = record.durable
+  const detail = `its store is a new one: numbers start again, ${record.durable} of the old one stay`
+  note(scope, 'store-replaced', null, detail)
+}
+
+/**
+ * Numbers the fog no longer holds will never come: they were receipted by another cloud node, or by
+ * this one before its store was set back, or given up. Waiting for them would stop the fog for ever,
+ * so the inbox moves on and says so; but only with the first items after them. A fog sends none
+ * before it has read in the welcome how far this store is, and taken care of what is missing.
+ */
+function passOver(scope: Scope, oldestHeld: number): void {
+  const { record, result } = scope
+  const missing =
+    `outbox numbers ${record.durable + 1} to ${oldestHeld - 1} are not stored here: another cloud ` +
+    'node has them, or this store was restored from an older copy and gets again what the fog has'
+  note(scope, 'gap', null, missing)
+  record.durable = oldestHeld - 1
+  result.changed = true
 }
 
 /** True when the fog gets a receipt, false when something before these items is missing. */
-function applyItems(scope: Scope, { first, items }: Items): boolean {
+function applyItems(scope: Scope, message: Items, ownOldestHeld: number | null): boolean {
   const { record, result, cid } = scope
+  const { items, gapFrom } = message
+  const first = message.first + record.offset
+  const oldestHeld = (ownOldestHeld ?? 0) + record.offset
+  if (ownOldestHeld !== null && oldestHeld - 1 > record.durable && first >= oldestHeld)
+    passOver(scope, oldestHeld)
+  if (gapFrom !== undefined && gapFrom + record.offset <= record.durable + 1)
+    applyGap(scope, first - 1)
   if (first > record.durable + 1) {
-    result.answers.push({ cid, message: { type: 'resend', from: record.durable + 1 } })
+    const from = record.durable + 1 - record.offset
+    result.answers.push({ cid, message: { type: 'resend', from } })
     return false
   }
   const known = Math.min(record.durable + 1 - first, items.length)
@@ -118,8 +161,17 @@ function applyItems(scope: Scope, { first, items }: Items): boolean {
   return true
 }
 
+/** The fog has given up what it cannot hold: waiting for those numbers would stop it for ever. */
+function applyGap(scope: Scope, through: number): void {
+  const { record } = scope
+  if (through <= record.durable) return
+  const detail = `outbox numbers ${record.durable + 1} to ${through}: the fog node had no room`
+  note(scope, 'items-given-up', null, detail)
+  record.durable = through
+}
+
 function applyOne(scope: Scope, number: number, item: ReceivedItem): Down | null {
-  const { tx, fog, nowS, result } = scope
+  const { tx, fog, nowS, record, result } = scope
   try {
     const outcome = applyItem(scope, number, item)
     bump(result.counters.items, outcome === 'stored' ? item.type : outcome)
@@ -129,6 +181,7 @@ function applyOne(scope: Scope, number: number, item: ReceivedItem): Down | null
     const { code } = error
     tx.addRefused({ fog: fog.deviceId, number, kind: item.type, code, receivedS: nowS })
     bump(result.counters.refused, code)
-    return { type: 'refused', first: number, last: number, code }
+    const own = number - record.offset
+    return { type: 'refused', first: own, last: own, code }
   }
 }

@@ -60,6 +60,8 @@ const RESEND_QUIET_MS = 1_000
 interface Session {
   peer: Credential
   asked: { from: number; atMs: number } | null
+  /** From the fog's hello: what it still holds from; null before it. */
+  oldestHeld: number | null
 }
 
 interface State {
@@ -103,11 +105,15 @@ function open(state: State, cid: string, peer: Credential): CloudOutput[] {
   const holder = state.sessions.get(cid)
   if (holder && holder.peer.deviceId !== peer.deviceId) close(state, cid)
   const before = state.current.get(peer.deviceId)
-  state.sessions.set(cid, { peer, asked: null })
+  // Fresh keys for a channel that goes on bring no new hello.
+  const oldestHeld = holder?.peer.deviceId === peer.deviceId ? holder.oldestHeld : null
+  state.sessions.set(cid, { peer, asked: null, oldestHeld })
   state.current.set(peer.deviceId, cid)
   if (before === undefined || before === cid) return []
   state.sessions.delete(before)
-  return [{ type: 'drop', cid: before, code: 'cloud/superseded' }]
+  // Heard only by a program that is still there: then two of them have one identity.
+  const farewell = send(before, { type: 'ended', code: 'superseded' })
+  return [farewell, { type: 'drop', cid: before, code: 'cloud/superseded' }]
 }
 
 function close(state: State, cid: string): void {
@@ -119,7 +125,8 @@ function close(state: State, cid: string): void {
 
 function receive(state: State, cid: string, peer: Credential, payload: Uint8Array): CloudOutput[] {
   const { messages } = state.counters
-  if (state.sessions.get(cid)?.peer.deviceId !== peer.deviceId) {
+  const session = state.sessions.get(cid)
+  if (session?.peer.deviceId !== peer.deviceId) {
     bump(messages, 'superseded')
     return []
   }
@@ -129,7 +136,8 @@ function receive(state: State, cid: string, peer: Credential, payload: Uint8Arra
     return []
   }
   bump(messages, message.type)
-  enqueue(state, { cid, peer, message })
+  if (message.type === 'hello') session.oldestHeld = message.oldestHeld
+  enqueue(state, { cid, peer, message, oldestHeld: session.oldestHeld })
   return isDue(state) ? commit(state) : []
 }
 

@@ -13,5 +13,6 @@ export type {
   FogRecord,
   RegisterEntry,
   RegisterFacts,
+  Run,
   SummaryEntry,
 } from './store.ts'

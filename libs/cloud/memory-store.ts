@@ -10,6 +10,7 @@ import type {
   RefusedEntry,
   RegisterEntry,
   RegisterFacts,
+  Run,
   SummaryEntry,
 } from './store.ts'
 
@@ -20,6 +21,7 @@ export interface MemoryContents {
   summaries: SummaryEntry[]
   credentials: Credential[]
   registers: RegisterEntry[]
+  runs: Run[]
   events: EventEntry[]
   gaps: GapEntry[]
   refused: RefusedEntry[]
@@ -33,6 +35,7 @@ export function createMemoryStore(): CloudStore & { contents: MemoryContents } {
     summaries: [],
     credentials: [],
     registers: [],
+    runs: [],
     events: [],
     gaps: [],
     refused: [],
@@ -59,6 +62,7 @@ function snapshot(contents: MemoryContents): MemoryContents {
     summaries: [...contents.summaries],
     credentials: [...contents.credentials],
     registers: [...contents.registers],
+    runs: [...contents.runs],
     events: [...contents.events],
     gaps: [...contents.gaps],
     refused: [...contents.refused],
@@ -85,18 +89,45 @@ function createTx(contents: MemoryContents): CloudTx {
     ...summaryTables(contents),
     ...credentialTables(contents),
     ...registerTables(contents),
+    ...runTables(contents),
+  }
+}
+
+function runTables(contents: MemoryContents): Pick<CloudTx, 'runs' | 'saveRun' | 'doubledRuns'> {
+  return {
+    runs: (deviceId) => contents.runs.filter((run) => run.deviceId === deviceId),
+    saveRun(run) {
+      const at = contents.runs.findIndex(
+        ({ deviceId, fog, offset, first }) =>
+          deviceId === run.deviceId &&
+          fog === run.fog &&
+          offset === run.offset &&
+          first === run.first,
+      )
+      contents.runs = at < 0 ? [...contents.runs, run] : contents.runs.with(at, run)
+    },
+    doubledRuns: (fog, offset, limit) =>
+      contents.runs
+        .filter((run) => run.fog === fog && run.offset === offset && run.doubled > run.withdrawn)
+        .slice(0, limit),
   }
 }
 
 function summaryTables(
   contents: MemoryContents,
-): Pick<CloudTx, 'summary' | 'latestSummary' | 'addSummary'> {
+): Pick<CloudTx, 'summary' | 'latestSummary' | 'summaryThrough' | 'addSummary'> {
   const window = (fog: string, startS: number): SummaryEntry[] =>
     contents.summaries.filter((entry) => entry.fog === fog && entry.summary.startS === startS)
   return {
     summary: (fog, startS, revision) =>
       summaryOf(window(fog, startS).find((entry) => entry.summary.revision === revision)),
     latestSummary: (fog, startS) => summaryOf(window(fog, startS).find((entry) => entry.latest)),
+    summaryThrough: (fog, startS, number) =>
+      summaryOf(
+        window(fog, startS)
+          .filter((entry) => entry.number <= number)
+          .toSorted((a, b) => b.summary.revision - a.summary.revision)[0],
+      ),
     addSummary(added) {
       const replaces = (entry: SummaryEntry): boolean =>
         added.latest && entry.fog === added.fog && entry.summary.startS === added.summary.startS

@@ -10,16 +10,20 @@ export interface CloudStore {
   transact<T>(work: (tx: CloudTx) => T): T
 }
 
-/** Exact sums over the latest revision of every window of one fog. */
+/**
+ * Exact sums over the latest revision of every window of one fog. They grow for as long as the fog
+ * lives: one meter that reports nonsense reaches 2^53 within months, so nothing smaller than bigint
+ * will do.
+ */
 export interface Totals {
   /** Windows, that is summaries that count. */
   summaries: number
-  readings: number
-  powerSumW: number
-  voltageSumDv: number
-  voltageCount: number
-  importWh: number
-  exportWh: number
+  readings: bigint
+  powerSumW: bigint
+  voltageSumDv: bigint
+  voltageCount: bigint
+  importWh: bigint
+  exportWh: bigint
 }
 
 /** The cloud's state about one fog. */
@@ -28,7 +32,30 @@ export interface FogRecord {
   durable: number
   /** The fog's own next number, as it last said; `next - 1 - durable` is its known backlog. */
   next: number
+  /** Id of the fog's store, as it last said; null while it never did. */
+  store: number | null
+  /**
+   * What came under numbers up to here came from stores that are gone. The present one counts from
+   * 1; all numbers here are its own plus this.
+   */
+  offset: number
   totals: Totals
+}
+
+/** Reading numbers of one meter that one store of one fog counts, without a hole (see runs.ts). */
+export interface Run {
+  deviceId: string
+  fog: string
+  /** `offset` of the fog's record when it came: which of its stores this is about. */
+  offset: number
+  first: number
+  last: number
+  /** Another run that counts too holds the numbers up to here; `first - 1` when none does. */
+  doubled: number
+  /** The fog has let go of the numbers up to here; `first - 1` while it counts all. */
+  withdrawn: number
+  /** When it was last asked to, wall clock s. */
+  askedS: number
 }
 
 export interface SummaryEntry {
@@ -104,6 +131,8 @@ export interface CloudTx {
 
   summary(fog: string, startS: number, revision: number): Summary | null
   latestSummary(fog: string, startS: number): Summary | null
+  /** The highest revision among those that came under outbox numbers up to `number`. */
+  summaryThrough(fog: string, startS: number, number: number): Summary | null
   addSummary(entry: SummaryEntry): void
 
   /** Encoded credentials of a meter, newest first, at most `limit`. */
@@ -117,6 +146,13 @@ export interface CloudTx {
   addRegister(entry: RegisterEntry): void
   flagRegister(deviceId: string, facts: RegisterFacts, flags: number): void
 
+  /** All runs of a meter in the order in which they were first saved. */
+  runs(deviceId: string): Run[]
+  /** Adds it, or replaces the one with the same meter, fog, offset and first number. */
+  saveRun(run: Run): void
+  /** Runs of a fog's present store with more doubled than withdrawn, at most `limit`. */
+  doubledRuns(fog: string, offset: number, limit: number): Run[]
+
   addEvent(entry: EventEntry): void
   /** Adds the range, or lets the one of the same fog, device, kind and first number grow. */
   saveGap(entry: GapEntry): void
@@ -128,14 +164,16 @@ export function newFog(): FogRecord {
   return {
     durable: 0,
     next: 1,
+    store: null,
+    offset: 0,
     totals: {
       summaries: 0,
-      readings: 0,
-      powerSumW: 0,
-      voltageSumDv: 0,
-      voltageCount: 0,
-      importWh: 0,
-      exportWh: 0,
+      readings: 0n,
+      powerSumW: 0n,
+      voltageSumDv: 0n,
+      voltageCount: 0n,
+      importWh: 0n,
+      exportWh: 0n,
     },
   }
 }

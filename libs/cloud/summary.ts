@@ -1,10 +1,10 @@
 import { CodedError } from '#errors'
 import type { Summary } from '#messages'
-import { readingLimits } from '#reading'
+import { lastDateS, readingLimits } from '#reading'
 import { defaultMaxStepWh } from '#window'
 import type { Totals } from './store.ts'
 
-/** Far above any fog node; keeps a single hostile summary from exhausting the exact range of sums. */
+/** Far above any fog node. */
 const MAX_READINGS = 2 ** 32
 
 /**
@@ -14,7 +14,7 @@ const MAX_READINGS = 2 ** 32
  */
 export function checkSummary(summary: Summary): void {
   const { endS, revision, readings, importWh, exportWh } = summary
-  demand('endS', endS <= readingLimits.timeS)
+  demand('endS', endS <= lastDateS)
   demand('revision', revision < MAX_READINGS)
   demand('readings', readings <= MAX_READINGS)
   checkSpread('power', readings, summary.powerSumW, summary.powerMinW, summary.powerMaxW)
@@ -40,6 +40,48 @@ function demand(field: string, holds: boolean): void {
     throw new CodedError('summary/impossible', `${field} contradicts the rest of the summary`)
 }
 
+/**
+ * A window of which an earlier store of the same fog sent `base`: both count, so what is stored is
+ * their sum, under a revision above both. A meter in both parts counts once, whichever has more.
+ */
+export function mergedWith(base: Summary, later: Summary): Summary {
+  const revision = base.revision + 1 + later.revision
+  if (later.readings === 0) return { ...base, revision }
+  if (base.readings === 0) return { ...later, revision }
+  const merged: Summary = {
+    startS: base.startS,
+    endS: Math.max(base.endS, later.endS),
+    revision,
+    meters: Math.max(base.meters, later.meters),
+    readings: base.readings + later.readings,
+    powerSumW: base.powerSumW + later.powerSumW,
+    powerMinW: Math.min(base.powerMinW, later.powerMinW),
+    powerMaxW: Math.max(base.powerMaxW, later.powerMaxW),
+    voltageSumDv: base.voltageSumDv + later.voltageSumDv,
+    voltageCount: base.voltageCount + later.voltageCount,
+    voltageMinDv: extreme(Math.min, base.voltageMinDv, later.voltageMinDv),
+    voltageMaxDv: extreme(Math.max, base.voltageMaxDv, later.voltageMaxDv),
+    importWh: base.importWh + later.importWh,
+    exportWh: base.exportWh + later.exportWh,
+    quality: {
+      estimated: base.quality.estimated + later.quality.estimated,
+      unknownTime: base.quality.unknownTime + later.quality.unknownTime,
+      substitute: base.quality.substitute + later.quality.substitute,
+    },
+  }
+  const received = [base.firstReceivedS, later.firstReceivedS].filter((s) => s !== undefined)
+  return received.length === 0 ? merged : { ...merged, firstReceivedS: Math.min(...received) }
+}
+
+function extreme(
+  choose: (a: number, b: number) => number,
+  a: number | null,
+  b: number | null,
+): number | null {
+  if (a === null) return b
+  return b === null ? a : choose(a, b)
+}
+
 /** Every field equal: the same summary sent twice. */
 export function sameSummary(a: Summary, b: Summary): boolean {
   return summaryValues(a).every((value, index) => value === summaryValues(b)[index])
@@ -53,17 +95,10 @@ function summaryValues(s: Summary): (number | null | undefined)[] {
   return [...window, ...power, ...voltage, s.importWh, s.exportWh, ...quality]
 }
 
-/**
- * The totals after `summary` took the place of `replaced` (null: a new window).
- * Throws `summary/out-of-range` when a sum would leave the exact integers: a wrong total must not
- * be stored, and an overflow inside the database would fail other fogs' items too.
- */
+/** The totals after `summary` took the place of `replaced` (null: a new window). */
 export function totalsWith(totals: Totals, summary: Summary, replaced: Summary | null): Totals {
-  const move = (field: Exclude<keyof Totals, 'summaries'>): number => {
-    const next = totals[field] + summary[field] - (replaced?.[field] ?? 0)
-    if (Number.isSafeInteger(next)) return next
-    throw new CodedError('summary/out-of-range', `the sum of ${field} leaves the exact integers`)
-  }
+  const move = (field: Exclude<keyof Totals, 'summaries'>): bigint =>
+    totals[field] + BigInt(summary[field]) - BigInt(replaced?.[field] ?? 0)
   return {
     summaries: totals.summaries + (replaced ? 0 : 1),
     readings: move('readings'),

@@ -1,7 +1,7 @@
 import { configProblem } from './load.ts'
 import type { MeterConfig } from './schemas.ts'
 
-/** One meter of a process: its name and its own files. */
+/** One meter of a process: its name and its files. */
 export interface MeterInstance {
   name: string
   /** 0 for the first; adds to `source.seed` and `source.house`, so that no two households are alike. */
@@ -12,18 +12,17 @@ export interface MeterInstance {
 
 /**
  * The meters a configuration asks for. Without `fleet` it is one, called `name` (or `meter`); with
- * it, `{name}` in the paths stands for each meter's name, e.g. `meter-0001`.
- * @throws config/invalid when several meters would share a file
+ * it, `{name}` in the paths stands for each meter's name, e.g. `meter-0001`. Keys are never shared; a
+ * store may be, which is how a thousand meters commit together.
+ * @throws config/invalid when several meters would share a key
  */
 export function expandMeters(config: MeterConfig, path: string): MeterInstance[] {
   const { fleet } = config
   if (fleet === undefined) return [instance(config, config.name ?? 'meter', 0)]
-  const files = { 'identity.key': config.identity.key, 'store.path': config.store.path }
-  for (const [where, value] of Object.entries(files)) {
-    if (fleet.count > 1 && !value.includes('{name}')) {
-      const fix = 'put {name} into the path, so that each meter has its own'
-      throw configProblem(path, where, `found one file for ${fleet.count} meters; ${fix}`)
-    }
+  const { key } = config.identity
+  if (fleet.count > 1 && !key.includes('{name}')) {
+    const fix = 'put {name} into the path, so that each meter has its own'
+    throw configProblem(path, 'identity.key', `found one file for ${fleet.count} meters; ${fix}`)
   }
   return Array.from({ length: fleet.count }, (_, index) => {
     const number = String(fleet.first + index).padStart(fleet.digits, '0')

@@ -41,9 +41,16 @@ function readText(path: string): string {
   try {
     return readFileSync(path, 'utf8')
   } catch (error) {
-    const message = `${path}: cannot be read; give the path of a configuration file (deploy/examples has one for each program)`
+    const reason = reasons[(error as NodeJS.ErrnoException).code ?? ''] ?? 'cannot be read'
+    const message = `${path}: ${reason}; give the path of a configuration file (deploy/examples has one for each program)`
     throw new CodedError('config/unreadable', message, { cause: error })
   }
+}
+
+const reasons: Readonly<Record<string, string>> = {
+  ENOENT: 'does not exist',
+  EACCES: 'cannot be read by the user that runs this',
+  EISDIR: 'is a folder',
 }
 
 function parseText(text: string, path: string): unknown {

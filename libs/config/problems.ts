@@ -46,8 +46,16 @@ function describeTable(schema: TableSchema, data: unknown, keys: readonly string
   const where = keys.join('.')
   const inside = keysAt(schema, keys, data)
   const found = show(at(data, keys))
-  if (inside === null) return `${where}: found ${found}, expected a list; write it in [brackets]`
+  if (inside === null) return `${where}: found ${found}, ${whatIsMissing(schema, keys)}`
   return `${where}: found ${found}, expected a table; add a section [${where}] with ${inside.join(', ')}`
+}
+
+/** A table of several kinds has no keys of its own until one is named. */
+function whatIsMissing(schema: TableSchema, keys: readonly string[]): string {
+  const kinds = kindsAt(schema, keys, undefined)
+  if (kinds.length === 0) return 'expected a list; write it in [brackets]'
+  const listed = kinds.map((kind) => `"${kind}"`).join(', ')
+  return `expected a table; add a section [${keys.join('.')}] with kind, one of ${listed}`
 }
 
 function unknownKey(where: string, key: string, known: readonly string[]): string {

@@ -84,7 +84,14 @@ export const meterConfig = v.strictObject({
   identity: v.strictObject(identityKeys('{name}.key', '{name}.cwt')),
   store: v.strictObject({
     path: path('{name}.db'),
-    max_blocks: v.optional(integer(1, 10_000_000, 200_000), 200_000),
+    max_blocks: v.optional(
+      integer(1, 10_000_000, defaults.outbox.meterBlocks),
+      defaults.outbox.meterBlocks,
+    ),
+    max_statements: v.optional(
+      integer(0, 100_000_000, defaults.outbox.meterStatements),
+      defaults.outbox.meterStatements,
+    ),
   }),
   source,
   report: v.optional(v.strictObject({ mode: v.optional(oneOf('live', 'block'), 'live') }), {}),
@@ -190,6 +197,10 @@ export const agentConfig = v.strictObject({
   store: v.strictObject({
     path: path('fog.db'),
     retention_days: v.optional(integer(1, 3_650, defaults.retentionDays), defaults.retentionDays),
+    max_outbox_items: v.optional(
+      integer(10, 100_000_000, defaults.outbox.fogItems),
+      defaults.outbox.fogItems,
+    ),
   }),
   window: v.optional(
     v.strictObject({
@@ -261,6 +272,10 @@ export const cloudConfig = v.strictObject({
       listen: v.optional(address('127.0.0.1:8080'), '127.0.0.1:8080'),
       // The HTTP side insists on it for every address but loopback.
       token_file: v.optional(path('api.token')),
+      requests_per_minute: v.optional(
+        integer(1, 1_000_000, defaults.http.requestsPerMinute),
+        defaults.http.requestsPerMinute,
+      ),
     }),
     {},
   ),

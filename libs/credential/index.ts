@@ -8,4 +8,4 @@ export {
   type Role,
 } from './credential.ts'
 export { checkRevocations, isRevoked, issueRevocations, type RevocationList } from './revocation.ts'
-export { createTrust, requireRole, type Trust } from './trust.ts'
+export { CLOCK_SLACK_S, createTrust, judgingTime, requireRole, type Trust } from './trust.ts'

@@ -1,7 +1,9 @@
-import { toHex } from '#bytes'
+import { equal } from '#bytes'
 import { verifySign1 } from '#cose'
-import type { Crypto } from '#crypto'
+import type { Crypto, VerifyKey } from '#crypto'
+import { defaults } from '#defaults'
 import { CodedError } from '#errors'
+import type { Clock } from '#ports'
 import { decodeCredential, type Credential, type Role } from './credential.ts'
 import { isRevoked, type RevocationList } from './revocation.ts'
 
@@ -11,6 +13,27 @@ export interface Trust {
    * @throws credential/malformed, untrusted, expired, not-yet-valid, revoked
    */
   check(encoded: Uint8Array): Credential
+  /** The key of a credential that `check` returned, prepared once for as long as it is remembered. */
+  keyOf(credential: Credential): VerifyKey
+}
+
+/** By how much the clock of a machine that judges validity may be wrong: somebody set it by hand. */
+export const CLOCK_SLACK_S = 86_400
+
+/**
+ * `now` for `createTrust` on a machine whose clock may be wrong: null, so that no dates are judged,
+ * before 2025 and whenever the machine's own credential would not be valid. A clock that says so is
+ * no witness against others, and a machine whose credential really ran out is refused by its peers.
+ */
+export function judgingTime(
+  clock: Pick<Clock, 'now'>,
+  own: Pick<Credential, 'notBeforeS' | 'notAfterS'>,
+): () => number | null {
+  return () => {
+    const nowS = Math.floor(clock.now() / 1000)
+    if (nowS < defaults.neverSetS || nowS < own.notBeforeS - CLOCK_SLACK_S) return null
+    return nowS < own.notAfterS + CLOCK_SLACK_S ? nowS : null
+  }
 }
 
 /** About a kilobyte each. */
@@ -20,18 +43,23 @@ const DEFAULT_CACHE_SIZE = 4_096
  * `now` gives seconds since 1970, or null while the clock is not to be trusted (a Pi boots in
  * 1970): validity is then not judged, because time is data here and never the only barrier;
  * signature and revocation always count. Only signatures that verified are remembered, so that
- * forgeries cannot push good credentials out of the cache.
+ * forgeries cannot push good credentials out of the cache. `slackS` is how far outside its validity
+ * a credential is still taken, for clocks that are a little wrong.
  */
 export function createTrust(options: {
   crypto: Crypto
   authorityKey: Uint8Array
   now: () => number | null
   revocations?: () => RevocationList | null
+  slackS?: number
   cacheSize?: number
 }): Trust {
+  const slackS = options.slackS ?? 0
   const authority = options.crypto.verifyKey(options.authorityKey)
   const cacheSize = options.cacheSize ?? DEFAULT_CACHE_SIZE
-  const verified = new Map<string, Credential>() // least recently used first
+  /** By fingerprint, least recently used first; only equal bytes are the same credential. */
+  const verified = new Map<number, Credential>()
+  const keys = new WeakMap<Credential, VerifyKey>()
 
   function verify(encoded: Uint8Array): Credential {
     const credential = decodeCredential(encoded)
@@ -45,11 +73,12 @@ export function createTrust(options: {
   }
 
   function verifyOnce(encoded: Uint8Array): Credential {
-    const key = toHex(encoded)
-    const credential = verified.get(key) ?? verify(encoded)
+    const key = fingerprint(encoded)
+    const known = verified.get(key)
+    const credential = known && equal(known.encoded, encoded) ? known : verify(encoded)
     verified.delete(key)
     verified.set(key, credential)
-    if (verified.size > cacheSize) verified.delete(verified.keys().next().value as string)
+    if (verified.size > cacheSize) verified.delete(verified.keys().next().value as number)
     return credential
   }
 
@@ -57,7 +86,7 @@ export function createTrust(options: {
     check(encoded) {
       const credential = verifyOnce(encoded)
       const nowS = options.now()
-      if (nowS !== null) requireValidAt(credential, nowS)
+      if (nowS !== null) requireValidAt(credential, nowS, slackS)
       const list = options.revocations?.() ?? null
       if (list !== null && isRevoked(list, credential))
         throw new CodedError(
@@ -66,17 +95,35 @@ export function createTrust(options: {
         )
       return credential
     },
+    keyOf(credential) {
+      const known = keys.get(credential)
+      if (known !== undefined) return known
+      const key = options.crypto.verifyKey(credential.publicKey)
+      keys.set(credential, key)
+      return key
+    },
   }
 }
 
+/** FNV-1a: only to find where to look, so it need not resist anybody. */
+function fingerprint(bytes: Uint8Array): number {
+  let hash = 0x811c9dc5
+  for (let i = 0; i < bytes.length; i++) hash = Math.imul(hash ^ (bytes[i] as number), 0x01000193)
+  return hash
+}
+
 /** RFC 8392 §3.1.4 and §3.1.5: from `nbf` on, and before `exp`. */
-function requireValidAt({ deviceId, notBeforeS, notAfterS }: Credential, nowS: number): void {
-  if (nowS < notBeforeS)
+function requireValidAt(
+  { deviceId, notBeforeS, notAfterS }: Credential,
+  nowS: number,
+  slackS: number,
+): void {
+  if (nowS < notBeforeS - slackS)
     throw new CodedError(
       'credential/not-yet-valid',
       `credential of "${deviceId}" starts at ${dateOf(notBeforeS)}; check this machine's clock`,
     )
-  if (nowS >= notAfterS)
+  if (nowS >= notAfterS + slackS)
     throw new CodedError(
       'credential/expired',
       `credential of "${deviceId}" ended at ${dateOf(notAfterS)}; enrol the device again`,

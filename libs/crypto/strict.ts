@@ -41,8 +41,8 @@ export function requireStrictKey(publicKey: Uint8Array): void {
 /** 64 bytes, the point R in canonical form, the scalar S below the group order. */
 export function isStrictSignature(signature: Uint8Array): boolean {
   if (!(signature instanceof Uint8Array) || signature.length !== 64) return false
-  const y = withoutSign(signature.subarray(0, 32))
-  if (!isBelow(y, P) || !isBelow(signature.subarray(32), L)) return false
+  const y = withoutSign(signature)
+  if (!isBelow(y, P) || !isBelow(signature, L, 32)) return false
   // RFC 8032 §5.1.3 step 4: where x is zero its sign bit must be too
   return signature[31] === y[31] || !X_ZERO.has(toHex(y))
 }
@@ -59,15 +59,15 @@ function littleEndian(value: bigint): Uint8Array {
 
 /** The y coordinate: a point's encoding without the sign of x in its top bit (RFC 8032 §5.1.2). */
 function withoutSign(point: Uint8Array): Uint8Array {
-  const y = Uint8Array.from(point)
+  const y = point.slice(0, 32)
   y[31] = (y[31] as number) & 0x7f
   return y
 }
 
-/** a < b, both 32 bytes little endian. Public values: no need for constant time. */
-function isBelow(a: Uint8Array, b: Uint8Array): boolean {
+/** a < b, 32 bytes little endian from `at` in a. Public values: no need for constant time. */
+function isBelow(a: Uint8Array, b: Uint8Array, at = 0): boolean {
   for (let i = 31; i >= 0; i--) {
-    const difference = (a[i] as number) - (b[i] as number)
+    const difference = (a[at + i] as number) - (b[i] as number)
     if (difference !== 0) return difference < 0
   }
   return false

@@ -4,6 +4,8 @@
  */
 export const defaults = {
   topicRoot: 'fm/1',
+  /** 2025-01-01, s since 1970: a machine that says it is earlier does not know the time. */
+  neverSetS: 1_735_689_600,
   record: {
     replayWindow: 64,
     rekeyAfterMs: 24 * 3_600_000,
@@ -25,6 +27,8 @@ export const defaults = {
   /** A node's own broker has one node to serve: there is no fleet to spread. */
   ownBrokerBackoff: { firstMs: 500, maxMs: 5_000 },
   block: { maxReadings: 16, maxSeconds: 60, boundarySeconds: 900, hardMaxReadings: 64 },
+  /** What is kept for somebody who does not answer; see #meter and #fog for what goes first. */
+  outbox: { meterBlocks: 200_000, meterStatements: 1_000_000, fogItems: 1_000_000 },
   delivery: { windowItems: 64, resendAfterMs: 30_000 },
   window: {
     seconds: 900,
@@ -48,5 +52,7 @@ export const defaults = {
     packetsPerSecond: 200,
     bytesPerSecond: 262_144,
   },
+  /** Of one client address. */
+  http: { requestsPerMinute: 600 },
   revocationPollMs: 10_000,
 } as const

@@ -8,9 +8,12 @@ export interface OutboxItem {
   body: Uint8Array
 }
 
-/** An item on its way out; `again` is true when this session has already carried it once. */
+/** An item on its way out. */
 export interface SendItem extends OutboxItem {
+  /** This session has already carried it once. */
   again: boolean
+  /** The numbers from here up to `first` − 1 are not held any more and will not come; else null. */
+  gapFrom: number | null
 }
 
 /**
@@ -28,7 +31,10 @@ export interface Outbox {
   dropThrough(number: number): void
   /** Takes one item out of the way for good: the peer said why it will never accept it. */
   refuse(first: number, last: number, code: string): void
-  /** The peer holds numbers this side no longer remembers using: the next one becomes `number`. */
+  /**
+   * The peer holds numbers this side no longer remembers using. Items still held get numbers from
+   * `number` on, in order, unless their content is bound to the old ones; new things follow.
+   */
   raiseNext(number: number): void
 }
 

@@ -1,7 +1,6 @@
 /** External authorization data, RFC 9528 §3.8. Opaque to EDHOC but for critical items and padding. */
-import type { CborValue } from '#cbor'
+import { encodeSequence, type CborValue } from '#cbor'
 import { edhocError } from './errors.ts'
-import { encodeSequence } from './sequence.ts'
 
 export interface EadItem {
   /** ead_label; negative means critical: whoever does not know it must give up. */
@@ -13,15 +12,18 @@ export interface EadItem {
 /** §3.8.1: padding, ignored and discarded on receipt. */
 const PADDING = 0
 
+/** EAD_x as the values of a CBOR sequence; none for no items. */
+export function eadValues(items: readonly EadItem[]): CborValue[] {
+  return items.flatMap(({ label, value }) => (value === null ? [label] : [label, value]))
+}
+
 /** EAD_x as a CBOR sequence; empty for no items. */
-export function encodeEad(items: readonly EadItem[] = []): Uint8Array {
-  return encodeSequence(
-    ...items.flatMap(({ label, value }) => (value === null ? [label] : [label, value])),
-  )
+export function encodeEad(items: readonly EadItem[]): Uint8Array {
+  return encodeSequence(eadValues(items))
 }
 
 /**
- * Mirrors `encodeEad`, from the items that follow the fixed fields of a message; padding is left
+ * Mirrors `eadValues`, from the items that follow the fixed fields of a message; padding is left
  * out. @throws edhoc/malformed, and edhoc/critical-ead for a critical label that is not `known`
  */
 export function decodeEad(

@@ -1,8 +1,8 @@
 /** error = ( ERR_CODE : int, ERR_INFO : any ), RFC 9528 §6. Never authenticated: a hint, no more. */
-import type { CborValue } from '#cbor'
+import { encodeSequence, type CborValue } from '#cbor'
 import { codeOf } from '#errors'
 import { edhocError } from './errors.ts'
-import { decodeItems, encodeSequence } from './sequence.ts'
+import { decodeItems } from './sequence.ts'
 import { compactSuites, expandSuites } from './suites.ts'
 
 /** §6. */
@@ -31,13 +31,13 @@ export function encodeError(error: ErrorMessage): Uint8Array {
     case 0:
       throw edhocError('edhoc/bad-argument', 'ERR_CODE 0 is never sent')
     case 1:
-      return encodeSequence(ERR_CODE.unspecified, error.text)
+      return encodeSequence([ERR_CODE.unspecified, error.text])
     case 2:
-      return encodeSequence(ERR_CODE.wrongSuite, compactSuites(error.suites))
+      return encodeSequence([ERR_CODE.wrongSuite, compactSuites(error.suites)])
     case 3:
-      return encodeSequence(ERR_CODE.unknownCredential, true)
+      return encodeSequence([ERR_CODE.unknownCredential, true])
     default:
-      return encodeSequence(error.number, error.info)
+      return encodeSequence([error.number, error.info])
   }
 }
 

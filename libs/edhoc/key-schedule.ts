@@ -1,7 +1,6 @@
 /** Key derivation, RFC 9528 §4. In method 0, PRK_2e = PRK_3e2m = PRK_4e3m (§4.1.1). */
 import { concat } from '#bytes'
-import { encode } from '#cbor'
-import { encodeSequence } from './sequence.ts'
+import { encode, encodeSequence } from '#cbor'
 import { HASH_LENGTH } from './suite.ts'
 import type { Session } from './types.ts'
 
@@ -35,7 +34,7 @@ export function kdf(
   context: Uint8Array,
   length: number,
 ): Uint8Array {
-  const info = traced(tools, `info for ${name}`, encodeSequence(label, context, length))
+  const info = traced(tools, `info for ${name}`, encodeSequence([label, context, length]))
   return traced(tools, name, tools.crypto.hkdfExpand(prk, info, length))
 }
 

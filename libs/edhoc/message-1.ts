@@ -2,11 +2,11 @@
  * message_1 = ( METHOD : int, SUITES_I : suites, G_X : bstr, C_I : bstr / -24..23, ? EAD_1 )
  * RFC 9528 §5.2
  */
-import { concat } from '#bytes'
-import { decodeEad, encodeEad, type EadItem } from './ead.ts'
+import { encodeSequence } from '#cbor'
+import { decodeEad, eadValues, type EadItem } from './ead.ts'
 import { edhocError } from './errors.ts'
 import { decodeIdentifier, encodeIdentifier } from './identifier.ts'
-import { decodeItems, encodeSequence } from './sequence.ts'
+import { decodeItems } from './sequence.ts'
 import { compactSuites, expandSuites } from './suites.ts'
 
 /** §3.2: both parties sign. The only method supported. */
@@ -22,7 +22,7 @@ export interface Message1 {
 
 export function encodeMessage1({ suites, gX, cI, ead }: Message1): Uint8Array {
   const fields = [METHOD_SIGNATURES, compactSuites(suites), gX, encodeIdentifier(cI)]
-  return concat(encodeSequence(...fields), encodeEad(ead))
+  return encodeSequence([...fields, ...eadValues(ead)])
 }
 
 /**

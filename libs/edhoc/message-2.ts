@@ -4,14 +4,14 @@
  * RFC 9528 §5.3
  */
 import { concat } from '#bytes'
-import { encode } from '#cbor'
+import { encode, encodeSequence } from '#cbor'
 import { signBinding, verifyBinding, type Binding } from './authenticate.ts'
-import { decodeEad, encodeEad, type EadItem } from './ead.ts'
+import { decodeEad, eadValues, encodeEad, type EadItem } from './ead.ts'
 import { edhocError } from './errors.ts'
 import { assertIdCred, compactIdCred, expandIdCred, type IdCred } from './id-cred.ts'
 import { decodeIdentifier, encodeIdentifier } from './identifier.ts'
-import { keystream2, nextTranscript, traced, wipe, type Tools } from './key-schedule.ts'
-import { decodeItems, decodeSingleBytes, encodeSequence } from './sequence.ts'
+import { keystream2, nextTranscript, traced, type Tools } from './key-schedule.ts'
+import { decodeItems, decodeSingleBytes } from './sequence.ts'
 import { AGREEMENT_LENGTH, SIGNATURE_LENGTH } from './suite.ts'
 import type { OwnCredential, ResolvePeer, Session } from './types.ts'
 
@@ -29,12 +29,18 @@ export interface Plaintext2 {
 }
 
 export function encodePlaintext2({ cR, idCred, signature, ead }: Plaintext2): Uint8Array {
-  const fields = encodeSequence(encodeIdentifier(cR), compactIdCred(idCred), signature)
-  return concat(fields, encodeEad(ead))
+  const fields = [encodeIdentifier(cR), compactIdCred(idCred), signature]
+  return encodeSequence([...fields, ...eadValues(ead)])
 }
 
-/** Mirrors `encodePlaintext2`. @throws edhoc/malformed, edhoc/critical-ead */
-export function decodePlaintext2(bytes: Uint8Array, knownEad: readonly number[]): Plaintext2 {
+/**
+ * Mirrors `encodePlaintext2`. `eadBytes` is EAD_2 as sent, padding included.
+ * @throws edhoc/malformed, edhoc/critical-ead
+ */
+export function decodePlaintext2(
+  bytes: Uint8Array,
+  knownEad: readonly number[],
+): Plaintext2 & { eadBytes: Uint8Array } {
   const [cR, idCred, signature, ...rest] = decodeItems('PLAINTEXT_2', bytes)
   if (!(signature instanceof Uint8Array) || signature.length !== SIGNATURE_LENGTH)
     throw edhocError('edhoc/malformed', 'Signature_or_MAC_2 is not a signature')
@@ -43,6 +49,7 @@ export function decodePlaintext2(bytes: Uint8Array, knownEad: readonly number[])
     idCred: expandIdCred('ID_CRED_R', idCred),
     signature,
     ead: decodeEad('EAD_2', rest, knownEad),
+    eadBytes: encodeSequence(rest),
   }
 }
 
@@ -65,9 +72,9 @@ export function splitMessage2(message2: Uint8Array): { gY: Uint8Array; ciphertex
 /** PLAINTEXT_2 XOR KEYSTREAM_2, and back. Hides the responder from passive listeners only. */
 function applyKeystream(tools: Tools, { prk, th2 }: Keys2, text: Uint8Array): Uint8Array {
   const keystream = keystream2(tools, prk, th2, text.length)
-  const out = text.map((byte, i) => byte ^ (keystream[i] ?? 0))
-  wipe(keystream)
-  return out
+  for (let i = 0; i < text.length; i++)
+    keystream[i] = (keystream[i] as number) ^ (text[i] as number)
+  return keystream
 }
 
 function binding({ prk, th2 }: Keys2, cR: Uint8Array, idCred: IdCred, ead: Uint8Array): Binding {
@@ -106,10 +113,8 @@ export function openMessage2(
 ): Plaintext2 & { th3: Uint8Array } {
   const plaintext = traced(session, 'PLAINTEXT_2', applyKeystream(session, keys, ciphertext2))
   const fields = decodePlaintext2(plaintext, session.knownEad)
-  const { cR, idCred, signature, ead } = fields
+  const { cR, idCred, signature, ead, eadBytes } = fields
   const peer = resolve(idCred, ead)
-  // EAD_2 as sent, padding included: everything after the three fixed fields.
-  const eadBytes = plaintext.subarray(encodePlaintext2({ ...fields, ead: [] }).length)
   verifyBinding(session, binding(keys, cR, idCred, eadBytes), signature, peer, session.own)
   return { ...fields, th3: nextTranscript(session, 'TH_3', keys.th2, plaintext, peer.cred) }
 }

@@ -3,15 +3,14 @@
  * PLAINTEXT_3 = ( ID_CRED_I / bstr / -24..23, Signature_or_MAC_3, ? EAD_3 )
  * RFC 9528 §5.4
  */
-import { concat } from '#bytes'
-import { encode } from '#cbor'
+import { encode, encodeSequence } from '#cbor'
 import { openText, sealText } from './aead.ts'
 import { signBinding, verifyBinding, type Binding } from './authenticate.ts'
-import { decodeEad, encodeEad, type EadItem } from './ead.ts'
+import { decodeEad, eadValues, encodeEad, type EadItem } from './ead.ts'
 import { edhocError } from './errors.ts'
 import { assertIdCred, compactIdCred, expandIdCred, type IdCred } from './id-cred.ts'
 import { nextTranscript, traced } from './key-schedule.ts'
-import { decodeItems, decodeSingleBytes, encodeSequence } from './sequence.ts'
+import { decodeItems, decodeSingleBytes } from './sequence.ts'
 import { SIGNATURE_LENGTH } from './suite.ts'
 import type { ResolvePeer, Session } from './types.ts'
 
@@ -28,11 +27,17 @@ export interface Plaintext3 {
 }
 
 export function encodePlaintext3({ idCred, signature, ead }: Plaintext3): Uint8Array {
-  return concat(encodeSequence(compactIdCred(idCred), signature), encodeEad(ead))
+  return encodeSequence([compactIdCred(idCred), signature, ...eadValues(ead)])
 }
 
-/** Mirrors `encodePlaintext3`. @throws edhoc/malformed, edhoc/critical-ead */
-export function decodePlaintext3(bytes: Uint8Array, knownEad: readonly number[]): Plaintext3 {
+/**
+ * Mirrors `encodePlaintext3`. `eadBytes` is EAD_3 as sent, padding included.
+ * @throws edhoc/malformed, edhoc/critical-ead
+ */
+export function decodePlaintext3(
+  bytes: Uint8Array,
+  knownEad: readonly number[],
+): Plaintext3 & { eadBytes: Uint8Array } {
   const [idCred, signature, ...rest] = decodeItems('PLAINTEXT_3', bytes)
   if (!(signature instanceof Uint8Array) || signature.length !== SIGNATURE_LENGTH)
     throw edhocError('edhoc/malformed', 'Signature_or_MAC_3 is not a signature')
@@ -40,6 +45,7 @@ export function decodePlaintext3(bytes: Uint8Array, knownEad: readonly number[])
     idCred: expandIdCred('ID_CRED_I', idCred),
     signature,
     ead: decodeEad('EAD_3', rest, knownEad),
+    eadBytes: encodeSequence(rest),
   }
 }
 
@@ -78,10 +84,8 @@ export function openMessage3(
   const ciphertext = decodeSingleBytes('message_3', message3)
   const plaintext = openText(session, 3, keys.prk, keys.th3, ciphertext)
   const fields = decodePlaintext3(plaintext, session.knownEad)
-  const { idCred, signature, ead } = fields
+  const { idCred, signature, ead, eadBytes } = fields
   const peer = resolve(idCred, ead)
-  // EAD_3 as sent, padding included: everything after the two fixed fields.
-  const eadBytes = plaintext.subarray(encodePlaintext3({ ...fields, ead: [] }).length)
   verifyBinding(session, binding(keys, idCred, eadBytes), signature, peer, session.own)
   return { ...fields, th4: nextTranscript(session, 'TH_4', keys.th3, plaintext, peer.cred) }
 }

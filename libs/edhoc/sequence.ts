@@ -1,16 +1,11 @@
 /** CBOR sequences (RFC 8742), in which every EDHOC message and plaintext is written. */
-import { concat } from '#bytes'
-import { decodeSequence, encode, type CborValue } from '#cbor'
+import { decodeSequence, type CborValue } from '#cbor'
 import { edhocError } from './errors.ts'
 import { MESSAGE_BYTES } from './limits.ts'
 
-export function encodeSequence(...items: CborValue[]): Uint8Array {
-  return concat(...items.map(encode))
-}
-
 /**
- * Mirrors `encodeSequence`. Only deterministic encodings pass (RFC 9528 §3.1), so encoding the
- * items again gives the same bytes. @throws edhoc/too-large, edhoc/malformed
+ * Mirrors `encodeSequence` of `#cbor`. Only deterministic encodings pass (RFC 9528 §3.1), so encoding
+ * the items again gives the same bytes. @throws edhoc/too-large, edhoc/malformed
  */
 export function decodeItems(name: string, bytes: Uint8Array): CborValue[] {
   if (bytes.length > MESSAGE_BYTES)

@@ -1,10 +1,21 @@
-import type { BlockGroup, Checkpoint, Commit, FogStore, Loaded, MeterRow } from '#fog'
-import type { Database } from '#sqlite'
+import { randomInt } from 'node:crypto'
+import { defaults } from '#defaults'
+import type { BlockGroup, Checkpoint, Commit, FogStore, Loaded, MeterRow, Receipts } from '#fog'
+import { readMark, writeMark, type BackupMark, type Database } from '#sqlite'
 import { decodeGroup, encodeGroup } from './group.ts'
 import { openOutbox, type SqliteOutbox } from './outbox.ts'
+import { openReceipts } from './receipts.ts'
 import { openFogDatabase } from './schema.ts'
 
 export interface SqliteFogStore extends FogStore {
+  /** How far each cloud node has acknowledged the outbox. */
+  readonly receipts: Receipts
+  /** Set when this store was restored from a backup and nothing has been done about that yet. */
+  readonly restored: BackupMark | null
+  /** Settles that, with items for the outbox: its numbers are in doubt until the cloud's welcome. */
+  settleRestored(items: readonly Uint8Array[]): void
+  /** Random, made with the file: what tells its outbox numbers from those of a store that was lost. */
+  readonly id: number
   /** One small durable write, to know that the disk still takes them. */
   probe(): void
   /** Moves the WAL into the file; call every few minutes and before `close`. */
@@ -14,28 +25,52 @@ export interface SqliteFogStore extends FogStore {
 
 const throughName = 'checkpoint'
 const probeName = 'probe'
+const storeName = 'store'
 const saveMetaSql =
   'INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value'
 
-/** Opens (and creates) the store; throws `sqlite/…`. */
-export function openFogStore(path: string, clock: { now(): number }): SqliteFogStore {
+/** Opens (and creates) the store, its outbox limited to `maxOutboxItems`; throws `sqlite/…`. */
+export function openFogStore(
+  path: string,
+  clock: { now(): number },
+  maxOutboxItems: number = defaults.outbox.fogItems,
+): SqliteFogStore {
   const db = openFogDatabase(path, false)
-  const outbox = openOutbox(db)
+  const outbox = openOutbox(db, maxOutboxItems)
+  const receipts = openReceipts(db)
   const nowS = () => Math.max(0, Math.floor(clock.now() / 1000))
   /** A transaction after which the outbox in memory equals the one on disk, also when it failed. */
   const transact = <T>(work: () => T): T => {
     try {
-      return db.transaction(() => {
+      const result = db.transaction(() => {
         outbox.clean()
+        receipts.save()
         return work()
       })
+      outbox.committed()
+      return result
     } catch (error) {
       outbox.reload()
+      receipts.unsaved()
       throw error
     }
   }
   const saveProbe = db.prepare(saveMetaSql)
+  let restored = readMark(db)
   return {
+    receipts,
+    get restored() {
+      return restored
+    },
+    settleRestored(items) {
+      transact(() => {
+        writeMark(db, null)
+        outbox.append(items, nowS())
+        outbox.doubt()
+      })
+      restored = null
+    },
+    id: storeId(db),
     load: () => load(db),
     groupsAfter: (id, limit) => groupsAfter(db, id, limit),
     commit: commitWith(db, outbox, transact, nowS),
@@ -51,6 +86,14 @@ export function openFogStore(path: string, clock: { now(): number }): SqliteFogS
       db.close()
     },
   }
+}
+
+function storeId(db: Database): number {
+  const known = metaValue(db, storeName)
+  if (known !== 0) return known
+  const made = randomInt(1, 2 ** 48 - 1)
+  db.transaction(() => void db.prepare(saveMetaSql).run(storeName, made))
+  return made
 }
 
 function load(db: Database): Loaded {

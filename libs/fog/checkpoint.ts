@@ -51,8 +51,8 @@ export function restore(core: Core): void {
   for (;;) {
     const groups = core.store.groupsAfter(core.lastGroupId, replayPage)
     for (const { id, committedS, blocks } of groups) {
-      for (const row of blocks) replay(core, byId, row, committedS)
       core.lastGroupId = id
+      for (const row of blocks) replay(core, byId, row, committedS)
     }
     if (groups.length < replayPage) break
   }

@@ -35,7 +35,7 @@ export interface FogSettings {
   holdMs: number
   /** A checkpoint at least this often, so that a restart has little to replay. */
   checkpointMs: number
-  /** A fogStatus item this often; 0 = never. */
+  /** A fogStatus item this often, and soon (a tenth) after refusals that last; 0 = never. */
   statusMs: number
   window: WindowSettings
   time: {
@@ -55,6 +55,8 @@ export interface FogCounters {
   /** Durable since start. */
   readings: number
   blocks: number
+  /** Readings a meter had no room for, under a good signature. */
+  readingsGivenUp: number
   /** Signatures found good and found bad. */
   verified: number
   /** Blocks that were durable or on their way already. */
@@ -71,6 +73,8 @@ export interface FogCounters {
   revisions: number
   registers: number
   events: number
+  /** Revocation lists passed on, one per session and version. */
+  listsSent: number
 }
 
 /** The state of one fog node, shared by the parts of this library. */
@@ -82,6 +86,7 @@ export interface Core {
   readonly link: MeterLink
   readonly settings: FogSettings
   readonly version: string
+  readonly onUnexpected?: (error: unknown, deviceId: string) => void
   readonly counters: FogCounters
   readonly windows: Windows
   readonly meters: Map<string, Meter>
@@ -109,10 +114,14 @@ export interface Core {
   /** Items whose checkpoint has not succeeded yet. */
   unsavedItems: Uint8Array[]
   revocations: RevocationList | null
+  /** Sessions that have not heard of that list. */
+  readonly newsDue: Set<Meter>
   nextMeterId: number
   lastGroupId: number
   lastCheckpointMs: number
   lastStatusMs: number
+  /** Refusals of blocks that last, as of the last fogStatus item. */
+  lastStatusRefusals: number
   lastWindowsMs: number
   /** Monotonic ms at which a block last changed the windows. */
   lastAppliedMs: number
@@ -127,6 +136,7 @@ export function newCounters(): FogCounters {
     live: 0,
     readings: 0,
     blocks: 0,
+    readingsGivenUp: 0,
     verified: 0,
     repeats: 0,
     refused: {},
@@ -139,6 +149,7 @@ export function newCounters(): FogCounters {
     revisions: 0,
     registers: 0,
     events: 0,
+    listsSent: 0,
   }
 }
 
@@ -161,10 +172,12 @@ export function emptyState(clock: Clock) {
     waitingReadings: 0,
     unsavedItems: [] as Uint8Array[],
     revocations: null,
+    newsDue: new Set<Meter>(),
     nextMeterId: 1,
     lastGroupId: 0,
     lastCheckpointMs: now,
     lastStatusMs: now,
+    lastStatusRefusals: 0,
     lastWindowsMs: now,
     lastAppliedMs: now,
     forwardedThroughS: 0,

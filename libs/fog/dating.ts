@@ -1,3 +1,4 @@
+import { defaults } from '#defaults'
 import { readingLimits, status, timeQuality, type Anchor } from '#reading'
 import type { IntervalReading } from '#window'
 
@@ -32,8 +33,6 @@ export interface Bounds {
 
 /** An age is good to 200 ppm: a day away from the moment the time was learned, 17 seconds. */
 const exactForS = 86_400
-/** 2025-01-01: a fog node whose clock says it is earlier does not know the time. */
-const neverSetS = 1_735_689_600
 
 /** The offset a block with anchor and good times gives away. */
 export function learned(anchor: Anchor, endTimeS: number): BootTime {
@@ -107,5 +106,5 @@ function lastAge(group: readonly Waiting[]): number {
 }
 
 function trusted(committedS: number): number {
-  return committedS < neverSetS ? Infinity : committedS
+  return committedS < defaults.neverSetS ? Infinity : committedS
 }

@@ -8,10 +8,14 @@ import { restore, saveCheckpoint } from './checkpoint.ts'
 import { commitGroup, sendReceipts } from './commit.ts'
 import { emptyState, newCounters, wallS } from './core.ts'
 import type { Core, FogCounters, FogSettings, MeterLink } from './core.ts'
-import { applyRevocations, closeSession, openSession, takeMessage } from './sessions.ts'
+import { closeSession } from './session-end.ts'
+import { applyRevocations, openSession, takeMessage } from './sessions.ts'
+import { sendAgain, yieldWindow } from './repair.ts'
 import type { FogStore } from './store.ts'
+import type { SetBack } from './uplink.ts'
 import { fogStatus, holdIfFull, tick } from './upkeep.ts'
 import type { Verifier } from './verifier.ts'
+import { withdrawRange } from './withdrawal.ts'
 
 export interface FogOptions {
   crypto: Crypto
@@ -22,6 +26,8 @@ export interface FogOptions {
   settings: FogSettings
   /** Release, for fogStatus items. */
   version: string
+  /** An error nobody foresaw has cost this meter its session: a defect, for the log. */
+  onUnexpected?: (error: unknown, deviceId: string) => void
 }
 
 /** One meter as an operator sees it. */
@@ -49,7 +55,17 @@ export interface Fog {
   flush(): void
   /** `flush` and a checkpoint, so that the next start has nothing to replay. */
   close(): void
+  /** A new list: honoured at once, passed on to every session, now and when one opens later. */
   revoke(list: RevocationList): void
+  /** A cloud node has forgotten what it acknowledged: see `createUplink`. Throws what the store throws. */
+  sendAgain(setBack: SetBack): void
+  /** The cloud refused the window from `startS`, because it holds another history of it. */
+  yieldWindow(startS: number): void
+  /**
+   * The cloud's `withdraw`: of the meter's run from `first` on, counts nothing up to `through`.
+   * Throws what the store throws; the next `tick` tries to write it down again.
+   */
+  withdraw(deviceId: string, first: number, through: number): void
   /**
    * Deletes signed blocks committed before this wall time. Windows that end before it get no revisions
    * any more; for them it counts from where the meters' time is, if that is behind this node's clock.
@@ -66,6 +82,17 @@ export interface Fog {
   waitingReadings(): number
   /** Windows with something not summed up yet. */
   openWindows(): number
+}
+
+/**
+ * Forgetting a window is for ever, so this node's clock alone does not decide: the time its meters
+ * have reached must be that far too. A clock that was in 2100 for a moment forgets nothing.
+ */
+function forgetWindows(core: Core, beforeS: number): void {
+  const reachedS = core.windows.reachedS()
+  if (reachedS === null) return
+  const retentionS = wallS(core) - beforeS
+  core.windows.forgetThrough(Math.min(beforeS, reachedS - retentionS))
 }
 
 /** Opens a fog node on its store. Throws `fog/store-damaged` and what the store throws. */
@@ -97,13 +124,11 @@ export function createFog(options: FogOptions): Fog {
       saveCheckpoint(core)
     },
     revoke: (list) => applyRevocations(core, list),
+    sendAgain: (setBack) => sendAgain(core, setBack),
+    yieldWindow: (startS) => yieldWindow(core, startS),
+    withdraw: (deviceId, first, through) => withdrawRange(core, { deviceId, first, through }),
     prune(beforeS) {
-      // A clock years ahead must not close the windows that readings still come for.
-      const { watermarkS } = core.windows.stats()
-      if (watermarkS !== null) {
-        const aheadS = Math.max(0, wallS(core) - watermarkS)
-        core.windows.forgetThrough(Math.max(0, beforeS - aheadS))
-      }
+      forgetWindows(core, beforeS)
       return core.store.prune(beforeS)
     },
     counters: () => core.counters,
@@ -118,6 +143,6 @@ export function createFog(options: FogOptions): Fog {
     inFlight: () => core.inFlight,
     judging: () => core.inFlight - core.ready.length,
     waitingReadings: () => core.waitingReadings,
-    openWindows: () => core.windows.stats().pending,
+    openWindows: () => core.windows.pending(),
   }
 }

@@ -6,6 +6,7 @@ export { createFog, type Fog } from './fog.ts'
 export type { FogSettings } from './core.ts'
 export { fogDefaults } from './settings.ts'
 export type {
+  Backlog,
   BlockGroup,
   BlockRow,
   Checkpoint,
@@ -13,6 +14,7 @@ export type {
   FogStore,
   Loaded,
   MeterRow,
+  Receipts,
 } from './store.ts'
 export { inlineVerifier, type Verifier } from './verifier.ts'
 export { createUplink, type Uplink } from './uplink.ts'

@@ -1,14 +1,21 @@
-import { codeOf } from '#errors'
+import type { CodedError } from '#errors'
 import { decodeBlock, encodeBlock, statementToSign, type Block } from '#reading'
 import type { Up } from '#messages'
 import { countRefused, reply, wallS, type Core } from './core.ts'
+import { isOverloaded, withdraw } from './in-flight.ts'
 import { assemble } from './live.ts'
-import { positionAfter, resetLive, type Meter, type PendingBlock } from './meter.ts'
+import { positionAfter, type Meter, type PendingBlock } from './meter.ts'
 import { placeBlock } from './placement.ts'
+import { contain } from './session-end.ts'
 
-/** A whole block. Throws `reading/…` or `cbor/…` when its body cannot be read. */
+/**
+ * A whole block, or its statement where the meter had to give its readings up. Throws `reading/…`,
+ * `cose/…` or `cbor/…` when its body cannot be read.
+ */
 export function takeReport(core: Core, meter: Meter, body: Uint8Array): void {
-  takeBlock(core, meter, decodeBlock(core.crypto, body, meter.deviceId), body)
+  const block = decodeBlock(core.crypto, body, meter.deviceId)
+  // An envelope has an unsigned header, in which nobody shall fill our disk.
+  takeBlock(core, meter, block, block.readings.length > 0 ? body : encodeBlock(block))
 }
 
 /** A signature over live readings received before. */
@@ -72,19 +79,27 @@ function stage(core: Core, meter: Meter, block: Block, body: Uint8Array | null):
   meter.givenUpThrough = 0
   meter.live = meter.live.filter(({ number }) => number > statement.last)
   core.inFlight += 1
-  core.verifier
-    .verify(meter.credential.publicKey, statementToSign(statement), block.signature)
-    .then(
-      (good) => judged(core, pending, good),
-      () => unjudged(core, pending),
-    )
+  void judge(core, meter, block, (good) => {
+    if (good === null) unjudged(core, pending)
+    else judged(core, pending, good)
+  })
 }
 
-function isOverloaded(core: Core, meter: Meter): boolean {
-  return (
-    meter.pending.length >= core.settings.maxInFlightPerMeter ||
-    core.inFlight >= 2 * core.settings.maxInFlight
-  )
+/** Asks the verifier; `then` gets its answer, null when it could not tell. Never rejects. */
+async function judge(
+  core: Core,
+  meter: Meter,
+  { statement, signature }: Block,
+  then: (good: boolean | null) => void,
+): Promise<void> {
+  const { publicKey } = meter.credential
+  let good: boolean | null = null
+  try {
+    good = await core.verifier.verify(publicKey, statementToSign(statement), signature)
+  } catch {
+    // Counted where it is known what was to be checked.
+  }
+  contain(core, meter, () => then(good))
 }
 
 /** Answers come in any order; a meter's blocks become ready in its own order. */
@@ -101,8 +116,8 @@ function judged(core: Core, pending: PendingBlock, good: boolean): void {
 
 function enqueue(core: Core, entry: PendingBlock): void {
   if (entry.queued) return
-  entry.queued = true
   entry.body ??= encodeBlock(entry.block)
+  entry.queued = true
   if (core.ready.length === 0) core.readySinceMs = core.clock.monotonic()
   core.ready.push(entry)
   core.readyBytes += entry.body.length
@@ -134,20 +149,6 @@ function unjudged(core: Core, pending: PendingBlock): void {
   reply(core, meter, { type: 'resend', from: meter.tip.number + 1 })
 }
 
-/** Takes a block and everything staged after it back; returns how many came after it. */
-export function withdraw(core: Core, pending: PendingBlock): number {
-  const { meter } = pending
-  const index = meter.pending.indexOf(pending)
-  const gone = meter.pending.splice(index)
-  for (const entry of gone) entry.state = 'dropped'
-  const before = meter.pending.at(-1)
-  meter.tip = before ? positionAfter(before.block.statement) : meter.durable
-  resetLive(meter)
-  core.inFlight -= gone.length
-  core.ready = core.ready.filter(({ state }) => state !== 'dropped')
-  return gone.length - 1
-}
-
 /** Tells the meter for good, and remembers that these numbers will not come any more. */
 function refuseRange(core: Core, meter: Meter, first: number, last: number, code: string): void {
   if (last > meter.tip.number) meter.givenUpThrough = Math.max(meter.givenUpThrough, last)
@@ -164,25 +165,20 @@ function judgeRefusal(core: Core, meter: Meter, block: Block, code: string): voi
   const { first, last } = block.statement
   if (isOverloaded(core, meter)) return countRefused(core, 'overload')
   core.inFlight += 1
-  core.verifier
-    .verify(meter.credential.publicKey, statementToSign(block.statement), block.signature)
-    .then(
-      (good) => {
-        core.inFlight -= 1
-        const reason = good ? code : 'bad-signature'
-        countRefused(core, reason)
-        refuseRange(core, meter, first, last, reason)
-      },
-      () => {
-        core.inFlight -= 1
-        countRefused(core, 'verifier-failed')
-      },
-    )
+  meter.checks += 1
+  void judge(core, meter, block, (good) => {
+    core.inFlight -= 1
+    meter.checks -= 1
+    if (good === null) return countRefused(core, 'verifier-failed')
+    const reason = good ? code : 'bad-signature'
+    countRefused(core, reason)
+    refuseRange(core, meter, first, last, reason)
+  })
 }
 
 /** A report that cannot be read: it can only be the block the meter has to send next. */
-export function takeUnreadable(core: Core, meter: Meter, error: unknown): void {
-  const code = codeOf(error)
+export function takeUnreadable(core: Core, meter: Meter, error: CodedError): void {
+  const { code } = error
   const next = meter.tip.number + 1
   countRefused(core, code)
   // How far that block reaches is unknown, so whatever comes after it is accepted as a gap.

@@ -1,5 +1,6 @@
 import type { Gap } from '#messages'
-import { timeQuality, timeQualityOf, type Block, type Reading, type Statement } from '#reading'
+import { countOf, timeQuality, timeQualityOf } from '#reading'
+import type { Block, Reading, Statement } from '#reading'
 import { energyOf } from '#window'
 import type { Core } from './core.ts'
 import { noteGap } from './gaps.ts'
@@ -10,15 +11,19 @@ import { settleTimes } from './time.ts'
 
 /** Committed blocks remembered per meter, to recognise repetitions: one sender's window of them. */
 const recentKept = 64
+/** Runs remembered per meter: one that moves to and fro every day is known for a fortnight. */
+const runsKept = 16
 
 /**
  * Everything a committed block changes in memory. It depends on nothing but what is durable, so a
- * restart that replays the same blocks in the same order arrives at the same state.
+ * restart that replays the same blocks in the same order arrives at the same state. The block's
+ * group is `core.lastGroupId`.
  */
 export function applyBlock(core: Core, meter: Meter, block: Block, committedS: number): void {
   const { statement, readings } = block
   const continuous = continues(meter.durable, statement)
   if (!continuous) noteBreak(core, meter, statement)
+  if (beginsRun(meter, statement)) beginRun(core, meter, statement.first)
   noteSkipped(core, meter, statement)
   count(core, meter, block, continuous, committedS)
   meter.durable = positionAfter(statement)
@@ -27,9 +32,27 @@ export function applyBlock(core: Core, meter: Meter, block: Block, committedS: n
   if (meter.recent.length > recentKept) meter.recent.shift()
   noteStatement(meter, block, core.settings.window.seconds, core.clock.monotonic())
   noteLatest(meter, readings)
+  meter.countedS = Math.max(meter.countedS, statement.endTimeS)
   meter.dirty = true
   core.counters.blocks += 1
   core.counters.readings += readings.length
+  if (readings.length === 0) core.counters.readingsGivenUp += countOf(statement)
+}
+
+function beginsRun({ durable }: Meter, { first }: Statement): boolean {
+  return durable.number === 0 || first > durable.number + 1
+}
+
+function beginRun(core: Core, meter: Meter, first: number): void {
+  meter.runs.push({
+    first,
+    groupId: core.lastGroupId,
+    energy: meter.energy,
+    beforeS: meter.countedS,
+    withdrawn: first - 1,
+    taken: { readings: 0, importWh: 0, exportWh: 0 },
+  })
+  if (meter.runs.length > runsKept) meter.runs.shift()
 }
 
 function count(
@@ -39,6 +62,7 @@ function count(
   continuous: boolean,
   committedS: number,
 ): void {
+  if (readings.length === 0) return countNothing(core, meter, statement)
   const { startImportWh, startExportWh } = statement
   const energy = energyOf(meter.energy, { readings, startImportWh, startExportWh, continuous })
   meter.energy = energy.track
@@ -83,6 +107,26 @@ function noteMissing(core: Core, meter: Meter, statement: Statement): void {
 
 function risen(fromWh: number | null, toWh: number): number | null {
   return fromWh === null || toWh < fromWh ? null : toWh - fromWh
+}
+
+/**
+ * Readings the meter gave up are in no window. The registers go on behind them, so that the next
+ * interval does not show what all of them counted as one spike; the bill has it from the statements.
+ */
+function countNothing(core: Core, meter: Meter, statement: Statement): void {
+  const { first, last, startTimeS, startImportWh, startExportWh } = statement
+  const { endTimeS, endImportWh, endExportWh } = statement
+  noteGap(core, {
+    ...hole(meter, first, last),
+    kind: 'missing',
+    endS: endTimeS,
+    importWh: risen(startImportWh, endImportWh),
+    exportWh: risen(startExportWh, endExportWh),
+  })
+  const registers = { startImportWh: endImportWh, startExportWh: endExportWh }
+  meter.energy = energyOf(meter.energy, { readings: [], ...registers, continuous: false }).track
+  const detail = `the meter had no room for readings ${first} to ${last}; their registers are signed`
+  core.derived.add('readings-given-up', meter.deviceId, startTimeS, detail)
 }
 
 function noteBreak(core: Core, meter: Meter, statement: Statement): void {

@@ -1,5 +1,5 @@
 import type { Crypto } from '#crypto'
-import { blockNumbers, decodeLive, makeStatement, type Reading } from '#reading'
+import { blockNumbers, countOf, decodeLive, makeStatement, type Reading } from '#reading'
 import type { Anchor, SkippedRange, Statement } from '#reading'
 import type { Meter } from './meter.ts'
 
@@ -67,7 +67,7 @@ function matches(
   readings: readonly Reading[],
   { first, last, skipped }: { first: number; last: number; skipped: SkippedRange[] },
 ): boolean {
-  const left = skipped.reduce((count, [a, b]) => count - (b - a + 1), last - first + 1)
+  const left = countOf({ first, last, skipped })
   if (left !== readings.length) return false
   const numbers = blockNumbers(first, skipped, readings.length)
   return readings.every((reading, index) => reading.number === numbers[index])

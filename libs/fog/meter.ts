@@ -35,12 +35,31 @@ export interface RecentBlock {
   chain: Uint8Array
 }
 
+/**
+ * Reading numbers of a meter that this node counts, without a hole from `first` to wherever it is
+ * now. A meter that was elsewhere in between begins a new run.
+ */
+export interface Run {
+  first: number
+  /** Group of the log that holds its first block. */
+  groupId: number
+  /** What had been counted before it: with the log, this gives each reading's energy once more. */
+  energy: EnergyTrack
+  /** Newest reading time before it; windows that start earlier hold other readings of the meter. */
+  beforeS: number
+  /** Numbers up to here are not counted any more; `first - 1` while all are. */
+  withdrawn: number
+  taken: { readings: number; importWh: number; exportWh: number }
+}
+
 /** A signed statement that may still have to be forwarded when its window closes. */
 export interface PendingRegister {
   last: number
   endTimeS: number
   statement: Statement
   signature: Uint8Array
+  /** Where the run began that it belongs to; null when that was before this was kept track of. */
+  from: number | null
   /** Monotonic ms since when it waits. */
   notedMs: number
 }
@@ -77,12 +96,16 @@ export interface Meter {
   tip: Position
   /** In order; consecutive by construction. */
   pending: PendingBlock[]
+  /** Signatures being checked of blocks that contradict something and are refused either way. */
+  checks: number
   /** Live readings of this session after `tip`, ascending. */
   live: Reading[]
   /** What the next live delta refers to; null while that is not known. */
   liveBase: Reading | null
   /** It has been asked to start its live readings over. */
   liveAsked: boolean
+  /** Number of the newest revocation list this session was told; -1 for none. */
+  toldList: number
   /** Numbers up to here will not come any more: given up by the meter, or refused by us. */
   givenUpThrough: number
   /** Monotonic ms of the last receipt. */
@@ -99,8 +122,13 @@ export interface Meter {
   /** Ranges of readings that may still grow, one of a kind. */
   openGaps: Gap[]
   registers: PendingRegister[]
-  /** Number of the newest reading whose statement went into the outbox. */
+  /** The newest ones, the present one last. */
+  runs: Run[]
+  /** Newest time of a durable reading. */
+  countedS: number
+  /** Number of the newest reading whose statement went into the outbox, and that statement. */
   forwarded: number
+  stated: PendingRegister | null
   /** Newest reading seen, live or not, for the live view. */
   latest: Reading | null
   /** Differs from its last snapshot. */
@@ -124,9 +152,11 @@ export function newMeter(crypto: Crypto, credential: Credential): Meter {
     durable: start,
     tip: start,
     pending: [],
+    checks: 0,
     live: [],
     liveBase: null,
     liveAsked: false,
+    toldList: -1,
     givenUpThrough: 0,
     receiptedMs: -Infinity,
     recent: [],
@@ -136,7 +166,10 @@ export function newMeter(crypto: Crypto, credential: Credential): Meter {
     rhythm: { lastS: 0, lastNumber: 0, guessed: false, stepS: 0, stepBeforeS: 0 },
     openGaps: [],
     registers: [],
+    runs: [],
+    countedS: 0,
     forwarded: 0,
+    stated: null,
     latest: null,
     dirty: false,
   }

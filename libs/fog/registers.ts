@@ -1,7 +1,7 @@
 import { encodeItem } from '#messages'
 import { registerEnvelope, type Block } from '#reading'
 import { windowEnd } from '#window'
-import type { Meter } from './meter.ts'
+import type { Meter, PendingRegister } from './meter.ts'
 
 /** More windows than this cannot be waiting; the oldest statement is the least useful one. */
 const maxWaiting = 64
@@ -16,19 +16,29 @@ export function noteStatement(
   const { statement, signature } = block
   const { last, endTimeS } = statement
   if (last <= meter.forwarded) return
+  const from = meter.runs.at(-1)?.first ?? null
   const newest = meter.registers.at(-1)
-  const sameWindow =
+  const replaces =
     newest !== undefined &&
+    newest.from === from &&
     windowEnd(newest.endTimeS, windowSeconds) === windowEnd(endTimeS, windowSeconds)
-  if (sameWindow) meter.registers.pop()
-  meter.registers.push({ last, endTimeS, statement, signature, notedMs: nowMs })
-  if (meter.registers.length > maxWaiting) meter.registers.shift()
+  if (replaces) meter.registers.pop()
+  meter.registers.push({ last, endTimeS, statement, signature, from, notedMs: nowMs })
+  if (meter.registers.length <= maxWaiting) return
+  const dispensable = meter.registers.findIndex((_, index) => !endsRun(meter.registers, index))
+  meter.registers.splice(Math.max(0, dispensable), 1)
+}
+
+/** The last statement of its run: without it the cloud would not know how far this node counts. */
+function endsRun(registers: readonly PendingRegister[], index: number): boolean {
+  const next = registers[index + 1]
+  return next !== undefined && next.from !== registers[index]?.from
 }
 
 /**
  * The items that bring the cloud up to the newest signed statement ending by `throughS` or waiting
  * since `notedByMs`, as one of a clock that is ahead does: the meter's credential first, once, then
- * the statement. Nothing when there is no newer one.
+ * the statement, behind those that end earlier runs. Nothing when there is no newer one.
  */
 export function forwardStatement(meter: Meter, throughS: number, notedByMs: number): Uint8Array[] {
   const index = meter.registers.findLastIndex(
@@ -41,9 +51,25 @@ export function forwardStatement(meter: Meter, throughS: number, notedByMs: numb
     items.push(encodeItem({ type: 'credential', cwt: meter.storedCredential }))
     meter.credentialSent = true
   }
-  items.push(encodeItem({ type: 'register', envelope: registerEnvelope(entry) }))
+  for (const [at, register] of meter.registers.slice(0, index + 1).entries()) {
+    if (at < index && !endsRun(meter.registers, at)) continue
+    items.push(registerItem(register))
+  }
   meter.registers.splice(0, index + 1)
   meter.forwarded = entry.last
+  meter.stated = entry
   meter.dirty = true
   return items
+}
+
+/** The items that brought the cloud where it should be about this meter, once more. */
+export function statementAgain({ stated, storedCredential }: Meter): Uint8Array[] {
+  if (stated === null || storedCredential === null) return []
+  return [encodeItem({ type: 'credential', cwt: storedCredential }), registerItem(stated)]
+}
+
+function registerItem(register: PendingRegister): Uint8Array {
+  const { from } = register
+  const envelope = registerEnvelope(register)
+  return encodeItem({ type: 'register', envelope, ...(from !== null && { from }) })
 }

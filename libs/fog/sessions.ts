@@ -1,11 +1,14 @@
 import { equal } from '#bytes'
 import { isRevoked, type Credential, type RevocationList } from '#credential'
-import { codeOf } from '#errors'
-import { decodeUp, type ReceivedUp } from '#messages'
+import { CodedError } from '#errors'
+import { decodeUp, encodeDown, type ReceivedUp } from '#messages'
 import { countRefused, reply, wallS, type Core } from './core.ts'
-import { takeReport, takeSignature, takeUnreadable, withdraw } from './intake.ts'
+import { withdraw } from './in-flight.ts'
+import { takeReport, takeSignature, takeUnreadable } from './intake.ts'
 import { takeDelta, takeReading } from './live.ts'
 import { newMeter, resetLive, type Meter } from './meter.ts'
+import { newsFor, newsForAll } from './news.ts'
+import { contain, endSession } from './session-end.ts'
 
 /** A session opened or got fresh keys. The newest channel of a device wins. */
 export function openSession(core: Core, channelId: string, peer: Credential): void {
@@ -15,11 +18,14 @@ export function openSession(core: Core, channelId: string, peer: Credential): vo
     const old = meter.channelId
     resetLive(meter)
     meter.liveAsked = false
+    meter.toldList = -1
     meter.receiptedMs = -Infinity
     meter.channelId = channelId
     core.channels.set(channelId, meter)
     if (old !== null) {
       core.channels.delete(old)
+      // Heard only by a program that is still there: then two of them have one identity.
+      core.link.send(old, encodeDown({ type: 'ended', code: 'superseded' }))
       core.link.drop(old, 'superseded')
     }
   }
@@ -27,27 +33,21 @@ export function openSession(core: Core, channelId: string, peer: Credential): vo
   if (!equal(meter.credential.encoded, peer.encoded)) meter.credential = peer
 }
 
-export function closeSession(core: Core, channelId: string): void {
-  const meter = core.channels.get(channelId)
-  if (meter === undefined) return
-  core.channels.delete(channelId)
-  meter.channelId = null
-  resetLive(meter)
-  if (meter.id === null && meter.pending.length === 0) core.meters.delete(meter.deviceId)
-}
-
 /** One message of an open session; whatever it holds, nothing is thrown. */
 export function takeMessage(core: Core, channelId: string, payload: Uint8Array): void {
   const meter = core.channels.get(channelId)
   core.counters.messages += 1
   if (meter === undefined) return countRefused(core, 'no-session')
-  let message: ReceivedUp
-  try {
-    message = decodeUp(payload)
-  } catch (error) {
-    return countRefused(core, codeOf(error))
-  }
-  dispatch(core, meter, message)
+  contain(core, meter, () => {
+    let message: ReceivedUp | null = null
+    guard(
+      () => {
+        message = decodeUp(payload)
+      },
+      (error) => countRefused(core, error.code),
+    )
+    if (message !== null) dispatch(core, meter, message)
+  })
 }
 
 function dispatch(core: Core, meter: Meter, message: ReceivedUp): void {
@@ -62,7 +62,7 @@ function dispatch(core: Core, meter: Meter, message: ReceivedUp): void {
       return guard(
         () => takeSignature(core, meter, message),
         (error) => {
-          countRefused(core, codeOf(error))
+          countRefused(core, error.code)
           reply(core, meter, { type: 'resend', from: meter.tip.number + 1 })
         },
       )
@@ -76,10 +76,12 @@ function dispatch(core: Core, meter: Meter, message: ReceivedUp): void {
   }
 }
 
-function guard(work: () => void, otherwise: (error: unknown) => void): void {
+/** Only what is known to be wrong with the message is the meter's: anything else is ours. */
+function guard(work: () => void, otherwise: (error: CodedError) => void): void {
   try {
     work()
   } catch (error) {
+    if (!(error instanceof CodedError)) throw error
     otherwise(error)
   }
 }
@@ -90,6 +92,7 @@ function greet(core: Core, meter: Meter, oldestHeld: number): void {
   const gone = oldestHeld - 1
   if (gone > meter.tip.number) meter.givenUpThrough = gone
   reply(core, meter, { type: 'welcome', durable: Math.max(meter.durable.number, gone) })
+  newsFor(core, meter)
 }
 
 function live(core: Core, meter: Meter, take: () => ReturnType<typeof takeDelta>): void {
@@ -102,7 +105,7 @@ function live(core: Core, meter: Meter, take: () => ReturnType<typeof takeDelta>
       if (meter.latest === null || reading.number > meter.latest.number) meter.latest = reading
     },
     (error) => {
-      countRefused(core, codeOf(error))
+      countRefused(core, error.code)
       askForLive(core, meter)
     },
   )
@@ -116,7 +119,10 @@ function askForLive(core: Core, meter: Meter): void {
   reply(core, meter, { type: 'resend', from: meter.tip.number + 1 })
 }
 
-/** Ends the sessions of revoked meters and takes back what of theirs is not durable yet. */
+/**
+ * Ends the sessions of revoked meters and takes back what of theirs is not durable yet; the others
+ * get the list.
+ */
 export function applyRevocations(core: Core, list: RevocationList): void {
   core.revocations = list
   for (const meter of core.meters.values()) {
@@ -127,8 +133,7 @@ export function applyRevocations(core: Core, list: RevocationList): void {
     }
     if (meter.channelId === null || !isRevoked(list, meter.credential)) continue
     core.events.add('revoked', meter.deviceId, wallS(core), 'its credential has been revoked')
-    const channelId = meter.channelId
-    closeSession(core, channelId)
-    core.link.drop(channelId, 'credential/revoked')
+    endSession(core, meter, 'credential/revoked')
   }
+  newsForAll(core)
 }

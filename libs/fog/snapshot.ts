@@ -2,12 +2,11 @@ import { decode, encode, type CborValue } from '#cbor'
 import { decodeCredential } from '#credential'
 import type { Crypto } from '#crypto'
 import { CodedError } from '#errors'
-import { decodeSign1 } from '#cose'
-import { peekRegister, registerEnvelope } from '#reading'
+import { registerEnvelope, splitRegister } from '#reading'
 import type { RegisterTrack } from '#window'
 import { bytes, int, intOrNull, list } from './snapshot-values.ts'
 import { fillTime, timeValues } from './snapshot-time.ts'
-import { newMeter, type Meter, type PendingRegister, type RecentBlock } from './meter.ts'
+import { newMeter, type Meter, type PendingRegister, type RecentBlock, type Run } from './meter.ts'
 import type { MeterRow } from './store.ts'
 
 /** Format of the snapshot, so that a later release can tell. */
@@ -34,7 +33,10 @@ export function snapshotMeter(meter: Meter, nowMs: number): Uint8Array {
     trackValues(energy.import),
     trackValues(energy.export),
     meter.recent.slice(-recentKept).map(({ first, last, chain }) => [first, last, chain]),
-    meter.registers.map(registerEnvelope),
+    meter.registers.map(registerValue),
+    meter.stated && registerValue(meter.stated),
+    meter.runs.map(runValues),
+    meter.countedS,
     timeValues(meter, nowMs),
   ])
 }
@@ -72,8 +74,38 @@ function fill(meter: Meter, value: CborValue, nowMs: number): void {
   meter.credentialSent = f[6] === true
   meter.energy = { import: trackFrom(f[7]), export: trackFrom(f[8]) }
   meter.recent = list(f[9]).map(recentFrom)
-  meter.registers = list(f[10]).map((envelope) => registerFrom(bytes(envelope), nowMs))
-  if (version > 1) fillTime(meter, f[11], nowMs)
+  if (version === 1) {
+    meter.registers = list(f[10]).map((envelope) => registerFrom([envelope, null], nowMs))
+    return
+  }
+  meter.registers = list(f[10]).map((value) => registerFrom(value, nowMs))
+  const stated = f[11] ?? null
+  meter.stated = stated === null ? null : registerFrom(stated, nowMs)
+  meter.runs = list(f[12]).map(runFrom)
+  meter.countedS = int(f[13])
+  fillTime(meter, f[14], nowMs)
+}
+
+function registerValue(register: PendingRegister): CborValue[] {
+  return [registerEnvelope(register), register.from]
+}
+
+function runValues({ first, groupId, energy, beforeS, withdrawn, taken }: Run): CborValue[] {
+  const { readings, importWh, exportWh } = taken
+  const tracks = [trackValues(energy.import), trackValues(energy.export)]
+  return [first, groupId, ...tracks, beforeS, withdrawn, readings, importWh, exportWh]
+}
+
+function runFrom(value: CborValue): Run {
+  const f = list(value)
+  return {
+    first: int(f[0]),
+    groupId: int(f[1]),
+    energy: { import: trackFrom(f[2]), export: trackFrom(f[3]) },
+    beforeS: int(f[4]),
+    withdrawn: int(f[5]),
+    taken: { readings: int(f[6]), importWh: int(f[7]), exportWh: int(f[8]) },
+  }
 }
 
 function trackValues({ baseWh, low, left }: RegisterTrack): (number | null)[] {
@@ -97,8 +129,9 @@ function recentFrom(value: CborValue): RecentBlock {
   return { first: int(first), last: int(last), chain: bytes(chain) }
 }
 
-function registerFrom(envelope: Uint8Array, notedMs: number): PendingRegister {
-  const statement = peekRegister(envelope)
+function registerFrom(value: CborValue, notedMs: number): PendingRegister {
+  const f = list(value)
+  const { statement, signature } = splitRegister(bytes(f[0]))
   const { last, endTimeS } = statement
-  return { last, endTimeS, statement, signature: decodeSign1(envelope).signature, notedMs }
+  return { last, endTimeS, statement, signature, from: intOrNull(f[1]), notedMs }
 }

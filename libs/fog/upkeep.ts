@@ -1,7 +1,8 @@
-import { encodeItem, type FogStatus, type Summary } from '#messages'
+import { askedAgain, encodeItem, type FogStatus, type Summary } from '#messages'
 import { saveCheckpoint } from './checkpoint.ts'
 import { commitDue, commitGroup, sendReceipts } from './commit.ts'
 import { wallS, type Core } from './core.ts'
+import { sendNews } from './news.ts'
 import { forwardStatement } from './registers.ts'
 import { releaseOverdue } from './time.ts'
 
@@ -13,6 +14,7 @@ export function tick(core: Core): void {
   try {
     if (commitDue(core)) commitGroup(core)
     sendReceipts(core, false)
+    sendNews(core)
     closeWindows(core)
     checkpointIfDue(core)
   } finally {
@@ -46,12 +48,18 @@ function closeWindows(core: Core): void {
 function reachedS(core: Core, summaries: readonly Summary[], now: number): number {
   const { seconds, idleSeconds } = core.settings.window
   if (now - core.lastAppliedMs >= idleSeconds * 1000) return Infinity
-  const { watermarkS } = core.windows.stats()
+  const watermarkS = core.windows.reachedS()
   const ended = watermarkS === null ? 0 : Math.floor(watermarkS / seconds) * seconds
   return Math.max(ended, ...summaries.map(({ endS }) => endS))
 }
 
+/** While no register fits into the outbox, each meter keeps its own; the newest goes out later. */
 function forwardAll(core: Core, throughS: number): void {
+  if (!core.store.backlog().full) forwardRegisters(core, throughS)
+  if (core.unsavedItems.length > 0) saveCheckpoint(core)
+}
+
+function forwardRegisters(core: Core, throughS: number): void {
   core.forwardedThroughS = throughS
   const { seconds, graceSeconds, idleSeconds } = core.settings.window
   const notedByMs = core.clock.monotonic() - (seconds + graceSeconds + idleSeconds) * 1000
@@ -60,20 +68,34 @@ function forwardAll(core: Core, throughS: number): void {
     if (items.length > 0) core.counters.registers += 1
     core.unsavedItems.push(...items)
   }
-  if (core.unsavedItems.length > 0) saveCheckpoint(core)
 }
 
 function checkpointIfDue(core: Core): void {
   const now = core.clock.monotonic()
-  const { statusMs, checkpointMs } = core.settings
-  if (statusMs > 0 && now - core.lastStatusMs >= statusMs) {
+  if (statusDue(core, now)) {
     core.lastStatusMs = now
+    core.lastStatusRefusals = lastingRefusals(core)
     core.unsavedItems.push(encodeItem({ type: 'fogStatus', status: fogStatus(core) }))
   }
-  const due = now - core.lastCheckpointMs >= checkpointMs
+  const due = now - core.lastCheckpointMs >= core.settings.checkpointMs
   // How long readings have waited for their time must survive a restart too.
   if (due) for (const meter of core.meters.values()) meter.dirty ||= meter.waiting.length > 0
   if (core.unsavedItems.length > 0 || (due && isDirty(core))) saveCheckpoint(core)
+}
+
+/** An operator hears of refusals soon, but a meter that causes many does not wear the card. */
+function statusDue(core: Core, now: number): boolean {
+  const { statusMs } = core.settings
+  if (statusMs <= 0) return false
+  const waitedMs = now - core.lastStatusMs
+  const news = waitedMs >= statusMs / 10 && lastingRefusals(core) !== core.lastStatusRefusals
+  return news || waitedMs >= statusMs
+}
+
+function lastingRefusals({ counters }: Core): number {
+  return Object.entries(counters.refused)
+    .filter(([reason]) => !askedAgain.has(reason))
+    .reduce((sum, [, count]) => sum + count, 0)
 }
 
 function isDirty(core: Core): boolean {
@@ -90,7 +112,7 @@ export function fogStatus(core: Core): FogStatus {
     metersOnline: core.channels.size,
     readings: counters.readings,
     blocks: counters.blocks,
-    refused: Object.values(counters.refused).reduce((sum, count) => sum + count, 0),
+    refused: { ...counters.refused },
     outbox: core.store.backlog().items,
     storeBytes: core.store.sizeBytes(),
     version: core.version,

@@ -1,22 +1,46 @@
 import { createSender, packItems, type DeliveryEvent, type Outbox, type Sender } from '#delivery'
 import { defaults } from '#defaults'
-import { decodeDown, encodeItems, encodeUp, type Down } from '#messages'
+import { decodeDown, decodeItem, encodeItems, encodeUp, type Down } from '#messages'
 import type { Clock } from '#ports'
+import type { Receipts } from './store.ts'
+
+/** A cloud node that holds less than it acknowledged. */
+export interface SetBack {
+  node: string
+  /** Outbox numbers it holds now, and up to which it had acknowledged them. */
+  durable: number
+  receipted: number
+}
 
 export interface UplinkOptions {
   outbox: Outbox
+  receipts: Receipts
+  /** The store that numbers the outbox, for the cloud to tell from one that was lost. */
+  store?: number
   clock: Clock
   windowItems?: number
   resendAfterMs?: number
   /** A signed revocation list arrived; the receiver checks it. */
   onRevocations(list: Uint8Array): void
+  /** The cloud ended this channel: another program has connected as this fog node. */
+  onSuperseded(): void
+  /**
+   * A welcome shows that the cloud node has forgotten something, and this side no longer holds it
+   * under its number. What it lacks must be in the outbox, durable, when this returns; when it
+   * throws, the session does not begin, and the next greeting says the same again.
+   */
+  onSetBack(setBack: SetBack): void
+  /** The cloud refused this window for good, because it holds another history of it. */
+  onWindowConflict(startS: number): void
+  /** The cloud asks to take numbers of a meter out of the windows (see `Fog.withdraw`). */
+  onWithdraw(deviceId: string, first: number, through: number): void
   onEvent?(event: DeliveryEvent): void
 }
 
 /** The fog's side of the link to the cloud: its outbox, sent in order, kept until receipted. */
 export interface Uplink {
-  /** The channel is open. All three return payloads to send, in order. */
-  onOpen(): Uint8Array[]
+  /** The channel to the cloud node `node` is open. All three return payloads to send, in order. */
+  onOpen(node: string): Uint8Array[]
   /** Throws `messages/malformed` or `cbor/…` for a message that is none. */
   onMessage(payload: Uint8Array): Uint8Array[]
   /** Looks for new items and handles timeouts; call a few times a second. */
@@ -29,23 +53,65 @@ export interface Uplink {
 
 /** Item bodies per message: a record and its MQTT frame stay below the broker's packet limit. */
 const maxBytes = 3_500
+/** Refused with this: the revision is stored with other values. */
+const conflictCode = 'summary/conflict'
 
 export function createUplink(options: UplinkOptions): Uplink {
+  const { outbox, receipts } = options
+  let node = ''
+
+  function noticeSetBack(durable: number): void {
+    const receipted = receipts.through(node)
+    if (durable >= receipted || durable >= outbox.oldest() - 1) return
+    // Noted first, so that it is on disk together with what is sent again.
+    receipts.note(node, durable)
+    try {
+      options.onSetBack({ node, durable, receipted })
+    } catch (error) {
+      receipts.note(node, receipted)
+      throw error
+    }
+  }
+
+  function refuse(first: number, last: number, code: string): void {
+    const items = code === conflictCode ? outbox.read(first, last - first + 1) : []
+    outbox.refuse(first, last, code)
+    for (const { body } of items) {
+      const item = decodeItem(body)
+      if (item.type === 'summary') options.onWindowConflict(item.summary.startS)
+    }
+  }
+
+  function answer(message: Parameters<Sender['onMessage']>[0]): Uint8Array[] {
+    if (message.type === 'welcome' && !sender.welcomed()) noticeSetBack(message.durable)
+    const payloads = sender.onMessage(message)
+    if (sender.welcomed()) receipts.note(node, sender.counters().durable)
+    return payloads
+  }
+
+  const { store } = options
   const sender = createSender({
-    outbox: options.outbox,
+    outbox: { ...outbox, refuse },
     clock: options.clock,
     windowItems: options.windowItems ?? defaults.delivery.windowItems,
     resendAfterMs: options.resendAfterMs ?? defaults.delivery.resendAfterMs,
-    hello: (oldestHeld, next) => encodeUp({ type: 'hello', oldestHeld, next }),
+    hello: (oldestHeld, next) =>
+      encodeUp({ type: 'hello', oldestHeld, next, ...(store !== undefined && { store }) }),
     frame: packItems({ maxBytes, encode: encodeItems }),
     onEvent: (event) => options.onEvent?.(event),
   })
   return {
-    onOpen: () => sender.onOpen(),
+    onOpen(peer) {
+      node = peer
+      return sender.onOpen()
+    },
     onMessage(payload) {
       const message: Down = decodeDown(payload)
-      if (message.type !== 'revocations') return sender.onMessage(message)
-      options.onRevocations(message.list)
+      if (message.type === 'revocations') options.onRevocations(message.list)
+      else if (message.type === 'withdraw')
+        options.onWithdraw(message.deviceId, message.first, message.through)
+      else if (message.type !== 'ended') return answer(message)
+      else if (message.code === 'superseded') options.onSuperseded()
       return []
     },
     tick: () => [...sender.tick(), ...sender.pump()],

@@ -1,4 +1,5 @@
 import { CodedError } from '#errors'
+import { readingLimits } from '#reading'
 
 /** One measurement from a file or a pipe; null is "not given". */
 export interface SourceReading {
@@ -36,7 +37,6 @@ const COLUMNS: Readonly<Record<string, Target>> = {
 /** Names understood beside the time, for messages. */
 export const valueNames: readonly string[] = Object.keys(COLUMNS)
 
-const MAX_TIME_S = 253_402_300_799
 const MAX_VALUE = 1_000_000_000_000
 
 /** What the outside name `name` stands for, or null when it is unknown. */
@@ -72,7 +72,7 @@ export function toInteger(value: number, { factor, signed }: Target, where: stri
 
 /** Seconds since 1970 from a number; fractions are cut off. */
 export function timeFromEpoch(value: number, where: string): number {
-  if (Number.isFinite(value) && value >= 0 && value <= MAX_TIME_S) return Math.floor(value)
+  if (Number.isFinite(value) && value >= 0 && value <= readingLimits.timeS) return Math.floor(value)
   throw badValue(where, `${value} is not a time in seconds since 1970 (milliseconds?)`)
 }
 

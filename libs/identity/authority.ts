@@ -2,14 +2,15 @@
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { toBase64Url } from '#bytes'
-import { checkRevocations, issueRevocations, NAME_PATTERN, type RevocationList } from '#credential'
+import { issueRevocations, NAME_PATTERN, type RevocationList } from '#credential'
 import type { SigningKey } from '#crypto'
 import { nodeCrypto } from '#crypto-node'
 import { CodedError } from '#errors'
 import type { Random } from '#ports'
-import { createFile, createFolder, readFile } from './files.ts'
+import { createFile, createFolder } from './files.ts'
 import { createKeyFile, createPublicKeyFile, readKeyFile, readPublicKeyFile } from './keys.ts'
 import { recordPath } from './record.ts'
+import { readRevocations } from './revocation-file.ts'
 
 const DEFAULT_NAME = 'fogmeter'
 
@@ -78,14 +79,20 @@ export function loadAuthorityKey(paths: AuthorityPaths): SigningKey {
   }
 }
 
-/** The newest list this authority signed. */
+/**
+ * The newest list this authority signed.
+ * @throws identity/missing, credential/malformed, credential/untrusted, …
+ */
 export function loadRevocations(paths: AuthorityPaths): RevocationList {
   const key = readPublicKeyFile(
     paths.authority,
     'create the authority first, or say where it is with --authority',
   )
-  const bytes = readFile(paths.revocations, 'restore it from a copy: its number must never go back')
-  return checkRevocations(nodeCrypto, key, bytes)
+  return readRevocations(paths.revocations, {
+    crypto: nodeCrypto,
+    authorityKey: key,
+    fix: 'restore its newest copy, for example from a device: its number must never go back',
+  })
 }
 
 /** @throws identity/bad-name */
@@ -93,7 +100,7 @@ export function requireName(what: string, name: string): void {
   if (!NAME_PATTERN.test(name))
     throw new CodedError(
       'identity/bad-name',
-      `${what} name: use 1 to 32 letters, digits, ".", "_" or "-", no mark in front`,
+      `${what} name ${JSON.stringify(name.slice(0, 40))}: use 1 to 32 letters, digits, ".", "_" or "-", no mark in front`,
     )
 }
 

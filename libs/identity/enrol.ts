@@ -41,6 +41,8 @@ export interface EnrolmentPaths {
   credential: string
   authority: string
   revocations: string
+  /** Earlier credentials that were revoked by it. */
+  replaced: number
 }
 
 /**
@@ -68,7 +70,8 @@ export function enrol(
   const { authorityName: issuer } = readRecord(source.record)
   createFolder(out)
   placeAuthority(source, out)
-  retireEarlier(source, authority, name, { nowS, replace: options.replace ?? false })
+  const retired = { nowS, replace: options.replace ?? false }
+  const replaced = retireEarlier(source, authority, name, retired)
 
   const publicKey = options.publicKey ?? createKeyFile(key as string, random)
   const notBeforeS = Math.max(0, nowS - BACKDATE_S)
@@ -78,7 +81,7 @@ export function enrol(
   recordEnrolment(source, device, encoded, nowS)
   const credential = join(out, `${name}.cwt`)
   replaceFile(credential, encoded)
-  return { key, credential, ...placeRevocations(source, out) }
+  return { key, credential, ...placeRevocations(source, out), replaced }
 }
 
 function recordEnrolment(
@@ -100,23 +103,25 @@ function requireDays(days: number): number {
   throw new CodedError('identity/bad-validity', 'days: a whole number from 1 to 36500')
 }
 
+/** Returns how many credentials it revoked. */
 function retireEarlier(
   paths: AuthorityPaths,
   authority: SigningKey,
   name: string,
   { nowS, replace }: { nowS: number; replace: boolean },
-): void {
+): number {
   const list = loadRevocations(paths)
   const live = enrolmentsOf(paths, name).filter(
     (entry) => entry.notAfterS > nowS && !isRevoked(list, { id: fromBase64Url(entry.id) }),
   )
-  if (live.length === 0) return
+  if (live.length === 0) return 0
   if (!replace)
     throw new CodedError(
       'identity/already-enrolled',
       `"${name}" has a valid credential; choose another name, or replace or revoke the old one`,
     )
   extendList(paths, authority, list, { name, nowS, ids: live.map((entry) => entry.id) })
+  return live.length
 }
 
 /** authority.pub beside the device's own files, unless it is there already. */

@@ -9,6 +9,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   writeSync,
 } from 'node:fs'
 import { dirname, resolve, sep } from 'node:path'
@@ -52,16 +53,17 @@ export function readSecretFile(path: string, fix: string, guardedFolder?: string
   }
 }
 
-/** Writes a file that must not exist yet, to disk before returning. @throws identity/exists */
+/**
+ * Writes a file that must not exist yet, to disk before returning.
+ * @throws identity/exists, identity/unwritable
+ */
 export function createFile(path: string, content: string | Uint8Array, secret: boolean): void {
   let file: number
   try {
     file = openSync(path, 'wx', secret ? PRIVATE_FILE : PUBLIC_FILE)
   } catch (error) {
     if (systemCode(error) === 'EEXIST') throw exists(path, error)
-    throw new CodedError('identity/unwritable', `${path} cannot be made (${systemCode(error)})`, {
-      cause: error,
-    })
+    throw unwritable(path, error)
   }
   writeAndClose(file, content)
   syncFolder(dirname(path))
@@ -72,22 +74,47 @@ export function requireAbsent(path: string): void {
   if (existsSync(path)) throw exists(path)
 }
 
-/** Replaces a public file in one step: a reader sees the old or the new content, never a part. */
+/**
+ * Replaces a public file in one step: a reader sees the old or the new content, never a part.
+ * @throws identity/unwritable
+ */
 export function replaceFile(path: string, content: Uint8Array): void {
   const temporary = `${path}.new`
-  rmSync(temporary, { force: true })
-  createFile(temporary, content, false)
-  renameSync(temporary, path)
-  syncFolder(dirname(path))
+  try {
+    rmSync(temporary, { force: true })
+    createFile(temporary, content, false)
+    renameSync(temporary, path)
+    syncFolder(dirname(path))
+  } catch (error) {
+    throw error instanceof CodedError ? error : unwritable(path, error)
+  }
 }
 
-/** Appends one line, to disk before returning. */
+/** Appends one line, to disk before returning. @throws identity/unwritable */
 export function appendLine(path: string, line: string): void {
-  writeAndClose(openSync(path, 'a', PRIVATE_FILE), `${line}\n`)
+  try {
+    writeAndClose(openSync(path, 'a', PRIVATE_FILE), `${line}\n`)
+  } catch (error) {
+    throw unwritable(path, error)
+  }
 }
 
+/** @throws identity/unwritable */
 export function createFolder(path: string): void {
-  mkdirSync(path, { recursive: true, mode: PRIVATE_FOLDER })
+  try {
+    makeFolders(path)
+  } catch (error) {
+    throw error instanceof CodedError ? error : unwritable(path, error)
+  }
+}
+
+/** Node's own `recursive` never ends where the system says ENOENT below a folder, as in /proc. */
+function makeFolders(path: string): void {
+  const present = statSync(path, { throwIfNoEntry: false })
+  if (present?.isDirectory()) return
+  if (present) throw unwritable(path, { code: 'ENOTDIR' })
+  makeFolders(dirname(path))
+  mkdirSync(path, { mode: PRIVATE_FOLDER })
 }
 
 function writeAndClose(file: number, content: string | Uint8Array): void {
@@ -116,9 +143,32 @@ function isBelow(path: string, folder: string | undefined): boolean {
 function unreadable(path: string, fix: string, cause: unknown): CodedError {
   if (systemCode(cause) === 'ENOENT')
     return new CodedError('identity/missing', `${path} does not exist; ${fix}`, { cause })
-  return new CodedError('identity/unreadable', `${path} cannot be read (${systemCode(cause)})`, {
-    cause,
-  })
+  const reason = reasonOf(cause)
+  return new CodedError('identity/unreadable', `${path} cannot be read: ${reason}`, { cause })
+}
+
+function unwritable(path: string, cause: unknown): CodedError {
+  const reason = reasonOf(cause)
+  return new CodedError('identity/unwritable', `${path} cannot be written: ${reason}`, { cause })
+}
+
+/** What the system says, and what to do about it. */
+function reasonOf(error: unknown): string {
+  const code = systemCode(error)
+  const cure = cures[code]
+  return cure === undefined ? code : `${cure} (${code})`
+}
+
+const cures: Readonly<Record<string, string>> = {
+  EACCES: 'give the user that runs this the right to do so, or run it as the owner',
+  EPERM: 'give the user that runs this the right to do so, or run it as the owner',
+  EROFS: 'the disk is read-only; choose a folder elsewhere',
+  ENOSPC: 'the disk is full; make room and do it again',
+  EISDIR: 'a folder stands in its place; name the file',
+  ENOTDIR: 'it is a file, not a folder; name another folder',
+  EEXIST: 'something else stands in its place; move it away or name another path',
+  ENAMETOOLONG: 'the name is too long; choose a shorter one',
+  ENOENT: 'its folder does not exist; make it first',
 }
 
 function exists(path: string, cause?: unknown): CodedError {

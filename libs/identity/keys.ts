@@ -35,7 +35,7 @@ export function readPublicKeyFile(path: string, fix: string): Uint8Array {
   if (Buffer.from(content).includes('PRIVATE KEY'))
     throw new CodedError(
       'identity/bad-key',
-      `${path} holds a private key where a public one belongs`,
+      `${path} holds a private key where a public one belongs; copy authority.pub there`,
     )
   return rawPublic(parse(path, content, createPublicKey))
 }
@@ -49,5 +49,8 @@ function parse(path: string, content: Uint8Array, read: (pem: string) => KeyObje
     key = null
   }
   if (key?.asymmetricKeyType === 'ed25519') return key
-  throw new CodedError('identity/bad-key', `${path} is not an Ed25519 key in PEM form`)
+  throw new CodedError(
+    'identity/bad-key',
+    `${path} is damaged or no Ed25519 key in PEM form; copy it again from where the device was enrolled`,
+  )
 }

@@ -57,16 +57,21 @@ function readCredential(
     if (codeOf(error) === 'credential/untrusted')
       throw new CodedError(
         'identity/untrusted',
-        `${paths.credential} was not signed by the authority in ${paths.authority}`,
+        `${paths.credential} was not signed by the authority in ${paths.authority}; copy both from one ` +
+          'enrolment',
         { cause: error },
       )
     if (codeOf(error) === 'crypto/bad-public-key')
-      throw new CodedError('identity/bad-key', `${paths.authority} holds an unusable key`, {
-        cause: error,
-      })
+      throw new CodedError(
+        'identity/bad-key',
+        `${paths.authority} holds an unusable key; copy it again`,
+        {
+          cause: error,
+        },
+      )
     throw new CodedError(
       'identity/bad-credential',
-      `${paths.credential} is not a credential; copy it again from the enrolment`,
+      `${paths.credential} is damaged or no credential; copy it again from the enrolment`,
       { cause: error },
     )
   }

@@ -5,6 +5,7 @@ import type { Crypto } from '#crypto'
 import { defaults } from '#defaults'
 import { CodedError } from '#errors'
 import { readFile, replaceFile } from './files.ts'
+import { readRevocations } from './revocation-file.ts'
 
 export interface RevocationWatch {
   /** The newest good list seen. */
@@ -73,8 +74,9 @@ export function watchRevocations(
   let list = newest(load())
 
   function load(): RevocationList {
-    const bytes = readFile(path, "copy revoked.cose from the authority's folder")
-    return checkRevocations(options.crypto, options.authorityKey, bytes)
+    const { crypto, authorityKey } = options
+    const fix = "copy revoked.cose from the authority's folder"
+    return readRevocations(path, { crypto, authorityKey, fix })
   }
 
   /** Of the file's list and the remembered one, at start. */

@@ -1,5 +1,5 @@
 import { decode, encode, type CborValue } from '#cbor'
-import { bytes, code, fieldsOf, integer, malformed, typeOf } from './fields.ts'
+import { bytes, code, fieldsOf, integer, malformed, text, typeOf, type Fields } from './fields.ts'
 
 /** From responder (fog, cloud) to initiator (meter, fog). */
 export type Down =
@@ -10,14 +10,23 @@ export type Down =
   | { type: 'refused'; first: number; last: number; code: string }
   /** Send again, starting with number `from`. */
   | { type: 'resend'; from: number }
+  /**
+   * To a fog: another node counts these numbers of a meter too. Of the run that began with `first`,
+   * count nothing up to `through`, and say so by a `withdrawn` item.
+   */
+  | { type: 'withdraw'; deviceId: string; first: number; through: number }
   /** A signed revocation list (#credential). */
   | { type: 'revocations'; list: Uint8Array }
+  /** This channel ends now, and `code` says why: nothing more is read from it. */
+  | { type: 'ended'; code: string }
 
 const WELCOME = 0
 const RECEIPT = 1
 const REFUSED = 2
 const RESEND = 3
 const REVOCATIONS = 4
+const ENDED = 5
+const WITHDRAW = 6
 
 /** A down message as a CBOR array [type, …]; throws `messages/malformed` for impossible values. */
 export function encodeDown(message: Down): Uint8Array {
@@ -36,8 +45,12 @@ function downValue(message: Down): CborValue[] {
       return [REFUSED, message.first, message.last, message.code]
     case 'resend':
       return [RESEND, message.from]
-    default:
+    case 'withdraw':
+      return [WITHDRAW, message.deviceId, message.first, message.through]
+    case 'revocations':
       return [REVOCATIONS, message.list]
+    default:
+      return [ENDED, message.code]
   }
 }
 
@@ -59,9 +72,19 @@ function downFrom(value: CborValue): Down {
       return { type: 'resend', from: integer(fieldsOf(value, 'resend', 2), 1, 1) }
     case REVOCATIONS:
       return { type: 'revocations', list: bytes(fieldsOf(value, 'revocations', 2), 1) }
+    case ENDED:
+      return { type: 'ended', code: code(fieldsOf(value, 'ended', 2), 1) }
+    case WITHDRAW:
+      return withdrawFrom(fieldsOf(value, 'withdraw', 4))
     default:
       throw malformed(`there is no message type ${type}`)
   }
+}
+
+function withdrawFrom(f: Fields): Down {
+  const [deviceId, first, through] = [text(f, 1, 32), integer(f, 2, 1), integer(f, 3, 1)]
+  if (through < first) throw malformed(`withdraw: ${first} to ${through} is no range`)
+  return { type: 'withdraw', deviceId, first, through }
 }
 
 function refusedFrom(value: CborValue): Down {

@@ -46,7 +46,7 @@ export interface Gap {
 }
 
 /** Type number of a gap among items. */
-export const GAP = 5
+export const GAP = 6
 
 const DEVICE_ID_BYTES = 32
 

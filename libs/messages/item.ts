@@ -8,11 +8,27 @@ import { encodeSummary, summaryFrom, SUMMARY, type Summary } from './summary.ts'
 export type Item =
   | { type: 'credential'; cwt: Uint8Array }
   | { type: 'summary'; summary: Summary }
-  /** A meter's signed statement: COSE_Sign1 with payload (see #reading `verifyRegister`). */
-  | { type: 'register'; envelope: Uint8Array }
+  /**
+   * A meter's signed statement: COSE_Sign1 with payload (see #reading `verifyRegister`). `from` is
+   * the fog's own word: it counts every number of this meter from there to the statement's last.
+   */
+  | { type: 'register'; envelope: Uint8Array; from?: number }
   | { type: 'event'; event: FogEvent }
   | { type: 'fogStatus'; status: FogStatus }
+  | { type: 'withdrawn'; withdrawn: Withdrawn }
   | { type: 'gap'; gap: Gap }
+
+/** What a fog took out of its windows because another one counts it (see `Down` `withdraw`). */
+export interface Withdrawn {
+  deviceId: string
+  /** Where the run of numbers began, and how far of it nothing is counted any more. */
+  first: number
+  through: number
+  /** What this took out: all since the run began. */
+  readings: number
+  importWh: number
+  exportWh: number
+}
 
 /** Something an operator may want to know; `deviceId` null when it concerns the fog itself. */
 export interface FogEvent {
@@ -30,15 +46,29 @@ export interface FogStatus {
   /** Meters ever seen and meters with an open session. */
   metersKnown: number
   metersOnline: number
-  /** Durable readings and signed blocks; refused messages of any kind. */
+  /** Durable readings and signed blocks. */
   readings: number
   blocks: number
-  refused: number
+  /** Messages and blocks of meters not accepted, by reason; at most 64 reasons. */
+  refused: Record<string, number>
   /** Entries waiting in the outbox, and bytes of the store. */
   outbox: number
   storeBytes: number
   version: string
 }
+
+/**
+ * Reasons in `FogStatus.refused` after which the meter is asked again: nothing is lost by them, and
+ * a healthy fog node has some.
+ */
+export const askedAgain: ReadonlySet<string> = new Set([
+  'early',
+  'incomplete',
+  'no-base',
+  'no-session',
+  'overload',
+  'verifier-failed',
+])
 
 /** An item as the cloud decodes it: one that cannot be read keeps its place and names the reason. */
 export type ReceivedItem = Item | { type: 'unreadable'; code: string }
@@ -47,10 +77,15 @@ const CREDENTIAL = 0
 const REGISTER = 2
 const EVENT = 3
 const FOG_STATUS = 4
+const WITHDRAWN = 5
+
+/** What describes: all but the credentials and registers that bills rest on. */
+export const detailTypes = { summary: SUMMARY, event: EVENT, fogStatus: FOG_STATUS } as const
 
 const DEVICE_ID_BYTES = 32
 const DETAIL_BYTES = 512
 const VERSION_BYTES = 32
+const REASONS = 64
 
 /**
  * An item as a CBOR array [type, …]; throws `messages/malformed` for values that the other side
@@ -68,10 +103,16 @@ function itemValue(item: Exclude<Item, { type: 'summary' }>): CborValue[] {
     case 'credential':
       return [CREDENTIAL, item.cwt]
     case 'register':
-      return [REGISTER, item.envelope]
+      return item.from === undefined
+        ? [REGISTER, item.envelope]
+        : [REGISTER, item.envelope, item.from]
     case 'event': {
       const { code: name, timeS, deviceId, detail } = item.event
       return [EVENT, name, timeS, deviceId, detail]
+    }
+    case 'withdrawn': {
+      const { deviceId, first, through, readings, importWh, exportWh } = item.withdrawn
+      return [WITHDRAWN, deviceId, first, through, readings, importWh, exportWh]
     }
     case 'gap':
       return gapValues(item.gap)
@@ -94,11 +135,13 @@ export function itemFrom(value: CborValue): Item {
     case SUMMARY:
       return { type: 'summary', summary: summaryFrom(value) }
     case REGISTER:
-      return { type: 'register', envelope: bytes(fieldsOf(value, 'a register', 2), 1) }
+      return registerFrom(fieldsOf(value, 'a register', 2, 3))
     case EVENT:
       return { type: 'event', event: eventFrom(fieldsOf(value, 'an event', 5)) }
     case FOG_STATUS:
       return { type: 'fogStatus', status: fogStatusFrom(fieldsOf(value, 'a status', 11)) }
+    case WITHDRAWN:
+      return { type: 'withdrawn', withdrawn: withdrawnFrom(fieldsOf(value, 'withdrawn', 7)) }
     case GAP:
       return { type: 'gap', gap: gapFrom(value) }
     default:
@@ -113,6 +156,24 @@ export function receivedItemFrom(value: CborValue): ReceivedItem {
   } catch (error) {
     return { type: 'unreadable', code: codeOf(error) }
   }
+}
+
+function registerFrom(f: readonly CborValue[]): Item {
+  const register = { type: 'register', envelope: bytes(f, 1) } as const
+  return f.length === 2 ? register : { ...register, from: integer(f, 2, 1) }
+}
+
+function withdrawnFrom(f: readonly CborValue[]): Withdrawn {
+  const withdrawn = {
+    deviceId: text(f, 1, DEVICE_ID_BYTES),
+    first: integer(f, 2, 1),
+    through: integer(f, 3, 1),
+    readings: integer(f, 4),
+    importWh: integer(f, 5),
+    exportWh: integer(f, 6),
+  }
+  if (withdrawn.through < withdrawn.first) throw malformed('withdrawn: no range')
+  return withdrawn
 }
 
 function eventFrom(f: readonly CborValue[]): FogEvent {
@@ -132,7 +193,7 @@ function fogStatusValues(s: FogStatus): CborValue[] {
     s.metersOnline,
     s.readings,
     s.blocks,
-    s.refused,
+    refusedValue(s.refused),
     s.outbox,
     s.storeBytes,
     s.version,
@@ -147,9 +208,26 @@ function fogStatusFrom(f: readonly CborValue[]): FogStatus {
     metersOnline: integer(f, 4),
     readings: integer(f, 5),
     blocks: integer(f, 6),
-    refused: integer(f, 7),
+    refused: refusedFrom(f, 7),
     outbox: integer(f, 8),
     storeBytes: integer(f, 9),
     version: text(f, 10, VERSION_BYTES),
   }
+}
+
+/** By code, so that the same counts are the same bytes. */
+function refusedValue(refused: FogStatus['refused']): CborValue[] {
+  return Object.keys(refused)
+    .toSorted()
+    .map((reason) => [reason, refused[reason] ?? 0])
+}
+
+function refusedFrom(f: readonly CborValue[], index: number): FogStatus['refused'] {
+  const pairs = fieldsOf(f[index] ?? null, 'refused', 0, REASONS).map((value): [string, number] => {
+    const pair = fieldsOf(value, 'a reason with its count', 2)
+    return [code(pair, 0), integer(pair, 1, 1)]
+  })
+  const sorted = pairs.every(([reason], i) => i === 0 || (pairs[i - 1]?.[0] ?? '') < reason)
+  if (!sorted) throw malformed('reasons must be in order, each once')
+  return Object.fromEntries(pairs)
 }

@@ -11,7 +11,10 @@ export interface Summary {
   endS: number
   /** 0 for the first issue; only the highest revision of a `startS` counts. */
   revision: number
-  /** Distinct meters. */
+  /**
+   * Distinct meters. 0, as everything below, in a later revision of a window of which nothing is
+   * left: all of it was withdrawn.
+   */
   meters: number
   readings: number
   powerSumW: number
@@ -66,8 +69,8 @@ export function summaryFrom(value: CborValue): Summary {
     startS: integer(f, 1),
     endS: integer(f, 2),
     revision: integer(f, 3),
-    meters: integer(f, 4, 1),
-    readings: integer(f, 5, 1),
+    meters: integer(f, 4),
+    readings: integer(f, 5),
     powerSumW: integer(f, 6, Number.MIN_SAFE_INTEGER),
     powerMinW: integer(f, 7, Number.MIN_SAFE_INTEGER),
     powerMaxW: integer(f, 8, Number.MIN_SAFE_INTEGER),
@@ -90,6 +93,7 @@ export function summaryFrom(value: CborValue): Summary {
 
 function checkConsistent(s: Summary): void {
   if (s.endS <= s.startS) throw malformed('a window must end after its start')
+  if (s.meters === 0) checkEmpty(s)
   if (s.meters > s.readings) throw malformed('a summary has more meters than readings')
   if (s.powerMinW > s.powerMaxW) throw malformed('the minimum power exceeds the maximum')
   const { voltageCount, voltageMinDv: min, voltageMaxDv: max } = s
@@ -103,4 +107,10 @@ function checkConsistent(s: Summary): void {
   if (min !== null && (max === null || min > max)) {
     throw malformed('the minimum voltage exceeds the maximum')
   }
+}
+
+function checkEmpty(s: Summary): void {
+  const figures = [s.readings, s.powerSumW, s.powerMinW, s.powerMaxW, s.importWh, s.exportWh]
+  if (s.revision === 0 || figures.some((value) => value !== 0))
+    throw malformed('only a later revision may be empty, and then all of it')
 }

@@ -16,8 +16,11 @@ import { encodeItem, receivedItemFrom, type Item, type ReceivedItem } from './it
 
 /** From initiator (meter, fog) to responder (fog, cloud). */
 export type Up =
-  /** "I hold from `oldestHeld` on; everything below was receipted or given up; `next` is my next number." */
-  | { type: 'hello'; oldestHeld: number; next: number }
+  /**
+   * "I hold from `oldestHeld` on; everything below was receipted or given up; `next` is my next
+   * number." A fog names the store these numbers belong to: another one counts from 1 again.
+   */
+  | { type: 'hello'; oldestHeld: number; next: number; store?: number }
   /** A reading as differences to the previous one: see #reading `encodeLive` / `decodeLive`. */
   | { type: 'live'; values: (number | null)[] }
   /** The signature over live readings `first`..`last` sent before. */
@@ -31,14 +34,18 @@ export type Up =
     }
   /** A whole block; `body` is #reading `encodeBlock`, to be decoded with `decodeBlock(body, deviceId)`. */
   | { type: 'report'; body: Uint8Array }
-  /** Outbox entries numbered `first`, `first + 1`, … */
-  | { type: 'items'; first: number; items: Item[] }
+  /**
+   * Outbox entries numbered `first`, `first + 1`, … With `gapFrom`, the numbers from there up to
+   * `first` − 1 were given up and will not come.
+   */
+  | { type: 'items'; first: number; items: Item[]; gapFrom?: number }
   /** A reading in full, needing no predecessor: the first live reading after a session opens. */
   | { type: 'reading'; reading: Reading }
 
 /** `Up` as decoded: single items may be unreadable without spoiling the rest. */
 export type ReceivedUp =
-  Exclude<Up, { type: 'items' }> | { type: 'items'; first: number; items: ReceivedItem[] }
+  | Exclude<Up, { type: 'items' }>
+  | { type: 'items'; first: number; items: ReceivedItem[]; gapFrom?: number }
 
 const HELLO = 0
 const LIVE = 1
@@ -62,7 +69,7 @@ const bodyLengths: readonly number[] = [4, 5]
 export function encodeUp(message: Up): Uint8Array {
   switch (message.type) {
     case 'hello':
-      return encodeTypedInts(HELLO, [message.oldestHeld, message.next])
+      return encodeHello(message)
     case 'live':
       return encodeTypedInts(LIVE, message.values)
     case 'block':
@@ -70,7 +77,7 @@ export function encodeUp(message: Up): Uint8Array {
     case 'report':
       return encodeReport(message.body)
     case 'items':
-      return encodeItems(message.first, message.items.map(encodeItem))
+      return encodeItems(message.first, message.items.map(encodeItem), message.gapFrom ?? null)
     default:
       return encodeTypedInts(READING, readingValues(checkReading(message.reading)))
   }
@@ -98,20 +105,28 @@ function decodeOther(value: CborValue): ReceivedUp {
   const type = Array.isArray(value) ? value[0] : null
   switch (type) {
     case HELLO:
-      return helloFrom(fieldsOf(value, 'hello', 3))
+      return helloFrom(fieldsOf(value, 'hello', 3, 4))
     case BLOCK:
       return blockFrom(fieldsOf(value, 'block', 5, 6))
     case ITEMS:
-      return itemsFrom(fieldsOf(value, 'items', 3))
+      return itemsFrom(fieldsOf(value, 'items', 3, 4))
     default:
       throw malformed('not a message to this side')
   }
 }
 
+function encodeHello({ oldestHeld, next, store }: Up & { type: 'hello' }): Uint8Array {
+  return encodeTypedInts(
+    HELLO,
+    store === undefined ? [oldestHeld, next] : [oldestHeld, next, store],
+  )
+}
+
 function helloFrom(f: Fields): ReceivedUp {
   const [oldestHeld, next] = [integer(f, 1, 1), integer(f, 2, 1)]
   if (oldestHeld > next) throw malformed('hello: the oldest held number lies after the next one')
-  return { type: 'hello', oldestHeld, next }
+  const hello = { type: 'hello', oldestHeld, next } as const
+  return f.length === 3 ? hello : { ...hello, store: integer(f, 3, 1) }
 }
 
 function encodeBlockMessage(message: Up & { type: 'block' }): Uint8Array {
@@ -148,13 +163,23 @@ function decodeReport(message: Uint8Array): ReceivedUp {
 }
 
 /** An `items` message from items encoded before, e.g. as an outbox holds them. */
-export function encodeItems(first: number, encodedItems: readonly Uint8Array[]): Uint8Array {
+export function encodeItems(
+  first: number,
+  encodedItems: readonly Uint8Array[],
+  gapFrom: number | null = null,
+): Uint8Array {
   const count = encodedItems.length
   if (count < 1 || count > MAX_ITEMS) throw malformed(`items: 1 to ${MAX_ITEMS}, not ${count}`)
-  // [4, first, []] with the real array head and its elements in place of the empty array.
-  const head = encodeTypedInts(ITEMS, [first, null])
+  if (gapFrom !== null) checkGap(gapFrom, first)
+  const head = encodeTypedInts(ITEMS, [first])
+  head[0] = arrayHead(gapFrom === null ? 3 : 4)
   const list = count < 24 ? [arrayHead(count)] : [0x98, count]
-  return concat(head.subarray(0, -1), Uint8Array.from(list), ...encodedItems)
+  const tail = gapFrom === null ? new Uint8Array() : encode(gapFrom)
+  return concat(head, Uint8Array.from(list), ...encodedItems, tail)
+}
+
+function checkGap(gapFrom: number, first: number): void {
+  if (gapFrom >= first) throw malformed('items: a gap lies before the first item')
 }
 
 function itemsFrom(f: Fields): ReceivedUp {
@@ -164,5 +189,9 @@ function itemsFrom(f: Fields): ReceivedUp {
     throw malformed(`items: must carry 1 to ${MAX_ITEMS} items`)
   }
   if (first > Number.MAX_SAFE_INTEGER - list.length) throw malformed('items: number too large')
-  return { type: 'items', first, items: list.map(receivedItemFrom) }
+  const items = list.map(receivedItemFrom)
+  if (f.length === 3) return { type: 'items', first, items }
+  const gapFrom = integer(f, 3, 1)
+  checkGap(gapFrom, first)
+  return { type: 'items', first, items, gapFrom }
 }

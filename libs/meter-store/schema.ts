@@ -38,4 +38,6 @@ export const migrations: readonly string[] = [
     value BLOB NOT NULL
   ) STRICT, WITHOUT ROWID;
   `,
+  // 1 when the body is a statement without its readings.
+  'ALTER TABLE block ADD COLUMN thin INTEGER NOT NULL DEFAULT 0',
 ]

@@ -1,8 +1,8 @@
 import type { OutboxItem } from '#delivery'
 import type { MeterStore } from '#meter'
-import { openDatabase, type Database } from '#sqlite'
+import { openDatabase, readMark, writeMark, type BackupMark, type Database } from '#sqlite'
 import { migrations } from './schema.ts'
-import { prepareStatements, type Statements } from './statements.ts'
+import { prepareStatements, type Held, type Statements } from './statements.ts'
 
 /** A block the fog will never accept, kept for whoever wants to find out why. */
 export interface RefusedBlock {
@@ -21,6 +21,13 @@ export interface MeterStoreFile {
   /** Small things the program must find again after a restart; null when never written. */
   note(name: string): Uint8Array | null
   setNote(name: string, value: Uint8Array): void
+  /** Set when this file was restored from a backup and nothing has been done about that yet. */
+  readonly restored: BackupMark | null
+  /**
+   * Settles that, before any meter is opened: the numbers that a former life used after the backup
+   * are left out, and so are the unsigned readings, which it has signed since. Returns how many.
+   */
+  settleRestored(): number
   /** Writes what may lag behind and closes the file. */
   close(): void
 }
@@ -29,6 +36,8 @@ export interface MeterStoreFile {
 const CLEAN_EVERY = 1_024
 /** Refused blocks kept per file; older ones go. */
 const REFUSED_KEPT = 1_000
+/** More readings than any meter takes between a backup and its restoring: at one a second, 12 days. */
+const RESTORE_MARGIN = 2 ** 20
 
 /** State that the meters of one file share. */
 interface Shared {
@@ -59,6 +68,8 @@ export function openMeterStore(path: string): MeterStoreFile {
       return store
     },
     transaction: (work) => database.transaction(work),
+    restored: readMark(database),
+    settleRestored: () => settleRestored(shared),
     refused: (deviceId, limit) => sql.refusedOf.all(deviceId, limit),
     note(name) {
       const row = sql.noteOf.get(name)
@@ -70,6 +81,17 @@ export function openMeterStore(path: string): MeterStoreFile {
       database.close()
     },
   }
+}
+
+function settleRestored({ database, sql, oldestRow }: Shared): number {
+  return database.transaction(() => {
+    const { count } = sql.countOpen.get()!
+    sql.leaveOut.run(RESTORE_MARGIN)
+    sql.deleteReadings.run(Number.MAX_SAFE_INTEGER)
+    oldestRow.clear()
+    writeMark(database, null)
+    return count
+  })
 }
 
 /** Receipted blocks are deleted with the next commit that is needed anyway. */
@@ -89,13 +111,16 @@ function openMeter(shared: Shared, deviceId: string): MeterStore {
   const { database, sql, lagging, oldestRow } = shared
   sql.addMeter.run(deviceId)
   const { id } = sql.meterId.get(deviceId)!
-  /** Count and oldest number of the blocks held; null until asked. */
-  let held: { count: number; oldest: number | null } | null = null
+  /** Null until asked. */
+  let held: Held | null = null
+  /** No block up to this one has readings: those give way from the oldest on. */
+  let thinThrough = 0
 
   const heldNow = () => (held ??= { ...sql.held.get(id, lagging.get(id) ?? 0)! })
 
   function load(): ReturnType<MeterStore['load']> {
     held = null
+    thinThrough = 0
     const row = sql.loadMeter.get(id)!
     const open = sql.openReadings.all(id, row.accounted)
     if (open[0] === undefined) oldestRow.delete(id)
@@ -121,16 +146,28 @@ function openMeter(shared: Shared, deviceId: string): MeterStore {
       deleteReceipted(shared)
       deleteDeadReadings(shared)
     })
-    if (held !== null) held = { count: held.count + 1, oldest: held.oldest ?? block.first }
+    if (held !== null) held = { ...held, count: held.count + 1, oldest: held.oldest ?? block.first }
   }
 
   function dropThrough(number: number): void {
     const before = lagging.get(id) ?? 0
     if (number <= before) return
-    const { count } = heldNow()
-    const dropped = sql.countBetween.get(id, before, number)!.count
+    const { count, thin } = heldNow()
+    const dropped = sql.countBetween.get(id, before, number)!
     lagging.set(id, number)
-    held = { count: count - dropped, oldest: sql.oldestAfter.get(id, number)?.first ?? null }
+    const oldest = sql.oldestAfter.get(id, number)?.first ?? null
+    held = { count: count - dropped.count, thin: thin - dropped.thin, oldest }
+  }
+
+  function oldestWhole(): OutboxItem | null {
+    return sql.oldestWhole.get(id, Math.max(thinThrough, lagging.get(id) ?? 0)) ?? null
+  }
+
+  function thinOne({ last, body }: OutboxItem): void {
+    heldNow()
+    sql.thin.run(body, id, last)
+    if (held !== null) held = { ...held, thin: held.thin + 1 }
+    thinThrough = last
   }
 
   function restart(head: Uint8Array, next: number): void {
@@ -155,6 +192,9 @@ function openMeter(shared: Shared, deviceId: string): MeterStore {
     transaction: (work) => database.transaction(work),
     oldest: () => heldNow().oldest,
     count: () => heldNow().count,
+    whole: () => heldNow().count - heldNow().thin,
+    oldestWhole,
+    thin: thinOne,
     read: (from, max) => sql.read.all(id, Math.max(from, (lagging.get(id) ?? 0) + 1), max),
     dropThrough,
     refuse,

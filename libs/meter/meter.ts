@@ -3,7 +3,14 @@ import { createSender, type Outbox } from '#delivery'
 import { CodedError, codeOf } from '#errors'
 import { decodeDown, encodeUp, type Down } from '#messages'
 import type { Clock } from '#ports'
-import { checkReading, status as statusBits, timeQuality, type Reading } from '#reading'
+import {
+  checkReading,
+  decodeBlock,
+  encodeBlock,
+  status as statusBits,
+  timeQuality,
+  type Reading,
+} from '#reading'
 import { openJournal } from './journal.ts'
 import { createLive } from './live.ts'
 import type { OpenRecord } from './record.ts'
@@ -45,8 +52,8 @@ export interface MeterOptions {
 export interface Meter {
   readonly deviceId: string
   /**
-   * Turns a measurement into the next reading and persists it. Throws `meter/outbox-full` when no
-   * more signed blocks may be kept (energy is still counted), `reading/bad-value` for nonsense, and
+   * Turns a measurement into the next reading and persists it. Throws `meter/outbox-full` when not
+   * even statements may be kept any more (energy is still counted), `reading/bad-value` for nonsense, and
    * whatever the store throws; nothing was recorded then.
    */
   measure(measurement: Measurement): Uint8Array[]
@@ -69,6 +76,9 @@ export interface Meter {
 /** A fog that asks for live readings again and again is answered at most this often. */
 const LIVE_RESTART_MS = 1_000
 
+/** Blocks that lose their readings with one new one: more than one only after the limit was lowered. */
+const MOST_THINNED = 16
+
 /** Opens a meter on its store; throws `meter/store-damaged`. */
 export function createMeter(options: MeterOptions): Meter {
   const { crypto, key, deviceId, clock, store, settings, boot } = options
@@ -76,9 +86,16 @@ export function createMeter(options: MeterOptions): Meter {
   const registers = createRegisters(settings)
   const live = createLive()
   const emit = (event: MeterEvent) => options.onEvent?.(event)
-  const counts = { readings: 0, blocks: 0, refusedMeasurements: 0, refusedBlocks: 0 }
+  const counts = {
+    readings: 0,
+    blocks: 0,
+    refusedMeasurements: 0,
+    refusedBlocks: 0,
+    readingsGivenUp: 0,
+  }
   /** A reading that could not be stored, whose registers go on; null when the newest reading has them. */
   let carried: OpenRecord | null = null
+  let thinned = 0
   let openedAtMs = clock.monotonic()
   let liveNotBefore = -Infinity
   /** The session may have carried what the store does not hold: it must not go on. */
@@ -154,10 +171,11 @@ export function createMeter(options: MeterOptions): Meter {
     const fromS = (carried ?? journal.newest)?.reading.timeS
     const { record, events } = nextRecord(m)
     const { reading } = record
-    if (store.count() >= settings.maxBlocks) {
+    const most = settings.maxBlocks + settings.maxStatements
+    if (store.count() >= most) {
       carried = record
       counts.refusedMeasurements += 1
-      throw outboxFull(settings.maxBlocks)
+      throw outboxFull(most)
     }
     const before = journal.open.at(-1)
     const payloads = before && endsBefore(before, record) ? closeBlock() : []
@@ -204,6 +222,19 @@ export function createMeter(options: MeterOptions): Meter {
   function sealOpen(): void {
     live.sealed(journal.seal())
     counts.blocks += 1
+    for (let n = 0; n < MOST_THINNED && store.whole() > settings.maxBlocks; n++) giveUpOldest()
+  }
+
+  /** The oldest readings make room; what the meter signed about them stays, and says which they were. */
+  function giveUpOldest(): void {
+    const oldest = store.oldestWhole()
+    if (oldest === null) return
+    const { first, last } = oldest
+    const block = decodeBlock(crypto, oldest.body, deviceId)
+    store.thin({ first, last, body: encodeBlock({ ...block, readings: [] }) })
+    counts.readingsGivenUp += block.readings.length
+    thinned += 1
+    emit({ type: 'readings-given-up', first, last, times: thinned })
   }
 
   function closeBlock(): Uint8Array[] {
@@ -240,6 +271,14 @@ export function createMeter(options: MeterOptions): Meter {
       emit({ type: 'revocations', list: down.list })
       return []
     }
+    if (down.type === 'withdraw') {
+      emit({ type: 'bad-message', code: 'not-for-a-meter' })
+      return []
+    }
+    if (down.type === 'ended') {
+      if (down.code === 'superseded') emit({ type: 'superseded' })
+      return []
+    }
     if (down.type === 'resend') missedLive()
     // Readings of the open block have no signature yet: live mode starts over, the sender waits.
     const aboutOpen = down.type === 'resend' && down.from > journal.head.accounted
@@ -263,6 +302,7 @@ export function createMeter(options: MeterOptions): Meter {
       receiptedThrough: outbox.oldest() - 1,
       openReadings: journal.open.length,
       outboxBlocks: store.count(),
+      outboxStatements: store.count() - store.whole(),
       ...counts,
       liveMessages: live.messages,
       delivery: sender.counters(),
@@ -298,10 +338,10 @@ function registerState({ reading, memory }: OpenRecord): RegisterState {
   return { ...memory, importWh, exportWh }
 }
 
-function outboxFull(maxBlocks: number): CodedError {
+function outboxFull(most: number): CodedError {
   return new CodedError(
     'meter/outbox-full',
-    `${maxBlocks} signed blocks wait for the fog node, which is the limit: new readings are not ` +
+    `${most} signed blocks wait for the fog node, which is the limit: new readings are not ` +
       'recorded until it answers; check the broker address and the fog node',
   )
 }

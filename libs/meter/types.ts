@@ -54,6 +54,11 @@ export interface MeterStore {
   oldest(): number | null
   /** Signed blocks held (refused ones not counted). */
   count(): number
+  /** Of these, the ones that `thin` has not touched, and the oldest of them. */
+  whole(): number
+  oldestWhole(): OutboxItem | null
+  /** Replaces the body of one held block by a smaller one; it counts as whole no more. */
+  thin(block: OutboxItem): void
   read(fromNumber: number, maxItems: number): OutboxItem[]
   /** May reach the disk later: after a crash the fog's welcome says the same again. */
   dropThrough(number: number): void
@@ -69,8 +74,10 @@ export interface MeterSettings {
   maxSeconds: number
   /** or with the reading stamped on (before the one stamped after) a multiple of this. */
   boundarySeconds: number
-  /** Signed blocks kept for a fog that does not answer; then new readings are refused. */
+  /** Signed blocks kept with their readings for a fog that does not answer; the oldest go first. */
   maxBlocks: number
+  /** Statements kept beyond these, without readings; then new readings are refused. */
+  maxStatements: number
   /** Without registers, a longer silence than this is not filled with energy. */
   maxGapSeconds: number
   /** Value at which the physical registers start again from 0, if they do. */
@@ -91,6 +98,10 @@ export type MeterEvent =
   | { type: 'numbers-raised'; to: number; readingsGivenUp: number }
   /** A signed revocation list arrived; the caller checks it. */
   | { type: 'revocations'; list: Uint8Array }
+  /** The fog node ended this channel: another program has connected as this meter. */
+  | { type: 'superseded' }
+  /** No room: of this signed block only the statement is kept; so often since the start. */
+  | { type: 'readings-given-up'; first: number; last: number; times: number }
   | { type: 'bad-message'; code: string }
 
 /**
@@ -113,12 +124,16 @@ export interface MeterStatus {
   receiptedThrough: number
   openReadings: number
   outboxBlocks: number
+  /** Of these, how many have lost their readings. */
+  outboxStatements: number
   refusedBlocks: number
   /** Since the program started. */
   readings: number
   blocks: number
   liveMessages: number
   refusedMeasurements: number
+  /** Signed readings given up for want of room; their statements are kept. */
+  readingsGivenUp: number
   delivery: Readonly<DeliveryCounters>
   welcomed: boolean
 }

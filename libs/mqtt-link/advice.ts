@@ -15,6 +15,9 @@ const ADVICE: Readonly<Record<string, string>> = {
   'channel/wrong-node':
     'another node answers at this address: correct the node name or the broker address',
   'channel/suite-refused': 'the other side lacks our cipher suite: update it',
+  'channel/superseded':
+    "another program has connected with this device's identity: stop one of the two; if you know " +
+    'of none, the key has been copied: revoke it (fogmeter revoke) and enrol the device again',
   'channel/timeout': 'the broker is there but nobody answers behind it: is the agent or cloud up?',
   'mqtt-link/untrusted-broker':
     "the broker's certificate is not for this host name or not from the authority in `ca`: " +

@@ -13,6 +13,9 @@ const CHANNEL_ID_BYTES = 6
 /** setTimeout's own limit; a later deadline is simply looked at again. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1
 
+/** A channel of ours was superseded so recently that opening one proves nothing. */
+const RIVAL_MS = 600_000
+
 /** Connects, shakes hands, and does both again whenever the channel ends, until closed. */
 export function runInitiator(options: InitiatorLinkOptions): InitiatorLink {
   const targets: Target[] = [options, ...(options.alternatives ?? [])]
@@ -33,6 +36,7 @@ class InitiatorRunner implements InitiatorLink {
   #connection: Connection | null = null
   #timer: NodeJS.Timeout | undefined
   #timerAtMs = Infinity
+  #supersededMs = -Infinity
   #past: InitiatorCounters = NOTHING
 
   constructor(options: InitiatorLinkOptions, targets: readonly Target[]) {
@@ -106,6 +110,12 @@ class InitiatorRunner implements InitiatorLink {
     this.#ended(initiator, code, true, null)
   }
 
+  superseded(): void {
+    if (this.#initiator === null) return
+    this.#supersededMs = this.#options.clock.monotonic()
+    this.#ended(this.#initiator, 'channel/superseded', true, null)
+  }
+
   async close(): Promise<void> {
     this.#state = 'closed'
     clearTimeout(this.#timer)
@@ -126,7 +136,7 @@ class InitiatorRunner implements InitiatorLink {
           break
         case 'open':
           this.#state = 'open'
-          this.#backoff.reset()
+          if (!this.#hasRival()) this.#backoff.reset()
           this.#arm(initiator)
           this.#options.onOpen(output.peer, output.rekey)
           break
@@ -136,6 +146,10 @@ class InitiatorRunner implements InitiatorLink {
       }
     }
     this.#arm(initiator)
+  }
+
+  #hasRival(): boolean {
+    return this.#options.clock.monotonic() - this.#supersededMs < RIVAL_MS
   }
 
   #publish(initiator: Initiator, frame: Uint8Array): boolean {

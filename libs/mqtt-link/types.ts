@@ -68,6 +68,11 @@ export interface InitiatorLink {
   send(payload: Uint8Array): boolean
   /** Gives up the present connection and makes a new one, after the back-off (nobody answers receipts). */
   reconnect(code: string): void
+  /**
+   * The responder says that another channel has taken this one's place: two programs have one
+   * identity. Connects again, but ever more slowly, so that they do not end each other every second.
+   */
+  superseded(): void
   /** Disconnects and stays so. */
   close(): Promise<void>
 }

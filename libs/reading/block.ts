@@ -21,7 +21,17 @@ export interface Block {
   statement: Statement
   /** The 64-byte Ed25519 signature of a COSE_Sign1 over the statement. */
   signature: Uint8Array
+  /** None when they were given up and only what is signed about them is left. */
   readings: Reading[]
+}
+
+/** How many readings a statement is about, whether they are still there or not. */
+export function countOf({
+  first,
+  last,
+  skipped,
+}: Pick<Statement, 'first' | 'last' | 'skipped'>): number {
+  return skipped.reduce((count, [from, through]) => count - (through - from + 1), last - first + 1)
 }
 
 /** All a statement is made of. */

@@ -25,6 +25,10 @@ export interface Reading {
   status: number
 }
 
+/** The last second of the year 9999: later times cannot be written as dates. */
+export const lastDateS = 253_402_300_799
+const daySeconds = 86_400
+
 /**
  * Accepted ranges. They are far beyond a house and far below 2^53, so that sums over the millions
  * of readings a fog node aggregates stay exact.
@@ -32,8 +36,8 @@ export interface Reading {
 export const readingLimits = {
   /** One below the largest exact integer, so that the number after any reading's can be named. */
   number: Number.MAX_SAFE_INTEGER - 1,
-  /** The last second of the year 9999. */
-  timeS: 253_402_300_799,
+  /** A day before dates end, so that the window a reading falls into ends within them. */
+  timeS: lastDateS - daySeconds,
   powerW: 1_000_000_000,
   voltageDv: 10_000_000,
   currentMa: 1_000_000_000,

@@ -144,9 +144,17 @@ export function registerEnvelope(block: {
 
 /** The statement of an envelope, unverified: to learn whose key to look up. */
 export function peekRegister(envelope: Uint8Array): Statement {
-  const { payload } = decodeSign1(envelope)
+  return splitRegister(envelope).statement
+}
+
+/** The mirror of `registerEnvelope`; nothing has been verified. Throws `reading/…` or `cose/…`. */
+export function splitRegister(envelope: Uint8Array): {
+  statement: Statement
+  signature: Uint8Array
+} {
+  const { payload, signature } = decodeSign1(envelope)
   if (payload === null) throw malformed('a register envelope carries its statement')
-  return decodeStatement(payload)
+  return { statement: decodeStatement(payload), signature }
 }
 
 /** The statement of a valid envelope; throws `cose/…` (bad signature included) or `reading/…`. */

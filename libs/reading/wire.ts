@@ -12,7 +12,13 @@ import {
   readingLimits,
   type Reading,
 } from './reading.ts'
-import { bytesFrom, skippedFrom, type SkippedRange } from './statement.ts'
+import {
+  bytesFrom,
+  registerEnvelope,
+  skippedFrom,
+  splitRegister,
+  type SkippedRange,
+} from './statement.ts'
 
 /** Start registers, then the first reading, then this many differences for each further one. */
 const HEAD = 2 + 8
@@ -29,11 +35,13 @@ const STEP = 7
  * `ddtS` is the change of the time step, so an even rhythm costs one byte. Numbers and everything
  * else in the statement follow from the readings. The integers are a byte string of their own so
  * that they take the fast integer decoder.
+ *
+ * A block whose readings were given up is its register envelope instead, which has four parts too.
  */
 export function encodeBlock(block: Block): Uint8Array {
   const { statement, signature, readings } = block
   const head = readings[0]
-  if (head === undefined) throw malformed('a block needs a reading')
+  if (head === undefined) return registerEnvelope(block)
   const values: (number | null)[] = [
     head.importWh - statement.startImportWh,
     head.exportWh - statement.startExportWh,
@@ -77,11 +85,13 @@ function pushDifferences(
 
 /**
  * The mirror of `encodeBlock`, from its bytes or from the decoded array. The chain is computed, so
- * what comes back has the right shape and only its signature is left to check
+ * what comes back has the right shape and only its signature is left to check; so is a statement
+ * that comes without its readings
  * (`verifyStatement(key, block.statement, block.signature)`).
  * Throws `reading/…` or `cbor/…`.
  */
 export function decodeBlock(crypto: Hash, body: Uint8Array | CborValue[], deviceId: string): Block {
+  if (body instanceof Uint8Array && isEnvelope(body)) return withoutReadings(body, deviceId)
   const array = body instanceof Uint8Array ? (usualParts(body) ?? decode(body)) : body
   if (!Array.isArray(array) || array.length < 4 || array.length > 5) {
     throw malformed('a block body has four or five parts')
@@ -107,6 +117,17 @@ export function decodeBlock(crypto: Hash, body: Uint8Array | CborValue[], device
     chainAll(crypto, previousChain, readings),
   )
   return { statement, signature, readings }
+}
+
+/** An envelope begins with its protected header of three bytes, a block with a hash of 32. */
+function isEnvelope(body: Uint8Array): boolean {
+  return body[0] === 0x84 && body[1] === 0x43
+}
+
+function withoutReadings(body: Uint8Array, deviceId: string): Block {
+  const { statement, signature } = splitRegister(body)
+  if (statement.deviceId !== deviceId) throw malformed('a statement about another device')
+  return { statement, signature: bytesFrom(signature, 64, 'signature'), readings: [] }
 }
 
 /** Where the parts of a body without skipped ranges and anchor stand, each behind its head. */

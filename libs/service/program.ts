@@ -1,4 +1,4 @@
-import { codeOf, CodedError } from '#errors'
+import { codeOf, CodedError, exitCodeOf } from '#errors'
 import { parseCommand } from './arguments.ts'
 import { runService, type RunningService, type ServiceContext } from './run.ts'
 
@@ -46,6 +46,6 @@ function check(load: () => unknown): number {
   } catch (error) {
     if (!(error instanceof CodedError)) throw error
     process.stderr.write(`${error.message} (${codeOf(error)})\n`)
-    return 1
+    return exitCodeOf(error)
   }
 }

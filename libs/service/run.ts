@@ -1,4 +1,4 @@
-import { codeOf, CodedError } from '#errors'
+import { codeOf, CodedError, exitCodeOf, exitCodes } from '#errors'
 import { createLogger, type Logger } from './logger.ts'
 import { createNotify, type Notify } from './notify.ts'
 
@@ -9,7 +9,7 @@ export interface ServiceContext {
   /** Aborted when stopping begins; for work that waits. */
   signal: AbortSignal
   notify: Notify
-  /** Something the program cannot go on with: logged, then stopped in order, exit code 1. */
+  /** Something the program cannot go on with: logged, then stopped in order; the exit code says why. */
   fail(error: unknown): void
 }
 
@@ -30,14 +30,16 @@ export interface ServiceOptions {
 
 /**
  * Runs a program until SIGINT or SIGTERM, then stops it in order and within a bound; a second signal
- * ends it at once. Exit code 0 after an ordered stop, 1 after anything else. An error nobody
- * expected is logged with its code and ends the process: what it left behind cannot be trusted,
- * and every program here is made to be restarted at any moment.
+ * ends it at once. Exit code 0 after an ordered stop, that of the error (see #errors) when it could
+ * not start or go on, 1 after anything else. An error nobody expected is logged with its code and ends the process: what it left behind cannot be trusted,
+ * and every program here is made to be restarted at any moment. One that was started with a channel
+ * to its parent (`stdio: 'ipc'`) ends with the parent.
  */
 export async function runService(options: ServiceOptions): Promise<void> {
   const log = createLogger({ name: options.name })
   crashOn('uncaughtException', log)
   crashOn('unhandledRejection', log)
+  endWithParent(log)
   const notify = createNotify((error) => log.debug({ err: error }, 'systemd was not reached'))
   const stopping = new AbortController()
   const ended = Promise.withResolvers<number>()
@@ -52,7 +54,7 @@ export async function runService(options: ServiceOptions): Promise<void> {
     // Our own errors say in words what to do; only a surprise needs its stack.
     const data = error instanceof CodedError ? { detail: error.message } : { err: error }
     log.error({ code: codeOf(error), ...data }, 'cannot go on')
-    begin(1)
+    begin(exitCodeOf(error))
   }
 
   const running = await startOrExit(options, { log, signal: stopping.signal, notify, fail })
@@ -68,12 +70,23 @@ function crashOn(event: 'uncaughtException' | 'unhandledRejection', log: Logger)
   })
 }
 
+/** However the parent ended: nobody would stop this program any more. */
+function endWithParent(log: Logger): void {
+  const end = () => {
+    log.warn({ event: 'orphaned' }, 'the program that started this one is gone; ending too')
+    process.exit(exitCodes.failure)
+  }
+  // Absent where there never was a channel; false when the parent went while this one loaded.
+  if ('connected' in process && !process.connected) end()
+  process.on('disconnect', end)
+}
+
 function onSignals(log: Logger, stopping: AbortSignal, begin: (exitCode: number) => void): void {
   for (const name of ['SIGINT', 'SIGTERM'] as const) {
     process.on(name, () => {
       if (stopping.aborted) process.exit(1)
       log.info({ event: 'stopping', signal: name }, 'stopping')
-      begin(0)
+      begin(exitCodes.ok)
     })
   }
 }
@@ -87,7 +100,7 @@ async function startOrExit(
   } catch (error) {
     if (!(error instanceof CodedError)) throw error
     reportStart(error, context.log)
-    return process.exit(1)
+    return process.exit(exitCodeOf(error))
   }
 }
 

@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto'
+import { randomFillSync } from 'node:crypto'
 import { performance } from 'node:perf_hooks'
 import type { Clock, Random } from '#ports'
 
@@ -9,4 +9,4 @@ export const systemClock: Clock = {
 }
 
 /** The kernel's randomness. */
-export const systemRandom: Random = (length) => new Uint8Array(randomBytes(length))
+export const systemRandom: Random = (length) => randomFillSync(new Uint8Array(length))

@@ -1,4 +1,4 @@
-import { chmodSync, closeSync, existsSync, openSync } from 'node:fs'
+import { chmodSync, closeSync, existsSync, openSync, statSync } from 'node:fs'
 import BetterSqlite3 from 'better-sqlite3'
 import { CodedError } from '#errors'
 import { sqliteError, wrapDatabase } from './database.ts'
@@ -35,6 +35,7 @@ export function openDatabase(path: string, options: OpenOptions): Database {
   const readonly = options.readonly ?? false
   let handle: BetterSqlite3.Database | undefined
   try {
+    if (isFolder(path)) throw new Error('is a folder, not a file')
     if (!readonly) createPrivate(path)
     handle = new BetterSqlite3(path, {
       readonly,
@@ -49,6 +50,10 @@ export function openDatabase(path: string, options: OpenOptions): Database {
     handle?.close()
     throw openError(path, error)
   }
+}
+
+function isFolder(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false
 }
 
 /** SQLite gives -wal and -shm the mode of the main file, so creating that one first is enough. */

@@ -67,6 +67,11 @@ export function fits(totals: Totals, reading: EnergyReading): boolean {
   )
 }
 
+/** Whether two windows can become one without endangering exactness. */
+export function fitTogether(a: Totals, b: Totals): boolean {
+  return a.readings + b.readings <= totalsLimits.readings
+}
+
 /** Adds one reading of the meter with index `meter`, in place: this runs once per reading. */
 export function addReading(
   totals: Totals,
@@ -97,7 +102,32 @@ function addVoltage(totals: Totals, voltageDv: number): void {
   totals.voltageMaxDv = Math.max(totals.voltageMaxDv ?? voltageDv, voltageDv)
 }
 
-/** The totals of both windows together; a meter in both counts once. */
+/**
+ * Takes back what `addReading` added. The extremes stay: they were measured, and what they would be
+ * without this reading is only known from all the others.
+ */
+export function removeReading(totals: Totals, reading: EnergyReading): void {
+  totals.readings -= 1
+  totals.powerSumW -= reading.powerW
+  if (reading.voltageDv !== null) removeVoltage(totals, reading.voltageDv)
+  totals.importWh -= reading.importWh
+  totals.exportWh -= reading.exportWh
+  const quality = timeQualityOf(reading.status)
+  if (quality === timeQuality.estimated) totals.estimated -= 1
+  if (quality === timeQuality.unknown) totals.unknownTime -= 1
+  if ((reading.status & status.substitute) !== 0) totals.substitute -= 1
+  if (totals.readings === 0) Object.assign(totals, emptyTotals())
+}
+
+function removeVoltage(totals: Totals, voltageDv: number): void {
+  totals.voltageSumDv -= voltageDv
+  totals.voltageCount -= 1
+  if (totals.voltageCount > 0) return
+  totals.voltageMinDv = null
+  totals.voltageMaxDv = null
+}
+
+/** The totals of both windows, which must `fitTogether`; a meter in both counts once. */
 export function mergeTotals(a: Totals, b: Totals): Totals {
   return {
     meters: mergeMeters(a.meters, b.meters),
@@ -127,17 +157,18 @@ function pick(
   return b === null ? a : choose(a, b)
 }
 
-/** The summary of totals with at least one reading. */
+/** The summary of totals; those without a reading give an empty one. */
 export function summaryOf(totals: Totals, startS: number, endS: number, revision: number): Summary {
+  const empty = totals.readings === 0
   return {
     startS,
     endS,
     revision,
-    meters: countMeters(totals.meters),
+    meters: Math.min(countMeters(totals.meters), totals.readings),
     readings: totals.readings,
     powerSumW: totals.powerSumW,
-    powerMinW: totals.powerMinW,
-    powerMaxW: totals.powerMaxW,
+    powerMinW: empty ? 0 : totals.powerMinW,
+    powerMaxW: empty ? 0 : totals.powerMaxW,
     voltageSumDv: totals.voltageSumDv,
     voltageCount: totals.voltageCount,
     voltageMinDv: totals.voltageMinDv,
@@ -149,6 +180,6 @@ export function summaryOf(totals: Totals, startS: number, endS: number, revision
       unknownTime: totals.unknownTime,
       substitute: totals.substitute,
     },
-    firstReceivedS: totals.firstReceivedS,
+    ...(empty ? {} : { firstReceivedS: totals.firstReceivedS }),
   }
 }

@@ -14,6 +14,13 @@ export function addMeter(set: MeterSet, meter: number): MeterSet {
   return grown
 }
 
+/** `set` without `meter`, changed in place. */
+export function removeMeter(set: MeterSet, meter: number): MeterSet {
+  const byte = meter >>> 3
+  if (byte < set.length) set[byte]! &= ~(1 << (meter & 7))
+  return set
+}
+
 export function countMeters(set: MeterSet): number {
   let count = 0
   for (const byte of set) {

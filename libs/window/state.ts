@@ -44,9 +44,10 @@ export function newWindow(startS: number, endS: number, nowMs: number, late: boo
   }
 }
 
-/** A window with at least one reading, as a CBOR array; times of this process are left out. */
+/** A window as a CBOR array; times of this process are left out. */
 export function encodeWindow(window: Window): Uint8Array {
   const t = window.totals
+  const known = (value: number) => (t.readings === 0 ? 0 : value)
   return encode([
     VERSION,
     window.endS,
@@ -56,8 +57,8 @@ export function encodeWindow(window: Window): Uint8Array {
     trimMeters(t.meters),
     t.readings,
     t.powerSumW,
-    t.powerMinW,
-    t.powerMaxW,
+    known(t.powerMinW),
+    known(t.powerMaxW),
     t.voltageSumDv,
     t.voltageCount,
     t.voltageMinDv,
@@ -67,7 +68,7 @@ export function encodeWindow(window: Window): Uint8Array {
     t.estimated,
     t.unknownTime,
     t.substitute,
-    t.firstReceivedS,
+    known(t.firstReceivedS),
   ])
 }
 
@@ -82,11 +83,15 @@ export function decodeWindow({ startS, state }: WindowRow, nowMs: number): Windo
   const intOrNull = (index: number): number | null => (f[index] === null ? null : int(index))
   const meters = f[5]
   if (!(meters instanceof Uint8Array)) throw damaged(startS)
-  return {
+  const window = {
     ...newWindow(startS, int(1), nowMs, f[4] === true),
     issued: int(2),
     pending: f[3] === true,
     dirty: false,
+  }
+  if (int(6) === 0) return window // everything in it was withdrawn
+  return {
+    ...window,
     totals: {
       meters: Uint8Array.from(meters),
       readings: int(6),

@@ -1,9 +1,17 @@
 import { encode, decode } from '#cbor'
 import type { Summary } from '#messages'
 import { timeQuality, timeQualityOf } from '#reading'
-import { addReading, fits, mergeTotals, summaryOf, type EnergyReading } from './accumulator.ts'
+import {
+  addReading,
+  fits,
+  fitTogether,
+  mergeTotals,
+  removeReading,
+  summaryOf,
+  type EnergyReading,
+} from './accumulator.ts'
 import { windowEnd } from './boundaries.ts'
-import { countMeters } from './meter-set.ts'
+import { countMeters, removeMeter } from './meter-set.ts'
 import { isDue, type WindowSettings } from './due.ts'
 import { damaged, decodeWindow, encodeWindow, newWindow } from './state.ts'
 import type { Window, WindowRow } from './state.ts'
@@ -22,6 +30,24 @@ export interface Addition {
   guessed?: boolean
 }
 
+/** Readings of one meter that are to be counted no more. */
+export interface Withdrawal {
+  meter: number
+  /** Exactly as they were added. */
+  readings: readonly EnergyReading[]
+  /** The meter's other readings, as far as these may share a window with them: before and after. */
+  otherThroughS: number
+  otherFromS: number
+}
+
+/** What left the windows, and the revisions without it. */
+export interface Withdrawn {
+  readings: number
+  importWh: number
+  exportWh: number
+  summaries: Summary[]
+}
+
 export interface WindowStats {
   /** Windows in memory, those with something not issued yet, and of these the withheld ones. */
   held: number
@@ -35,6 +61,12 @@ export interface WindowStats {
 /** Each window once, the earliest first. */
 function inOrder(windows: Iterable<Window>): Window[] {
   return [...new Set(windows)].toSorted((a, b) => a.endS - b.endS)
+}
+
+function countPending(windows: Iterable<Window>): number {
+  const pending = new Set<Window>()
+  for (const window of windows) if (window.pending) pending.add(window)
+  return pending.size
 }
 
 /** Row key of the horizon, which no window can have. */
@@ -84,6 +116,29 @@ export function createWindows(settings: WindowSettings) {
     window.addedMs = nowMs
     window.dirty = true
     return true
+  }
+
+  /** Takes readings back and issues the windows anew that showed them. */
+  function withdraw({ meter, readings, otherThroughS, otherFromS }: Withdrawal): Withdrawn {
+    const touched = new Set<Window>()
+    const taken = { readings: 0, importWh: 0, exportWh: 0 }
+    for (const reading of readings) {
+      const window = byEnd.get(windowEnd(reading.timeS, lengthS))
+      // Forgotten windows stay as the cloud has them; so does what never got into one.
+      if (window === undefined || window.totals.readings === 0) continue
+      removeReading(window.totals, reading)
+      touched.add(window)
+      taken.readings += 1
+      taken.importWh += reading.importWh
+      taken.exportWh += reading.exportWh
+    }
+    for (const window of touched) {
+      const others = window.startS < otherThroughS || window.endS >= otherFromS
+      if (!others) window.totals.meters = removeMeter(window.totals.meters, meter)
+      window.pending = window.issued > 0 || window.totals.readings > 0
+      window.dirty = true
+    }
+    return { ...taken, summaries: issue((window) => touched.has(window) && window.issued > 0) }
   }
 
   function openWindow(endS: number, nowMs: number): Window | null {
@@ -136,11 +191,12 @@ export function createWindows(settings: WindowSettings) {
 
   /**
    * Gives a small window to the next one that is not issued yet. It is withheld while there is
-   * none, or when an issued one follows: summaries must never overlap.
+   * none, when an issued one follows (summaries must never overlap), or when both together would
+   * hold more readings than one window may.
    */
   function mergeIntoNext(small: Window): void {
     const next = following(small)
-    if (next === null || next.issued > 0) return
+    if (next === null || next.issued > 0 || !fitTogether(small.totals, next.totals)) return
     next.totals = mergeTotals(small.totals, next.totals)
     removed.add(next.startS)
     next.startS = small.startS
@@ -186,6 +242,22 @@ export function createWindows(settings: WindowSettings) {
     horizonDirty = true
   }
 
+  /** Every window as last issued, but for those whose next revision is on its way. */
+  function lastIssued(): Summary[] {
+    return all()
+      .filter((window) => window.issued > 0 && !window.pending)
+      .map(({ totals, startS, endS, issued: next }) => summaryOf(totals, startS, endS, next - 1))
+  }
+
+  /** Drops the window from `startS`, whatever it holds; false when there is none. */
+  function drop(startS: number): boolean {
+    const window = all().find((candidate) => candidate.startS === startS)
+    if (window === undefined) return false
+    for (let end = startS + lengthS; end <= window.endS; end += lengthS) byEnd.delete(end)
+    removed.add(startS)
+    return true
+  }
+
   /** All rows of a checkpoint. */
   function snapshot(): WindowRow[] {
     const rows = all().map((window) => ({ startS: window.startS, state: encodeWindow(window) }))
@@ -194,9 +266,10 @@ export function createWindows(settings: WindowSettings) {
 
   /** Rows to write and row keys to delete since the last `saved()`. */
   function changes(): { rows: WindowRow[]; removed: number[] } {
-    const rows = all()
-      .filter((window) => window.dirty)
-      .map((window) => ({ startS: window.startS, state: encodeWindow(window) }))
+    // Filtered before they are sorted: most windows of a week do not change any more.
+    const rows = inOrder(byEnd.values().filter((window) => window.dirty)).map((window) => {
+      return { startS: window.startS, state: encodeWindow(window) }
+    })
     return { rows: horizonDirty ? [horizonRow(), ...rows] : rows, removed: [...removed] }
   }
 
@@ -226,7 +299,7 @@ export function createWindows(settings: WindowSettings) {
   }
 
   function stats(): WindowStats {
-    const windows = all()
+    const windows = [...new Set(byEnd.values())]
     const pending = windows.filter((window) => window.pending)
     const small = pending.filter(isSmall)
     return {
@@ -238,5 +311,22 @@ export function createWindows(settings: WindowSettings) {
     }
   }
 
-  return { add, close, closeAll, forgetThrough, snapshot, changes, saved, restore, stats }
+  return {
+    add,
+    withdraw,
+    close,
+    closeAll,
+    forgetThrough,
+    lastIssued,
+    drop,
+    snapshot,
+    changes,
+    saved,
+    restore,
+    stats,
+    /** Reading time up to which windows were taken as complete at the last `close`, if any. */
+    reachedS: () => reachedS,
+    /** Windows with something not issued yet; cheaper than `stats`. */
+    pending: () => countPending(byEnd.values()),
+  }
 }

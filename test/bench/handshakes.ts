@@ -1,7 +1,13 @@
 /** Handshakes over connections that are open already: TLS 1.3 with certificates on both sides, and ours. */
+import { constants } from 'node:crypto'
 import { once } from 'node:events'
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
-import { connect as connectTls, createSecureContext, TLSSocket, type SecureContext } from 'node:tls'
+import {
+  connect as connectTls,
+  createSecureContext,
+  TLSSocket,
+  type SecureContextOptions,
+} from 'node:tls'
 import { createInitiator, createResponder } from '#channel'
 import type { Trust } from '#credential'
 import { nodeCrypto } from '#crypto-node'
@@ -13,8 +19,17 @@ import { ownCpuUs } from './proc.ts'
 /** Two ends of a connection, so that opening it is nobody's cost. */
 type Pair = readonly [client: Socket, server: Socket]
 
-/** `tls` and `tlsNew` differ in when the client reads its key and certificates, the others in whom they know. */
-export type Kind = 'tls' | 'tlsNew' | 'fresh' | 'again'
+/**
+ * `tls` does what EDHOC does; with `tlsNew` the client reads its key and certificates each time, with
+ * `tlsDefault` node chooses what else is agreed on. `fresh` and `again` differ in whom they know.
+ */
+export type Kind = 'tls' | 'tlsNew' | 'tlsDefault' | 'fresh' | 'again'
+
+/**
+ * The key agreement of EDHOC suite 4, and no tickets for another session. By itself node agrees on
+ * X25519 and ML-KEM together, and prepares a resumption nobody asks for: honest work, but other work.
+ */
+const likeForLike = { ecdhCurve: 'X25519', secureOptions: constants.SSL_OP_NO_TICKET }
 
 /** Ready to run; returns µs of CPU per handshake, both sides together. */
 export function handshakesOf(kind: Kind): (count: number) => Promise<number> {
@@ -25,6 +40,7 @@ export function handshakesOf(kind: Kind): (count: number) => Promise<number> {
 function makeHandshake(kind: Kind): Handshake {
   if (kind === 'tls') return tlsHandshake('prepared')
   if (kind === 'tlsNew') return tlsHandshake('each time')
+  if (kind === 'tlsDefault') return tlsHandshake('prepared', {})
   return edhocHandshake(kind === 'fresh' ? forgetfulTrust() : newTrust())
 }
 
@@ -54,7 +70,12 @@ async function openPairs(count: number): Promise<Pair[]> {
 }
 
 /** A server prepares its key and certificates once. A client may, or leave it to each connection. */
-function tlsHandshake(clientContext: 'prepared' | 'each time'): Handshake {
+function tlsHandshake(
+  clientContext: 'prepared' | 'each time',
+  choices: SecureContextOptions = likeForLike,
+): Handshake {
+  const contextOf = ({ key, cert, ca }: TlsIdentity) =>
+    createSecureContext({ ...tls13, ...choices, key, cert, ca })
   const [meter, fog] = makeCertificates(['meter', node]) as [TlsIdentity, TlsIdentity]
   const [prepared, forFog] = [contextOf(meter), contextOf(fog)]
   return async ([client, server]) => {
@@ -75,9 +96,7 @@ function tlsHandshake(clientContext: 'prepared' | 'each time'): Handshake {
   }
 }
 
-function contextOf({ key, cert, ca }: TlsIdentity): SecureContext {
-  return createSecureContext({ key, cert, ca, minVersion: 'TLSv1.3', maxVersion: 'TLSv1.3' })
-}
+const tls13 = { minVersion: 'TLSv1.3', maxVersion: 'TLSv1.3' } as const
 
 /** `trust` is both sides': whether they remember the credentials they have verified is its affair. */
 function edhocHandshake(trust: Trust): Handshake {

@@ -7,13 +7,19 @@ const perRound = 300
 /** Rounds that only warm up compilers; a handshake is a lot of code. */
 const warmUps = 4
 const of = 'TLS 1.3 handshake'
-const kinds: readonly Kind[] = ['tls', 'tlsNew', 'fresh', 'again']
+const kinds: readonly Kind[] = ['tls', 'tlsNew', 'tlsDefault', 'fresh', 'again']
 
 /** Each kind in a process of its own, so that none collects the garbage of another. */
 export async function handshakeSection(run: Run): Promise<Figure[]> {
   const count = run.quick ? 50 : perRound
   const workers = kinds.map((kind) => ({ kind, worker: startWorker('handshakes') }))
-  const samples: Record<Kind, number[]> = { tls: [], tlsNew: [], fresh: [], again: [] }
+  const samples: Record<Kind, number[]> = {
+    tls: [],
+    tlsNew: [],
+    tlsDefault: [],
+    fresh: [],
+    again: [],
+  }
   try {
     for (const { kind, worker } of workers) await worker.ask('prepare', kind)
     for (let round = 1 - warmUps; round <= run.rounds; round++) {
@@ -36,8 +42,9 @@ function figures(samples: Record<Kind, number[]>): Figure[] {
     return kind === 'tls' ? base : { ...base, ratio: { value: median(ratios), of } }
   }
   return [
-    figure('TLS 1.3 handshake, Ed25519 certificates on both sides, both sides together', 'tls'),
+    figure('TLS 1.3 handshake, X25519, Ed25519 certificates on both sides, both sides', 'tls'),
     figure('the same, the client reading its PEM files for each connection', 'tlsNew'),
+    figure('the same as node does it by default, with ML-KEM and session tickets', 'tlsDefault'),
     {
       ...figure('EDHOC handshake, credentials seen for the first time, both sides', 'fresh'),
       goal: atMost(0.5, 'ratio'),

@@ -1,6 +1,6 @@
 import type { TestModule } from 'vitest/node'
 
-/** Prints `N passed, N failed, N skipped` alone on the last line, the form CI reads. */
+/** Prints `N passed, N failed` alone on the last line, the form CI reads; `, N skipped` if any was. */
 export default class CountReporter {
   onTestRunEnd(modules: readonly TestModule[], unhandledErrors: readonly unknown[]): void {
     let [passed, failed, skipped] = [0, unhandledErrors.length, 0]
@@ -17,7 +17,8 @@ export default class CountReporter {
     }
     // After the default reporter's own summary, which is printed in this same phase.
     process.on('exit', () => {
-      process.stdout.write(`${passed} passed, ${failed} failed, ${skipped} skipped\n`)
+      const rest = skipped > 0 ? `, ${skipped} skipped` : ''
+      process.stdout.write(`${passed} passed, ${failed} failed${rest}\n`)
     })
   }
 }

@@ -40,7 +40,7 @@ const layers: readonly { name: string; node?: true }[] = [
 ]
 
 /** Packages that run anywhere; everything else from npm counts as a Node package. */
-const portablePackages = ['cborg', '@noble/']
+const portablePackages = ['@noble/']
 
 interface Import {
   file: string

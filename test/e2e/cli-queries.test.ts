@@ -8,7 +8,8 @@ import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { columnWidths, renderTable } from '../../apps/cli/queries/table.ts'
 import type { Column } from '../../apps/cli/queries/table.ts'
-import { duration, jsonLine, printable } from '../../apps/cli/queries/text.ts'
+import { printable } from '../../apps/cli/printable.ts'
+import { duration, jsonLine, lag } from '../../apps/cli/queries/text.ts'
 import { fill, quarter, startTestApi } from '../support/cloud-http.ts'
 import type { TestApi } from '../support/cloud-http.ts'
 import { device, register, credentialItem } from '../support/cloud.ts'
@@ -91,13 +92,20 @@ describe('over HTTP', () => {
 
   test('fog list, meter list and status', async () => {
     const fogs = await ask('fog', 'list')
-    expect(fogs.out).toMatch(/^FOG .*\nfog-1 .*\nfog-2 /)
+    expect(fogs.out).toMatch(/^FOG .*REFUSED\nfog-1 .* 2\nfog-2 .* 0\n/)
+    expect(fogs.out).toMatch(/\nfog-1 refused from its meters since it started: 2 bad-signature\n$/)
     const meters = await ask('meter', 'list', '--fog', 'fog-1')
     expect(meters.out).toMatch(/kitchen +fog-1 +30 +0\.003 .*import-back/)
     const status = await ask('status')
     expect(status.out).toMatch(/fog nodes +2\n/)
+    expect(status.out).toMatch(/refused +2 bad-signature by fog nodes, 0 items by the cloud\n/)
     expect(status.out).toMatch(/registers +2 signed, 1 flagged/)
-    expect(JSON.parse((await ask('status', '--json')).out)).toMatchObject({ fogs: 2, meters: 2 })
+    expect(JSON.parse((await ask('status', '--json')).out)).toMatchObject({
+      fogs: 2,
+      meters: 2,
+      refused: 0,
+      refusedByFogs: { 'bad-signature': 2, early: 1 },
+    })
   })
 
   test('meter gaps: what is missing, with the energy across it, and whether a window has it', async () => {
@@ -221,7 +229,7 @@ describe('when there is no answer', () => {
     const viaEnv = await fogmeter(['status', '--json'], env)
     expect(viaEnv.code).toBe(0)
     const missing = await fogmeter(['status', '--url', guarded.url, '--token-file', '/nonexistent'])
-    expect(missing.code).toBe(2)
+    expect(missing.code).toBe(3)
     for (const { out, err } of [without, flag, viaEnv, missing])
       expect(out + err).not.toContain(secret)
   })
@@ -314,7 +322,10 @@ describe('text for terminals', () => {
     [3_600, '1h'],
     [12_000, '3h20m'],
     [187_200, '2d4h'],
-    [-5, '-5s'],
   ]
   test.each(durations)('%s seconds → %s', (seconds, text) => expect(duration(seconds)).toBe(text))
+
+  test('a newest window before and after this moment', () => {
+    expect([null, 90, 0, -90].map(lag)).toEqual(['–', '1m30s', '0s', '1m30s ahead'])
+  })
 })

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { decodeCredential } from '#credential'
+import { printableLines } from '../../apps/cli/printable.ts'
 import packageFile from '../../package.json' with { type: 'json' }
 
 const cli = join(import.meta.dirname, '../../apps/cli/main.ts')
@@ -125,9 +126,17 @@ describe('authority, enrol, revoke', () => {
     expect(again).toMatchObject({ code: 1, stdout: '' })
     expect(again.stderr).toContain('(identity/already-enrolled)')
     expect(existsSync(join(folder, 'elsewhere/roof.cwt'))).toBe(false)
-    expect(await fogmeter('enrol', 'fog', 'roof', '--out', 'elsewhere', '--replace')).toMatchObject(
-      { code: 0 },
-    )
+    const replaced = await fogmeter('enrol', 'fog', 'roof', '--out', 'elsewhere', '--replace')
+    expect(replaced.code).toBe(0)
+    expect(replaced.stderr).toMatch(/let the old fog node drain first/)
+  })
+
+  test('--replace says to let the old one drain first, where there is an old one', async () => {
+    const enrol = ['enrol', 'meter', 'shed', '--replace']
+    expect(await fogmeter(...enrol, '--out', 'shed-1')).toMatchObject({ code: 0, stderr: '' })
+    const again = await fogmeter(...enrol, '--out', 'shed-2', '--json')
+    expect(again.stderr).toMatch(/^Let the old meter drain first/)
+    expect(Object.keys(JSON.parse(again.stdout) as object)).toHaveLength(4)
   })
 
   test('revoke says what to copy where; a name nobody enrolled is exit code 3', async () => {
@@ -200,6 +209,7 @@ describe('config check and run', () => {
       `${METER.replace('{name}.key', 'a.key')}[fleet]\ncount = 2\n`,
       'identity.key',
     ],
+    ['no source', METER.replace(/\[source\][^]*/, ''), 'add a section [source] with kind, one of'],
     ['no TOML', 'node = ', 'line 1'],
   ])('%s: exit code 2, naming it', async (name, text, words) => {
     const file = write('wrong.toml', text)
@@ -221,28 +231,166 @@ describe('config check and run', () => {
     }
   })
 
-  test('keys that are not there: exit code 1, and the log says what to do', async () => {
+  test('keys that are not there: exit code 3, and the log says what to do', async () => {
     const file = write('nokeys.toml', METER)
     const { code, stderr } = await fogmeter('meter', 'run', '--config', file)
-    expect(code).toBe(1)
+    expect(code).toBe(3)
     expect(stderr).toContain('identity/missing')
+  })
+
+  test.each([
+    ['a revocation list that is damaged', 'revoked.cose', 'credential/malformed'],
+    ['a credential that is damaged', 'odd.cwt', 'identity/bad-credential'],
+    ['a key that is damaged', 'odd.key', 'identity/bad-key'],
+    ['the credential of another authority', 'authority.pub', 'identity/untrusted'],
+  ])('%s: exit code 4, with its path and what to do', async (_, file, code) => {
+    const out = `odd-${code.replace('/', '-')}`
+    await fogmeter('enrol', 'fog', out, '--out', out)
+    const of = (name: string) => join(out, name.replace('odd', out))
+    await fogmeter('authority', 'init', '--dir', `${out}-other`)
+    const other = readFileSync(join(folder, `${out}-other/authority.pub`))
+    rmSync(join(folder, of(file)))
+    writeFileSync(join(folder, of(file)), file === 'authority.pub' ? other : 'nonsense', {
+      mode: 0o600,
+    })
+    const text = `
+[broker]
+url = "mqtt://127.0.0.1:1"
+[identity]
+key = "${of('odd.key')}"
+credential = "${of('odd.cwt')}"
+authority = "${of('authority.pub')}"
+revocations = "${of('revoked.cose')}"
+[store]
+path = "${out}.db"
+`
+    const outcome = await fogmeter('agent', 'run', '--config', write(`${out}.toml`, text))
+    expect(outcome).toMatchObject({ code: 4, stdout: '' })
+    expect(outcome.stderr).toContain(`"code":"${code}"`)
+    expect(outcome.stderr).toContain(of(file))
+    expect(outcome.stderr).toContain('; copy ')
+  })
+
+  test('the authority says which list is damaged, and changes nothing', async () => {
+    await fogmeter('authority', 'init', '--dir', 'hurt')
+    const record = readFileSync(join(folder, 'hurt/enrolments.jsonl'), 'utf8')
+    writeFileSync(join(folder, 'hurt/revoked.cose'), 'nonsense')
+    const outcome = await fogmeter('enrol', 'meter', 'm', '--authority', 'hurt')
+    expect(outcome).toMatchObject({ code: 4, stdout: '' })
+    expect(outcome.stderr).toContain('hurt/revoked.cose is damaged')
+    expect(outcome.stderr).toContain('restore its newest copy')
+    expect(readFileSync(join(folder, 'hurt/enrolments.jsonl'), 'utf8')).toBe(record)
+  })
+})
+
+describe('hostile and odd words on the command line', () => {
+  test.each([
+    ['a command', ['enr\u001b[2J']],
+    ['an argument', ['enrol', '\u001b]0;title\u0007', 'x']],
+    ['a name', ['enrol', 'meter', 'm\u001b[31m']],
+    ['a folder', ['enrol', 'meter', 'm', '--authority', 'no\u001b[31mwhere']],
+    ['a device', ['revoke', 'm\u009b31m']],
+    ['a file', ['config', 'check', 'x\u001b[31m.toml', '--for', 'agent']],
+    ['an option', ['status', '--\u001b[31m']],
+    ['a time', ['summary', 'list', '--since', '\u202eyesterday']],
+    ['a store', ['status', '--store', 'x\u001b[31m.db']],
+  ])('%s is shown with its control characters escaped', async (_, args) => {
+    const { code, stdout, stderr } = await fogmeter(...args)
+    expect([2, 3]).toContain(code)
+    expect(stdout).toBe('')
+    expect(stderr).toMatch(/\\u(001b|009b|202e)/)
+    expect(stderr).toBe(printableLines(stderr))
+  })
+
+  test('a key of a configuration file too', async () => {
+    const file = write('keys.toml', `${METER}"b\\u001b[31m" = 1\n`)
+    const { code, stderr } = await fogmeter('config', 'check', file, '--for', 'meter')
+    expect([code, stderr.includes('\u001b')]).toEqual([2, false])
+  })
+
+  test('paths with spaces', async () => {
+    await fogmeter('authority', 'init', '--dir', 'an authority')
+    const where = ['--authority', 'an authority', '--out', 'new files']
+    expect(await fogmeter('enrol', 'meter', 'spaced', ...where)).toMatchObject({ code: 0 })
+    expect(existsSync(join(folder, 'new files/spaced.cwt'))).toBe(true)
+  })
+
+  test.each([
+    ['where nobody can write', '/proc/nowhere', '/proc/nowhere cannot be written'],
+    ['below a file', 'authority/authority.pub/x', 'authority/authority.pub cannot be written'],
+  ])('a folder %s: said at once, and nothing is enrolled', async (_, out, words) => {
+    const outcome = await fogmeter('enrol', 'meter', 'homeless', '--out', out)
+    expect(outcome).toMatchObject({ code: 1, stdout: '' })
+    expect(outcome.stderr).toContain(words)
+    expect(await fogmeter('revoke', 'homeless')).toMatchObject({ code: 3 })
+  })
+
+  test.each([
+    ['a folder as a store', ['status', '--store', '.'], 3, 'give store.path'],
+    ['another file as a store', ['status', '--store', 'text'], 4, 'not a SQLite file'],
+    ['a folder as a configuration', ['agent', 'run', '--config', '.'], 3, '.: is a folder'],
+    ['no configuration', ['agent', 'run', '--config', 'none'], 3, 'none: does not exist'],
+    ['no token', ['status', '--token-file', 'none'], 3, 'check --token-file'],
+  ])('%s', async (_, args, code, words) => {
+    write('text', 'no database, but long enough to have a header of a hundred bytes. '.repeat(2))
+    const outcome = await fogmeter(...args)
+    expect(outcome).toMatchObject({ code, stdout: '' })
+    expect(outcome.stderr).toContain(words)
   })
 })
 
 const completions = async (...words: string[]) =>
-  (await fogmeter('complete', '--', ...words)).stdout.split('\n').map((line) => line.split('\t')[0])
+  (await fogmeter('complete', '--', ...words)).stdout
+    .split('\n')
+    .slice(0, -1)
+    .map((line) => line.split('\t')[0])
+
+/** Whether this machine has the shell; every Linux has bash. */
+const has = (shell: string) => spawnSync(shell, ['--version']).error === undefined
+
+/** `fogmeter` of the shells below: it answers questions for completion, and tells how it was run. */
+const stub = {
+  bash: `fogmeter() { '${process.execPath}' '${cli}' "$@"; }`,
+  zsh: `fogmeter() {
+  if [[ $1 == complete ]]; then '${process.execPath}' '${cli}' "$@"; else print -r -- "RAN:\${(j:,:)@}"; fi
+}`,
+  fish: `function fogmeter; '${process.execPath}' '${cli}' $argv; end`,
+}
+
+/** What fish offers at the end of a line, values only. */
+const askFish = (line: string) => `complete -C '${line}' | string split -f 1 \\t; echo END`
 
 describe('completion', () => {
-  test.each(['bash', 'zsh', 'fish'])('a script for %s', async (shell) => {
-    const { code, stdout } = await fogmeter('completion', shell)
-    expect(code).toBe(0)
-    expect(stdout).toContain('fogmeter')
-    expect(stdout.length).toBeGreaterThan(200)
+  test.each([
+    ['commands', [''], ['enrol', 'meter', 'summary', 'completion']],
+    ['sub-commands, and the fleet’s own', ['meter', ''], ['run', 'list']],
+    ['an argument’s choices', ['enrol', ''], ['meter', 'fog', 'cloud']],
+    ['an option’s choices', ['config', 'check', '--for', 'a'], ['agent']],
+    ['options', ['config', 'check', 'agent.toml', '--f'], ['--for']],
+    ['shells', ['completion', ''], ['bash', 'zsh', 'fish']],
+  ])('offers %s', async (_, words, expected) => {
+    expect(await completions(...words)).toEqual(expect.arrayContaining(expected))
+  })
+
+  test.each([
+    ['an option that wants a file', ['agent', 'run', '--config', '']],
+    ['an argument that is a file', ['config', 'check', '']],
+    ['an argument too many', ['completion', 'bash', '']],
+    ['a value that begins like an option', ['summary', 'list', '--since', '--']],
+    ['what is for scripts alone', ['complet', 'x']],
+  ])('offers nothing for %s', async (_, words) => {
+    expect(await completions(...words)).toEqual([])
+  })
+
+  test('an unknown shell is named, with those there are', async () => {
+    const outcome = await fogmeter('completion', 'tcsh')
+    expect(outcome).toMatchObject({ code: 2, stdout: '' })
+    expect(outcome.stderr).toContain('bash, zsh, fish')
   })
 
   test('a plain bash completes with its script, sourced twice, and runs nothing of the line', async () => {
     const { stdout: script } = await fogmeter('completion', 'bash')
-    const input = `fogmeter() { '${process.execPath}' '${cli}' "$@"; }
+    const input = `${stub.bash}
 set -eu
 ${script}
 ${script}
@@ -257,15 +405,67 @@ complete -p fogmeter`
     expect(stdout).toMatch(/^meter fog cloud\ncomplete -o default/)
   })
 
-  test('completes commands, sub-commands and choices', async () => {
-    expect(await completions('')).toEqual(
-      expect.arrayContaining(['enrol', 'meter', 'summary', 'completion']),
+  test.skipIf(!has('fish'))('fish does (where it is installed)', async () => {
+    const { stdout: script } = await fogmeter('completion', 'fish')
+    write('a file.toml', METER)
+    const input = [
+      stub.fish,
+      script,
+      script,
+      `cd '${folder}'`,
+      askFish('fogmeter enr'),
+      askFish('fogmeter enrol '),
+      askFish('fogmeter config check --for a'),
+      askFish('fogmeter agent run --config a'),
+      askFish('fogmeter enrol (echo ran >&2; touch ran) --gr'),
+    ].join('\n')
+    const { status, stdout, stderr } = spawnSync(
+      'fish',
+      ['--no-config', join(folder, write('ask.fish', input))],
+      { encoding: 'utf8' },
     )
-    expect(await completions('meter', '')).toEqual(expect.arrayContaining(['run', 'list']))
-    expect(await completions('enrol', '')).toEqual(
-      expect.arrayContaining(['meter', 'fog', 'cloud']),
-    )
-    expect(await completions('config', 'check', '--')).toContain('--for')
+    expect([status, stderr]).toEqual([0, ''])
+    const answers = stdout.split('END\n').map((part) => part.trim().split('\n'))
+    expect(answers.slice(0, 3)).toEqual([['enrol'], ['cloud', 'fog', 'meter'], ['agent']])
+    expect(answers[3]).toEqual(expect.arrayContaining(['a file.toml']))
+    expect(existsSync(join(folder, 'ran'))).toBe(false)
+  })
+
+  test.skipIf(!has('zsh'))('zsh does, at a terminal (where it is installed)', async () => {
+    const { stdout: script } = await fogmeter('completion', 'zsh')
+    write('a file.toml', METER)
+    const setup = write('setup.zsh', [`cd '${folder}'`, stub.zsh, script, script].join('\n'))
+    const input = `zmodload zsh/zpty
+zpty shell zsh -f -i
+zpty -w shell $'PS1= RPS1=; source \\'${join(folder, setup)}\\'; print READ""Y'
+zpty -r shell out '*READY*'
+ask() {
+  zpty -wn shell "$1"$'\\r'
+  zpty -r shell out $'*RAN:*\\n*'
+  print -r -- "\${\${out##*RAN:}%%$'\\r'*}"
+}
+ask $'fogmeter enr\\tme\\tx'
+ask $'fogmeter meter li\\t--fo\\t'
+ask $'fogmeter config check --for=x --fo\\ta\\t'
+ask $'fogmeter agent run --config a\\\\ f\\t'
+ask $'fogmeter enrol \\'$(touch ran)\\' --gr\\t'
+zpty -d shell`
+    const { status, stdout } = spawnSync('zsh', ['-f'], {
+      input,
+      encoding: 'utf8',
+      env: { ...process.env, HOME: folder },
+    })
+    expect([status, stdout.trimEnd().split('\n')]).toEqual([
+      0,
+      [
+        'enrol,meter,x',
+        'meter,list,--fog',
+        'config,check,--for=x,--for,agent',
+        'agent,run,--config,a file.toml',
+        'enrol,$(touch ran),--group',
+      ],
+    ])
+    expect(existsSync(join(folder, 'ran'))).toBe(false)
   })
 })
 

@@ -158,6 +158,12 @@ describe('the cloud service', () => {
     expect(await again.json()).toMatchObject({ items: [{ fog: 'fog-1', summaries: 3 }] })
   })
 
+  test('the configured number of requests a minute is answered, the next one is not', async () => {
+    const { url } = await startCloud(`${configText()}\n    requests_per_minute = 3`)
+    const ask = async () => (await fetch(`${url}/summary`)).status
+    expect([await ask(), await ask(), await ask(), await ask()]).toEqual([200, 200, 200, 429])
+  })
+
   test('a meter is not let in, and neither is a fog of another authority', async () => {
     await startCloud(configText())
     createAuthority(join(folder, 'other'))
@@ -180,7 +186,7 @@ describe('the cloud service', () => {
     const { host } = new URL(running.url)
     const broken =
       key === 'http.listen'
-        ? text.replace('127.0.0.1:0', host)
+        ? text.replace('127.0.0.1:0', host).replace('cloud.db', 'another.db')
         : text.replace('cloud.db', 'nowhere/cloud.db')
     const outcome = await startCloud(broken).then(
       () => 'started',

@@ -1,8 +1,9 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import { afterAll, describe, expect, test } from 'vitest'
 
 const demo = join(import.meta.dirname, '../../apps/demo/main.ts')
@@ -37,6 +38,11 @@ function commandLine(pid: string): string {
   }
 }
 
+/** The test's own time limit bounds it. */
+async function nobodyLeft(): Promise<void> {
+  while (strays().length > 0) await setTimeout(50)
+}
+
 describe('npm start', () => {
   test.each([
     ['an impatient Ctrl-C while it runs', 'Ctrl-C', ['SIGINT', 'SIGINT']],
@@ -50,6 +56,32 @@ describe('npm start', () => {
     expect(strays()).toEqual([])
     expect(readdirSync(folder)).toEqual([])
     expect(out.stdout).toBe('')
+  })
+
+  test.each([
+    ['while it runs', 'Ctrl-C'],
+    ['while it starts', '2 of 6'],
+  ])('killed %s: no program goes on without it', async (_, words) => {
+    const { child, said, exited } = start()
+    await said(words)
+    expect(strays().length).toBeGreaterThanOrEqual(2)
+    child.kill('SIGKILL')
+    await exited
+    await nobodyLeft()
+    rmSync(folder, { recursive: true })
+    mkdirSync(folder)
+  })
+
+  test('npm itself killed: the demo sees that it is alone, and stops in order', async () => {
+    const env = { ...process.env, TMPDIR: folder, npm_lifecycle_event: 'start' }
+    const command = `'${process.execPath}' '${demo}' --fogs 1 --meters 1 & wait`
+    const npm = spawn('sh', ['-c', command], { env })
+    npm.stdout.resume()
+    for await (const chunk of npm.stderr) if (String(chunk).includes('2 of 5')) break
+    expect(strays().length).toBeGreaterThanOrEqual(2)
+    npm.kill('SIGKILL')
+    await nobodyLeft()
+    while (readdirSync(folder).length > 0) await setTimeout(50)
   })
 
   test('--seconds --json: one line, every reading accounted for', async () => {

@@ -157,10 +157,10 @@ describe('fogmeter meter run', () => {
     await expectOrderlyEnd(meter)
   })
 
-  test('a file that is not there: exit code 1, one sentence, no stack', async () => {
+  test('a file that is not there: exit code 3, one sentence, no stack', async () => {
     const { config } = configure('kind = "csv"\nfile = "none.csv"')
     const meter = start(config)
-    expect(await meter.exited).toBe(1)
+    expect(await meter.exited).toBe(3)
     expect(meter.log()).toMatch(/none\.csv: ENOENT.*check source\.file/)
     expect(meter.log()).not.toContain(' at ')
   })
@@ -272,7 +272,7 @@ describe('fogmeter meter run', () => {
       .replace(/\[fleet\][^[]*/, '')
     writeFileSync(config, text)
     const meter = start(config)
-    expect(await meter.exited).toBe(1)
+    expect(await meter.exited).toBe(4)
     expect(meter.log()).toContain('is the credential of a fog')
   })
 
@@ -288,11 +288,26 @@ describe('fogmeter meter run', () => {
     const { revocations } = revoke(authority, 'fog-2')
     fog.tell({ type: 'revocations', list: readFileSync(revocations) })
     await expect.poll(() => first.log(), { timeout: 20_000 }).toContain('new revocation list')
+    const held = fog.of(name)?.head() ?? 0
+    await fog.until(() => (fog.of(name)?.head() ?? 0) > held + 16)
+    expect(first.log(), 'the session went on').not.toContain('channel ended')
     first.child.kill('SIGKILL')
     await first.exited
     const file = openMeterStore(join(folder, `run-${run}.db`))
     expect(file.note('revocations')).toEqual(new Uint8Array(readFileSync(revocations)))
     file.close()
+  })
+
+  test('a fog node that brings the news of its own revocation is left, by the whole fleet', async () => {
+    const { config, names } = configure(FAST, { count: 3 })
+    const meters = start(config)
+    await fog.until(() => names.every((name) => (fog.of(name)?.head() ?? 0) >= 1))
+    const { revocations } = revoke(join(folder, 'authority'), 'fog-1')
+    fog.tell({ type: 'revocations', list: readFileSync(revocations) })
+    const left = () => meters.log().match(/"code":"credential\/revoked"[^\n]*channel ended/g) ?? []
+    await expect.poll(() => left().length, { timeout: 20_000 }).toBeGreaterThanOrEqual(3)
+    meters.child.kill('SIGKILL')
+    await meters.exited
   })
 })
 

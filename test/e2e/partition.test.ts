@@ -12,7 +12,7 @@ import {
 } from '../../apps/demo/cluster.ts'
 import { waitUntilDrained } from '../../apps/demo/drain.ts'
 import { scrape, total } from '../../apps/demo/scrape.ts'
-import { startCuttableLink } from '../support/cuttable-link.ts'
+import { startFaultProxy } from '../support/fault-proxy.ts'
 import { groundTruth } from '../support/ground-truth.ts'
 
 /** One simulated day takes two seconds: quarter-hourly readings at 43,200 times their speed. */
@@ -32,7 +32,7 @@ async function until(enough: () => Promise<boolean>): Promise<void> {
 it('delivers days of backlog exactly once after the fog–cloud link was cut', async () => {
   const dir = mkdtempSync(join(tmpdir(), 'fogmeter-cut-'))
   let brokerPort = 0
-  const link = await startCuttableLink(() => brokerPort)
+  const link = await startFaultProxy({ target: () => brokerPort, seed: 1 })
   const cluster = await prepareCluster({
     dir,
     fogs: 1,

@@ -97,6 +97,12 @@ function lineAbout(name: string, code: string): LogLine | undefined {
   return lines.find((line) => line.code === code || line.detail === code)
 }
 
+/** The program took over a revocation list. */
+function hasHeard(name: string): boolean {
+  const { lines } = logOf(join(dir, 'log', `${name}.log`))
+  return lines.some(({ msg }) => msg === 'new revocation list')
+}
+
 /** A meter program like meter-01, at fog-1, with other settings. */
 function startMeter(name: string, change: (text: string) => string, port: number): string {
   const spec = variant(cluster, specOf(cluster, 'meter-01'), name, port, change)
@@ -122,7 +128,10 @@ function identityOf(paths: EnrolmentPaths): Identity {
 }
 
 /** A program that asks nothing of the fog node, so that the fog node's own judgement shows. */
-const gullible: Trust = { check: (encoded) => decodeCredential(encoded) }
+const gullible: Trust = {
+  check: (encoded) => decodeCredential(encoded),
+  keyOf: ({ publicKey }) => nodeCrypto.verifyKey(publicKey),
+}
 
 /** Tries to open a channel to fog-1; resolves with how it ended. */
 function knock(own: Identity, change: { node?: string; url?: string } = {}): Promise<LogLine> {
@@ -288,6 +297,9 @@ test('revoked meters are out within a minute, at the fog node with the list and 
     )
     await until(`${meter} knows`, () => lineAbout(meter, 'credential/revoked') !== undefined)
     expect(lineAbout(meter, 'credential/revoked')?.advice).toMatch(/authority has revoked/)
+  }
+  for (const meter of ['meter-03', 'meter-04']) {
+    await until(`${meter} has heard`, () => hasHeard(meter))
   }
   expect(performance.now() - begun).toBeLessThan(60_000) // the promise of SECURITY.md
   const before = [await stored('fog-1'), await stored('fog-2')]

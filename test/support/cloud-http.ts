@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createMetrics } from '#service'
 import { openCloudStore } from '#cloud-store'
+import { defaults } from '#defaults'
 import type { Item } from '#messages'
 import { startHttp } from '../../apps/cloud/http/server.ts'
 import type { HttpOptions, HttpServer } from '../../apps/cloud/http/server.ts'
@@ -24,7 +25,8 @@ export interface TestApi {
   folder: string
   /** The SQLite file behind it. */
   storePath: string
-  health: { ok: boolean; detail: string }
+  /** What the service says about itself, for a test to change. */
+  health: { problem: string | null }
   /** Delivers to the store as a fog would, and tells the watchers. */
   deliver(fog: string, first: number, ...list: Item[]): void
   close(): Promise<void>
@@ -37,7 +39,7 @@ export async function startTestApi(options: Partial<HttpOptions> = {}): Promise<
   const { store, queries, database } = openCloudStore(storePath)
   const drain = testCloud(store)
   const changes = new EventEmitter()
-  const health = { ok: true, detail: 'connected and storing' }
+  const health: TestApi['health'] = { problem: null }
   const discard = (): void => {
     database.close()
     rmSync(folder, { recursive: true })
@@ -49,9 +51,10 @@ export async function startTestApi(options: Partial<HttpOptions> = {}): Promise<
       queries,
       clock: { now: () => (startS + 7_200) * 1_000, monotonic: () => 0 },
       changes,
-      health: () => health,
+      health: () => health.problem,
       metrics: createMetrics('cloud').registry,
       version: '0.1.0',
+      requestsPerMinute: defaults.http.requestsPerMinute,
       ...options,
     })
   } catch (error) {

@@ -121,7 +121,7 @@ export const fogStatus: FogStatus = {
   metersOnline: 1,
   readings: 30,
   blocks: 2,
-  refused: 0,
+  refused: { 'bad-signature': 2, early: 1 },
   outbox: 3,
   storeBytes: 4_096,
   version: '0.1.0',

@@ -26,7 +26,7 @@ export interface Program {
 }
 
 /** Starts a program and waits for its `listening` line; throws with its log when it ends before. */
-async function startProgram(name: string, config: string): Promise<Program> {
+export async function startProgram(name: string, config: string): Promise<Program> {
   const child = spawn(process.execPath, [join(apps, name, 'main.ts'), config])
   child.stdout.resume()
   let log = ''

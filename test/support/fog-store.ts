@@ -1,5 +1,5 @@
 import type { OutboxItem } from '#delivery'
-import type { BlockGroup, FogStore, MeterRow } from '#fog'
+import type { BlockGroup, FogStore, MeterRow, Receipts } from '#fog'
 
 /** What a `memoryFogStore` holds; survives the core that used it, as a disk survives a process. */
 export interface MemoryDisk {
@@ -12,6 +12,8 @@ export interface MemoryDisk {
   items: Map<number, Uint8Array>
   acknowledged: number
   next: number
+  /** How far each cloud node has acknowledged the outbox. */
+  receipts: Map<string, number>
 }
 
 export function newDisk(): MemoryDisk {
@@ -24,6 +26,7 @@ export function newDisk(): MemoryDisk {
     items: new Map(),
     acknowledged: 0,
     next: 1,
+    receipts: new Map(),
   }
 }
 
@@ -92,7 +95,14 @@ export function memoryFogStore(disk: MemoryDisk, failing: () => boolean = () => 
         disk.next = Math.max(disk.next, number)
       },
     },
-    backlog: () => ({ items: waiting().length, oldestS: null }),
+    backlog: () => ({ items: waiting().length, oldestS: null, full: false, givenUp: {} }),
     sizeBytes: () => 0,
+  }
+}
+
+export function memoryReceipts({ receipts }: MemoryDisk): Receipts {
+  return {
+    through: (node) => receipts.get(node) ?? 0,
+    note: (node, number) => void receipts.set(node, number),
   }
 }

@@ -1,4 +1,5 @@
 import { decodeCredential, issueCredential, type Credential } from '#credential'
+import type { Crypto } from '#crypto'
 import { nodeCrypto } from '#crypto-node'
 import {
   createFog,
@@ -155,6 +156,9 @@ export interface BenchOptions {
   failing?: () => boolean
   settings?: Partial<FogSettings>
   clock?: ReturnType<typeof virtualClock>
+  crypto?: Crypto
+  /** Runs before a message to this channel leaves; what it throws, the link throws. */
+  beforeSend?: (cid: string) => void
 }
 
 /** A fog node on the table: virtual time, memory disk, and every message it sent. */
@@ -163,6 +167,7 @@ export function fogBench(options: BenchOptions = {}) {
   const clock = options.clock ?? virtualClock()
   const sent: { cid: string; message: Down }[] = []
   const dropped: { cid: string; code: string }[] = []
+  const unexpected: string[] = []
   const settings: FogSettings = {
     ...fogDefaults,
     statusMs: 0,
@@ -171,16 +176,20 @@ export function fogBench(options: BenchOptions = {}) {
     ...options.settings,
   }
   const fog: Fog = createFog({
-    crypto: nodeCrypto,
+    crypto: options.crypto ?? nodeCrypto,
     clock,
     store: options.store ?? memoryFogStore(disk, options.failing),
     verifier: options.verifier ?? inlineVerifier(nodeCrypto),
     link: {
-      send: (cid, payload) => void sent.push({ cid, message: decodeDown(payload) }),
+      send: (cid, payload) => {
+        options.beforeSend?.(cid)
+        sent.push({ cid, message: decodeDown(payload) })
+      },
       drop: (cid, code) => void dropped.push({ cid, code }),
     },
     settings,
     version: 'test',
+    onUnexpected: (_error, deviceId) => void unexpected.push(deviceId),
   })
   return {
     fog,
@@ -188,6 +197,8 @@ export function fogBench(options: BenchOptions = {}) {
     clock,
     sent,
     dropped,
+    /** Meters whose session a defect has cost. */
+    unexpected,
     /** Messages sent to one channel since the last call. */
     take: (cid: string): Down[] => {
       const mine = sent.filter((entry) => entry.cid === cid).map(({ message }) => message)

@@ -5,7 +5,7 @@ import type { Gap, Summary } from '#messages'
 import { timeQuality } from '#reading'
 import { encodeDown } from '#messages'
 import { fogBench, meterCredential, settled, startS } from './fog.ts'
-import { memoryMeterStore } from './memory-meter.ts'
+import { memoryMeter } from './memory-meter.ts'
 
 /** Clocks after a boot: right; in 1970; where the device was switched off; in 2100. */
 export type Start = 'right' | '1970' | 'stale' | '2100'
@@ -42,7 +42,7 @@ export function timeWorld(mode: 'live' | 'block', source: 'register' | 'power') 
   let fogOffS = 0
   let registerWh = 5_000_000
   const truth: { timeS: number; registerWh: number }[] = []
-  const store = memoryMeterStore()
+  const { store } = memoryMeter()
   const startedS = nowS
   const fogClock = {
     now: () => Math.max(0, nowS + fogOffS) * 1_000,

@@ -10,6 +10,7 @@ import {
   encode,
   encodeInside,
   encodeInts,
+  encodeSequence,
   shortLived,
   writeInts,
   type CborValue,
@@ -274,6 +275,7 @@ describe('properties', () => {
     fc.assert(
       fc.property(fc.array(value.map(normal), { maxLength: 5 }), (items) => {
         const bytes = concat(...items.map(encode))
+        expect(encodeSequence(items)).toEqual(bytes)
         expect(decodeSequence(bytes)).toEqual(items)
         if (items.length === 0) return
         const [first, rest] = decodeFirst(bytes)
@@ -281,6 +283,14 @@ describe('properties', () => {
         expect(decodeSequence(rest)).toEqual(items.slice(1))
       }),
     )
+  })
+
+  test('long text keeps a mark at its beginning, and long text that is not UTF-8 is refused', () => {
+    const long = `\ufeff${'ü'.repeat(70)}`
+    expect(decode(encode(long))).toBe(long)
+    const broken = encode('ü'.repeat(70))
+    broken[broken.length - 1] = 0x41
+    expect(outcome(() => decode(broken))).toEqual({ code: 'cbor/not-deterministic' })
   })
 
   test('decoded byte strings are copies, from a Buffer too', () => {

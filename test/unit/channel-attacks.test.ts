@@ -6,7 +6,7 @@
 import { describe, expect, test } from 'vitest'
 import { concat, utf8 } from '#bytes'
 import { defaults } from '#defaults'
-import type { Initiator, Output, Responder } from '#channel'
+import type { Identity, Initiator, Output, Responder } from '#channel'
 import {
   createWorld,
   eventsOf,
@@ -15,6 +15,8 @@ import {
   open,
   seededRandom,
   TestAuthority,
+  type ResponderChanges,
+  type World,
 } from '../support/channel.ts'
 
 const CID = 'AAAAAAAA'
@@ -268,6 +270,40 @@ describe('being somebody else', () => {
     expect(exchange(second, world.responder(), second.start()).initiatorEvents).toMatchObject([
       { type: 'closed', code: 'credential/revoked', retry: false },
     ])
+  })
+
+  const changes: [string, string, (world: World, own: Identity) => ResponderChanges][] = [
+    [
+      'revoked since',
+      'credential/revoked',
+      (world, own) => {
+        world.authority.revoke(own)
+        return {}
+      },
+    ],
+    [
+      'run out since',
+      'credential/expired',
+      (world) => {
+        world.clock.ms += 3_600_000
+        return {}
+      },
+    ],
+    ['at the door of another group', 'credential/wrong-group', () => ({ group: 'elsewhere' })],
+    ['at a door for others', 'credential/wrong-role', () => ({ peerRole: 'fog' })],
+  ]
+  test.each(changes)('a remembered meter is judged again: %s', (_, code, change) => {
+    const world = createWorld()
+    const trust = world.authority.trust(world.clock)
+    const endS = Math.floor(world.clock.now() / 1000) + 3_600
+    const own = world.authority.enrol('meter-2', 'meter', 'default', endS)
+    open(world.initiator({ own }), world.responder({ trust }))
+    open(world.initiator({ own, seed: 41 }), world.responder({ trust, seed: 42 }))
+    const responder = world.responder({ trust, seed: 43, ...change(world, own) })
+    const initiator = world.initiator({ own, seed: 44 })
+    const { responderEvents } = exchange(initiator, responder, initiator.start())
+    expect(responderEvents).toMatchObject([{ type: 'closed', peer: null, code }])
+    expect(responder.counters().handshakesRefused).toEqual({ [code]: 1 })
   })
 
   test('revoked during a session: recheck ends it, and only it', () => {

@@ -11,6 +11,7 @@ import { nodeCrypto } from '#crypto-node'
 import type { Item, Summary } from '#messages'
 import { verifyRegister } from '#reading'
 import { openDatabase } from '#sqlite'
+import { migrations } from '../../libs/cloud-store/schema.ts'
 import {
   credentialItem,
   device,
@@ -184,7 +185,26 @@ describe('queries', () => {
       status: fogStatus,
     })
     expect(queries.listFogs({ nowS, fog: 'fog-2' }).items).toEqual([])
-    expect(queries.status(nowS)).toMatchObject({ fogs: 1, backlog: 3, refused: 1, meters: 1 })
+    const refusedByFogs = { 'bad-signature': 2, early: 1 }
+    const counts = { fogs: 1, backlog: 3, refused: 1, refusedByFogs, meters: 1 }
+    expect(queries.status(nowS)).toMatchObject(counts)
+    database.close()
+  })
+
+  test('what fog nodes refused is added up by reason, each as it last said', () => {
+    const { queries, deliver, database } = open()
+    expect(queries.status(nowS).refusedByFogs).toEqual({})
+    const say = (fog: typeof fog1, number: number, refused: Record<string, number>) =>
+      deliver(fog, number, { type: 'fogStatus', status: { ...fogStatus, refused } })
+    say(fog1, 1, { conflict: 1 })
+    say(fog1, 2, { conflict: 2, early: 7 })
+    say(fog2, 1, { conflict: 3, 'bad-signature': 1 })
+    const refusedByFogs = { 'bad-signature': 1, conflict: 5, early: 7 }
+    expect(queries.status(nowS)).toMatchObject({ refused: 0, refusedByFogs })
+    expect(queries.listFogs({ nowS, fog: 'fog-1' }).items[0]?.status?.refused).toEqual({
+      conflict: 2,
+      early: 7,
+    })
     database.close()
   })
 
@@ -273,7 +293,7 @@ describe('queries', () => {
     deliver(fog1, 2, quarter(1))
     expect(reader.queries.listSummaries({}).items).toHaveLength(2)
     reader.close()
-    const raw = openDatabase(path, { migrations: ['', ''], readonly: true })
+    const raw = openDatabase(path, { migrations, readonly: true })
     expect(codeThrown(() => raw.exec('DELETE FROM fog'))).toBe('sqlite/read-only')
     raw.close()
     database.close()
@@ -362,6 +382,59 @@ const step = fc.record({
   trouble: fc.constantFrom('none', 'none', 'again', 'gap', 'restart'),
 })
 
+describe('sums without bound', () => {
+  const hugeWh = Number.MAX_SAFE_INTEGER
+  const huge = { readings: 2 ** 32, powerMinW: 0, powerMaxW: 10 ** 9, powerSumW: hugeWh }
+
+  test('more than 64 bits are kept exactly and can be asked for', () => {
+    const { store, queries, deliver, database } = open()
+    const windows = 1_100
+    for (let index = 0; index < windows; index += 100) {
+      const some = Array.from({ length: 100 }, (_, offset) => quarter(index + offset, huge))
+      expect(deliver(fog1, index + 1, ...some)).toEqual([{ type: 'receipt', durable: index + 100 }])
+    }
+    deliver(fog2, 1, quarter(0, huge))
+    const exact = BigInt(hugeWh) * BigInt(windows)
+    expect(exact > 2n ** 63n).toBe(true)
+    expect(store.transact((tx) => tx.fog('fog-1'))?.totals.powerSumW).toBe(exact)
+    const readings = (windows + 1) * 2 ** 32
+    expect(queries.status(nowS).readings).toBe(readings)
+    expect(queries.prototypeSummary().avg_power_overall).toBeCloseTo(
+      (hugeWh * windows) / (windows * 2 ** 32) / 1000,
+      3,
+    )
+    expect(queries.accounting().fogs[0]?.readings).toBe(windows * 2 ** 32)
+    expect(queries.listFogs({ nowS, fog: 'fog-1' }).items[0]?.readings).toBe(windows * 2 ** 32)
+    database.close()
+  })
+
+  test('a file written before keeps its sums', () => {
+    const path = join(folder, 'old.db')
+    const old = openDatabase(path, { migrations: migrations.slice(0, 1) })
+    old.exec(`INSERT INTO fog (name, first_seen_s, last_seen_s, durable, next, summaries, readings,
+      power_sum_w, voltage_sum_dv, voltage_count, import_wh, export_wh)
+      VALUES ('fog-1', 1, 2, 3, 4, 5, 6, -7, 8, 9, 10, 11)`)
+    old.close()
+    const { store, database } = openCloudStore(path)
+    expect(store.transact((tx) => tx.fog('fog-1'))).toEqual({
+      durable: 3,
+      next: 4,
+      store: null,
+      offset: 0,
+      totals: {
+        summaries: 5,
+        readings: 6n,
+        powerSumW: -7n,
+        voltageSumDv: 8n,
+        voltageCount: 9n,
+        importWh: 10n,
+        exportWh: 11n,
+      },
+    })
+    database.close()
+  })
+})
+
 test('property: duplicates, gaps, conflicts and restarts: SQLite agrees with memory, totals exact', () => {
   let round = 0
   fc.assert(
@@ -423,7 +496,7 @@ function expectSame(
   for (const [fog, record] of contents.fogs) {
     const mine = [...best].filter(([key]) => key.startsWith(`${fog} `)).map(([, s]) => s)
     const readings = mine.reduce((sum, s) => sum + s.readings, 0)
-    expect(record.totals).toMatchObject({ summaries: mine.length, readings })
+    expect(record.totals).toMatchObject({ summaries: mine.length, readings: BigInt(readings) })
     const row = accounting.fogs.find((entry) => entry.fog === fog)
     expect(row).toMatchObject({ summaries: mine.length, readings, durable: record.durable })
     const [view] = queries.listFogs({ nowS, fog }).items

@@ -240,9 +240,21 @@ describe('fleet', () => {
     expect(meters.map((meter) => meter.index)).toEqual([0, 1, 2])
   })
 
-  test('refuses several meters on one file', () => {
-    const text = minimalMeter.replace('store.path = "{name}.db"', 'store.path = "meters.db"')
-    expect(() => fleetOf(`${text}[fleet]\ncount = 2`)).toThrow(/put \{name\} into the path/)
+  test('refuses several meters with one key', () => {
+    const text = minimalMeter.replace('key = "{name}.key"', 'key = "meters.key"')
+    expect(() => fleetOf(`${text}[fleet]\ncount = 2`)).toThrow(
+      /identity\.key.*put \{name\} into the path/,
+    )
     expect(() => fleetOf(`${text}[fleet]\ncount = 1`)).not.toThrow()
+  })
+
+  test('may share a store', () => {
+    const text = minimalMeter.replace('store.path = "{name}.db"', 'store.path = "meters.db"')
+    const meters = fleetOf(`${text}[fleet]\ncount = 2`)
+    expect(meters.map((meter) => meter.store.path)).toEqual(['/meters.db', '/meters.db'])
+    expect(meters.map((meter) => meter.identity.key)).toEqual([
+      '/meter-0001.key',
+      '/meter-0002.key',
+    ])
   })
 })

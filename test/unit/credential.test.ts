@@ -277,6 +277,37 @@ describe('trust', () => {
     expect(count()).toBeLessThanOrEqual(10)
   })
 
+  test('a key is prepared once for a remembered credential, and anew for a forgotten one', () => {
+    let prepared = 0
+    const crypto: Crypto = {
+      ...nodeCrypto,
+      verifyKey(publicKey) {
+        prepared += 1
+        return nodeCrypto.verifyKey(publicKey)
+      },
+    }
+    const options = { crypto, authorityKey: authority.publicKey, now: () => null }
+    const [keeps, forgets] = [createTrust(options), createTrust({ ...options, cacheSize: 0 })]
+    const before = prepared
+    const key = keeps.keyOf(keeps.check(encoded))
+    expect(keeps.keyOf(keeps.check(encoded))).toBe(key)
+    expect(key.verify(utf8('x'), device.sign(utf8('x')))).toBe(true)
+    expect(prepared - before).toBe(1)
+    forgets.keyOf(forgets.check(encoded))
+    forgets.keyOf(forgets.check(encoded))
+    expect(prepared - before).toBe(3)
+  })
+
+  test('a forgery with the fingerprint of a remembered credential is still a forgery', () => {
+    const trust = trustAt()
+    trust.check(encoded)
+    const twin = withSameFingerprint(encoded)
+    expect(fnv1a(twin)).toBe(fnv1a(encoded))
+    expect(twin).not.toEqual(encoded)
+    expect(codeThrown(() => trust.check(twin))).toBe('credential/untrusted')
+    expect(trust.check(encoded)).toEqual({ ...fields, encoded })
+  })
+
   test('roles and groups', () => {
     const credential = decodeCredential(encoded)
     expect(codeThrown(() => requireRole(credential, 'meter', 'default'))).toBe('nothing thrown')
@@ -288,6 +319,33 @@ describe('trust', () => {
     )
   })
 })
+
+const PRIME = 0x01000193
+/** PRIME × INVERSE = 1 (mod 2^32), so that FNV-1a can be run backwards. */
+const INVERSE = 0x359c449b
+
+function fnv1a(bytes: Uint8Array): number {
+  return bytes.reduce((hash, byte) => Math.imul(hash ^ byte, PRIME), 0x811c9dc5) | 0
+}
+
+/** Other bytes at the end, found by meeting in the middle. */
+function withSameFingerprint(bytes: Uint8Array): Uint8Array {
+  const twin = bytes.slice()
+  const ends = new Map<number, number>()
+  for (let last = 0; last < 0x10000; last++) {
+    const before = Math.imul(fnv1a(bytes), INVERSE) ^ (last & 0xff)
+    ends.set(Math.imul(before, INVERSE) ^ (last >> 8), last)
+  }
+  const start = fnv1a(bytes.subarray(0, -5))
+  for (let middle = 0; middle < 0x1000000; middle++) {
+    const three = [middle & 0xff, (middle >> 8) & 0xff, middle >> 16]
+    const last = ends.get(three.reduce((hash, byte) => Math.imul(hash ^ byte, PRIME), start))
+    if (last === undefined) continue
+    twin.set([...three, last >> 8, last & 0xff], twin.length - 5)
+    if (twin.some((byte, i) => byte !== bytes[i])) return twin
+  }
+  throw new Error('no twin found')
+}
 
 describe('revocation lists', () => {
   const ids = [fromHex('ffffffffffffffff'), fields.id, fields.id]

@@ -3,7 +3,7 @@ import { checkRevocations, decodeCredential, issueRevocations } from '#credentia
 import { nodeCrypto } from '#crypto-node'
 import { inlineVerifier, type Verifier } from '#fog'
 import type { Item } from '#messages'
-import { buildBlock, firstChain, status, verifyRegister } from '#reading'
+import { buildBlock, encodeBlock, firstChain, status, verifyRegister } from '#reading'
 import {
   authority,
   fogBench,
@@ -160,6 +160,18 @@ describe('live readings', () => {
   })
 })
 
+/** A block body in which a time of eight bytes reads otherwise. */
+function withTime(body: Uint8Array, fromS: number, toS: number): Uint8Array {
+  const [from, to] = [fromS, toS].map((timeS) => {
+    const bytes = Buffer.alloc(8)
+    bytes.writeBigUInt64BE(BigInt(timeS))
+    return bytes
+  })
+  const changed = Buffer.from(body)
+  changed.set(to!, changed.indexOf(from!))
+  return Uint8Array.from(changed)
+}
+
 describe('refusals', () => {
   test('a bad signature is refused for good, later blocks are asked for and taken', async () => {
     const { bench, meter } = await greeted()
@@ -256,6 +268,53 @@ describe('refusals', () => {
     ])
   })
 
+  test('the cloud hears of them by reason: soon of those that last, else with the usual status', async () => {
+    const { bench, meter } = await greeted({ settings: { statusMs: 100_000, checkpointMs: 1e9 } })
+    const statuses = () => itemsOf(bench.items(), 'fogStatus').map(({ status: s }) => s.refused)
+    const wait = (ms: number) => {
+      bench.clock.advance(ms)
+      bench.fog.tick()
+    }
+    bench.up(cid, report(meter.block(2)))
+    meter.block(2)
+    bench.up(cid, report(meter.block(2)))
+    await bench.commit()
+    wait(50_000)
+    expect([bench.fog.counters().refused, statuses()]).toEqual([{ early: 1 }, []])
+
+    const other = simulatedMeter('meter-1').block(2, 0, { powerW: 9_999 })
+    bench.up(cid, report(other), report({ ...other, signature: new Uint8Array(64) }))
+    await bench.commit()
+    const refused = { 'bad-signature': 1, conflict: 1, early: 1 }
+    expect(statuses()).toEqual([refused])
+    bench.up(cid, report(other))
+    await bench.commit()
+    expect(statuses()).toHaveLength(1)
+    wait(10_000)
+    expect(statuses()).toEqual([refused, { ...refused, conflict: 2 }])
+    wait(10_000)
+    expect(statuses()).toHaveLength(2)
+    wait(90_000)
+    expect(statuses()).toHaveLength(3)
+  })
+
+  test('a time whose window would end beyond dates is refused like any time out of range', async () => {
+    const { bench, meter } = await greeted()
+    const latest = Date.parse('9999-12-30T23:59:59Z') / 1000
+    const body = encodeBlock(meter.block(1, 0, { timeS: latest }))
+    bench.up(cid, { type: 'report', body: withTime(body, latest, latest + 1) })
+    await bench.commit()
+    expect(bench.take(cid)).toEqual([
+      { type: 'refused', first: 1, last: 1, code: 'reading/bad-value' },
+    ])
+    bench.up(cid, { type: 'report', body })
+    await bench.commit()
+    expect(bench.take(cid)).toEqual([{ type: 'receipt', durable: 1 }])
+    bench.clock.advance(200_000)
+    bench.fog.tick()
+    expect(itemsOf(bench.items(), 'summary')).toHaveLength(1)
+  })
+
   test('nonsense is counted and changes nothing', async () => {
     const { bench } = await greeted()
     for (const bytes of [[], [0xff], [0x80], [0x81, 99], [0x83, 1, 2, 3]]) {
@@ -326,6 +385,58 @@ describe('order', () => {
     expect(imported).toBe(2 + (a!.importWh - 50_000) + (b!.importWh - a!.importWh))
   })
 
+  test('a statement whose readings were given up counts as a register, not as energy of the next interval', async () => {
+    const { bench, meter } = await greeted()
+    const before = meter.block(2)
+    const lost = meter.block(3, 1, { importWh: 40_000 })
+    const after = meter.block(2)
+    const thinned = { ...lost, readings: [] }
+    bench.up(cid, report(before), report(thinned), report(after))
+    await bench.commit()
+    bench.up(cid, report(thinned), report(lost))
+    await bench.commit()
+    expect(bench.take(cid)).toEqual([
+      { type: 'receipt', durable: 8 },
+      { type: 'receipt', durable: 8 },
+    ])
+    expect(bench.fog.counters()).toMatchObject({
+      blocks: 3,
+      readings: 4,
+      readingsGivenUp: 3,
+      repeats: 2,
+      refused: {},
+    })
+    bench.clock.advance(200_000)
+    bench.fog.tick()
+    expect(itemsOf(bench.items(), 'event').map(({ event }) => event)).toMatchObject([
+      { code: 'readings-given-up', detail: expect.stringContaining('readings 3 to 6') as string },
+    ])
+    const summaries = itemsOf(bench.items(), 'summary').map(({ summary }) => summary)
+    expect(summaries.reduce((sum, { readings }) => sum + readings, 0)).toBe(4)
+    const [first, second] = before.readings
+    const imported = summaries.reduce((sum, { importWh }) => sum + importWh, 0)
+    const rise = after.readings.at(-1)!.importWh - 40_000
+    expect(imported).toBe(second!.importWh - first!.importWh + rise)
+    const register = itemsOf(bench.items(), 'register').at(-1)
+    expect(verifyRegister(nodeCrypto.verifyKey(meter.key.publicKey), register!.envelope)).toEqual(
+      after.statement,
+    )
+  })
+
+  test('a restart replays such a statement; one with a bad signature is refused', async () => {
+    const { bench, meter } = await greeted()
+    const thinned = { ...meter.block(3), readings: [] }
+    bench.up(cid, report(thinned))
+    await bench.commit()
+    const again = fogBench({ disk: bench.disk })
+    again.hello(cid, meter)
+    expect(again.take(cid)).toEqual([{ type: 'welcome', durable: 3 }])
+    const forged = { ...meter.block(2), readings: [], signature: new Uint8Array(64) }
+    again.up(cid, report(forged))
+    await settled()
+    expect(again.take(cid)).toEqual([{ type: 'refused', first: 4, last: 5, code: 'bad-signature' }])
+  })
+
   test('a meter restored from a backup goes on after the numbers it had used', async () => {
     const { bench, meter } = await greeted()
     const backup = { ...meter.state }
@@ -345,6 +456,7 @@ describe('sessions', () => {
     const { bench, meter } = await greeted()
     bench.hello('bbbbbbbb', meter)
     expect(bench.dropped).toEqual([{ cid, code: 'superseded' }])
+    expect(bench.take(cid)).toEqual([{ type: 'ended', code: 'superseded' }])
     bench.up(cid, report(meter.block(2)))
     await bench.commit()
     expect(bench.fog.counters().refused).toEqual({ 'no-session': 1 })
@@ -362,6 +474,51 @@ describe('sessions', () => {
     expect(bench.dropped).toEqual([{ cid, code: 'credential/revoked' }])
     expect([bench.disk.groups, bench.fog.inFlight()]).toEqual([[], 0])
     expect(eventCodes(bench.items())).toEqual(['revoked'])
+  })
+
+  test('a revocation list reaches each session once per version, and those that open later', async () => {
+    const bench = fogBench()
+    const meters = Array.from({ length: 150 }, (_, i) => simulatedMeter(`meter-${i}`, i + 1))
+    const tell = (number: number) => {
+      const signed = issueRevocations({ authority, number, issuedS: startS, ids: [] })
+      const list = checkRevocations(nodeCrypto, authority.publicKey, signed)
+      bench.fog.revoke(list)
+      return { type: 'revocations', list: list.encoded } as const
+    }
+    const heard = (channel: string) => bench.take(channel).filter(({ type }) => type !== 'welcome')
+    meters.forEach((meter, i) => bench.hello(`channel-${i}`, meter))
+    bench.fog.tick()
+    expect(meters.flatMap((_, i) => heard(`channel-${i}`))).toEqual([])
+    const first = tell(1)
+    bench.fog.tick()
+    expect(bench.sent, 'some at a time').toHaveLength(64)
+    for (let n = 0; n < 5; n++) bench.fog.tick()
+    expect(meters.flatMap((_, i) => heard(`channel-${i}`))).toEqual(meters.map(() => first))
+    bench.hello('channel-0', meters[0]!)
+    tell(1)
+    bench.fog.tick()
+    expect(heard('channel-0')).toEqual([])
+    bench.hello('another', meters[0]!)
+    bench.fog.tick()
+    expect(heard('another')).toEqual([first])
+    const second = tell(2)
+    bench.fog.closed('channel-1')
+    for (let n = 0; n < 5; n++) bench.fog.tick()
+    expect([heard('another'), heard('channel-2')]).toEqual([[second], [second]])
+    expect(bench.fog.counters().listsSent).toBe(150 + 1 + 149)
+    await settled()
+  })
+
+  test('a list of the largest size goes to one or two sessions at a time', () => {
+    const bench = fogBench()
+    const meters = [1, 2, 3, 4, 5].map((id) => simulatedMeter(`meter-${id}`, id))
+    meters.forEach((meter, i) => bench.hello(`channel-${i}`, meter))
+    const ids = Array.from({ length: 6_000 }, (_, i) => Uint8Array.of(1, 1, 1, 1, 1, 1, i >> 8, i))
+    const signed = issueRevocations({ authority, number: 1, issuedS: startS, ids })
+    bench.sent.length = 0
+    bench.fog.revoke(checkRevocations(nodeCrypto, authority.publicKey, signed))
+    bench.fog.tick()
+    expect(bench.sent).toHaveLength(2)
   })
 
   test('a new credential reaches the cloud before what is signed under it', async () => {

@@ -51,6 +51,7 @@ const range = fc.tuple(number, number).map(([a, b]) => ({
 }))
 const bytes = fc.uint8Array({ maxLength: 200 })
 const code = fc.stringMatching(/^[a-z0-9][a-z0-9/-]{0,63}$/)
+const deviceId = fc.stringMatching(/^[A-Za-z0-9][A-Za-z0-9._-]{0,31}$/)
 
 const anySummary: fc.Arbitrary<Summary> = fc
   .record({
@@ -88,7 +89,7 @@ const anySummary: fc.Arbitrary<Summary> = fc
 const anyEvent = fc.record({
   code,
   timeS: uint,
-  deviceId: fc.option(fc.stringMatching(/^[A-Za-z0-9][A-Za-z0-9._-]{0,31}$/)),
+  deviceId: fc.option(deviceId),
   detail: fc.string({ unit: 'grapheme', maxLength: 60 }).filter(isShort),
 })
 
@@ -103,7 +104,7 @@ const anyStatus = fc.record({
   metersOnline: uint,
   readings: uint,
   blocks: uint,
-  refused: uint,
+  refused: fc.dictionary(code, number, { maxKeys: 64 }),
   outbox: uint,
   storeBytes: uint,
   version: fc.constantFrom('0.1.0', ''),
@@ -129,6 +130,15 @@ const anyItem: fc.Arbitrary<Item> = fc.oneof(
     type: 'register',
     envelope: registerEnvelope(block),
   })),
+  fc
+    .tuple(anyBlock, number)
+    .map(([block, from]): Item => ({ type: 'register', envelope: registerEnvelope(block), from })),
+  fc
+    .tuple(range, deviceId, uint, uint, uint)
+    .map(([{ first, last }, name, readings, importWh, exportWh]): Item => {
+      const parts = { first, through: last, readings, importWh, exportWh }
+      return { type: 'withdrawn', withdrawn: { deviceId: name, ...parts } }
+    }),
   anyEvent.map((event): Item => ({ type: 'event', event })),
   anyStatus.map((status): Item => ({ type: 'fogStatus', status })),
   anyGap.map((gap): Item => ({ type: 'gap', gap })),
@@ -136,6 +146,9 @@ const anyItem: fc.Arbitrary<Item> = fc.oneof(
 
 const anyUp: fc.Arbitrary<Up> = fc.oneof(
   range.map((r): Up => ({ type: 'hello', oldestHeld: r.first, next: r.last })),
+  fc
+    .tuple(range, number)
+    .map(([r, store]): Up => ({ type: 'hello', oldestHeld: r.first, next: r.last, store })),
   fc.tuple(anyReading, anyReading).map(([a, b]): Up => {
     const values = encodeLive({ ...a, number: 1 }, { ...b, number: Math.max(2, b.number) })
     return { type: 'live', values }
@@ -146,9 +159,13 @@ const anyUp: fc.Arbitrary<Up> = fc.oneof(
     return { type: 'block', first, last, skipped, signature: block.signature, ...rest }
   }),
   anyBlock.map((block): Up => ({ type: 'report', body: encodeBlock(block) })),
+  anyBlock.map((block): Up => ({ type: 'report', body: encodeBlock({ ...block, readings: [] }) })),
   fc
     .tuple(number, fc.array(anyItem, { minLength: 1, maxLength: 30 }))
     .map(([first, items]): Up => ({ type: 'items', first, items })),
+  fc.tuple(range, anyItem).map(([{ first, last }, item]): Up => {
+    return { type: 'items', first: last + 1, items: [item], gapFrom: first }
+  }),
   anyReading.map((reading): Up => ({ type: 'reading', reading })),
 )
 
@@ -158,7 +175,24 @@ const anyDown: fc.Arbitrary<Down> = fc.oneof(
   fc.tuple(range, code).map(([r, name]): Down => ({ type: 'refused', ...r, code: name })),
   number.map((from): Down => ({ type: 'resend', from })),
   bytes.map((list): Down => ({ type: 'revocations', list })),
+  code.map((name): Down => ({ type: 'ended', code: name })),
+  fc.tuple(range, deviceId).map(([{ first, last }, name]): Down => {
+    return { type: 'withdraw', deviceId: name, first, through: last }
+  }),
 )
+
+/** What is left of a window when everything in it was withdrawn. */
+function emptySummary(changes: Partial<Summary>): Item {
+  const nothing = { meters: 0, readings: 0, powerSumW: 0, powerMinW: 0, powerMaxW: 0 }
+  const voltage = { voltageSumDv: 0, voltageCount: 0, voltageMinDv: null, voltageMaxDv: null }
+  const rest = {
+    importWh: 0,
+    exportWh: 0,
+    quality: { estimated: 0, unknownTime: 0, substitute: 0 },
+  }
+  const window = { startS: 900, endS: 1_800, revision: 1 }
+  return { type: 'summary', summary: { ...window, ...nothing, ...voltage, ...rest, ...changes } }
+}
 
 describe('messages', () => {
   test('up messages come back the same and follow the CDDL', () => {
@@ -219,6 +253,12 @@ describe('messages', () => {
     expect(decodeUp(message)).toEqual({ type: 'items', first: 9, items })
   })
 
+  test('a later revision may be empty', () => {
+    const item = emptySummary({ revision: 3 })
+    expect(decodeItem(encodeItem(item))).toEqual(item)
+    expect(matches('item', decode(encodeItem(item)))).toBe(true)
+  })
+
   test('a message holds 1 to 128 items', () => {
     const item = encodeItem({ type: 'credential', cwt: new Uint8Array(3) })
     const many = (count: number) => Array.from({ length: count }, () => item)
@@ -228,6 +268,34 @@ describe('messages', () => {
     }
     expect(codeThrown(() => encodeItems(1, []))).toBe('messages/malformed')
     expect(codeThrown(() => encodeItems(1, many(129)))).toBe('messages/malformed')
+  })
+})
+
+const reason = (text: string): CborValue => [text, 1]
+const reasons = (count: number) =>
+  Array.from({ length: count }, (_, index) => reason(`r${String(index).padStart(3, '0')}`))
+const status = (refused: CborValue) => encode([4, 1, 2, 3, 4, 5, 6, refused, 8, 9, '0.1.0'])
+
+describe('refusals of a fog node, by reason', () => {
+  test('are the same bytes in whatever order they were counted', () => {
+    const [one, other] = [
+      { early: 1, conflict: 2 },
+      { conflict: 2, early: 1 },
+    ].map((refused) => {
+      const rest = { timeS: 1, uptimeS: 2, metersKnown: 3, metersOnline: 4, readings: 5, blocks: 6 }
+      const end = { outbox: 8, storeBytes: 9, version: '0.1.0' }
+      return encodeItem({ type: 'fogStatus', status: { ...rest, refused, ...end } })
+    })
+    expect(one).toEqual(other)
+    expect(one).toEqual(status([['conflict', 2], reason('early')]))
+  })
+
+  test('up to 64 reasons, in the decoder as in the CDDL', () => {
+    expect(decodeItem(status(reasons(64)))).toMatchObject({ type: 'fogStatus' })
+    expect([64, 65].map((count) => matches('item', decode(status(reasons(count)))))).toEqual([
+      true,
+      false,
+    ])
   })
 })
 
@@ -242,7 +310,8 @@ describe('wrong messages', () => {
     ['up: nothing', () => decodeUp(new Uint8Array(0))],
     ['up: a float-like type', () => decodeUp(encode(['0', 1, 1]))],
     ['hello: a field missing', () => decodeUp(encode([0, 1]))],
-    ['hello: a field too many', () => decodeUp(encode([0, 1, 2, 3]))],
+    ['hello: a field too many', () => decodeUp(encode([0, 1, 2, 3, 4]))],
+    ['hello: a store without number', () => decodeUp(encode([0, 1, 2, 0]))],
     ['hello: numbers from 0', () => decodeUp(encode([0, 0, 1]))],
     ['hello: oldest after next', () => decodeUp(encode([0, 2, 1]))],
     ['block: backwards', () => decodeUp(encode([2, 5, 4, [], new Uint8Array(64)]))],
@@ -274,24 +343,34 @@ describe('wrong messages', () => {
     ['items: numbers run out', () => decodeUp(encode([4, Number.MAX_SAFE_INTEGER, [1]]))],
     ['reading: a value missing', () => decodeUp(encode([5, 1, 2, 3, 4, 5, 6, 7]))],
     ['reading: null power', () => decodeUp(encode([5, 1, 2, null, 4, 5, 6, 7, 0]))],
-    ['down: a type that does not exist', () => decodeDown(encode([5, 1]))],
+    ['down: a type that does not exist', () => decodeDown(encode([9, 1]))],
+    ['withdraw: backwards', () => decodeDown(encode([6, 'm', 2, 1]))],
+    ['withdrawn: backwards', () => decodeItem(encode([5, 'm', 2, 1, 0, 0, 0]))],
     ['down: an up message', () => decodeDown(encode([0, 1, 2]))],
     ['welcome: negative', () => decodeDown(encode([0, -1]))],
     ['refused: a code with spaces', () => decodeDown(encode([2, 1, 2, 'no thanks']))],
     ['refused: backwards', () => encodeDown({ type: 'refused', first: 2, last: 1, code: 'x' })],
     ['revocations: text', () => decodeDown(encode([4, 'x']))],
-    ['gap: backwards', () => decodeItem(encode([5, 'm', 0, 2, 1, null, null, 0, null, null]))],
+    ['gap: backwards', () => decodeItem(encode([6, 'm', 0, 2, 1, null, null, 0, null, null]))],
     [
       'gap: a kind nobody knows',
-      () => decodeItem(encode([5, 'm', 7, 1, 1, null, null, 0, null, null])),
+      () => decodeItem(encode([6, 'm', 7, 1, 1, null, null, 0, null, null])),
     ],
-    ['gap: negative energy', () => decodeItem(encode([5, 'm', 0, 1, 1, null, null, 0, -1, null]))],
+    ['gap: negative energy', () => decodeItem(encode([6, 'm', 0, 1, 1, null, null, 0, -1, null]))],
     ['summary: no length', changedSummary({ endS: summary.startS })],
     ['summary: more meters than readings', changedSummary({ meters: summary.readings + 1 })],
     ['summary: no reading', changedSummary({ readings: 0 })],
+    ['summary: nothing in a first revision', () => encodeItem(emptySummary({ revision: 0 }))],
+    ['summary: energy of nobody', () => encodeItem(emptySummary({ importWh: 1 }))],
     ['summary: voltage without count', changedSummary({ voltageCount: 0, voltageMinDv: 1 })],
     ['summary: minimum above maximum', changedSummary({ powerMinW: 2, powerMaxW: 1 })],
     ['summary: negative energy', changedSummary({ importWh: -1 })],
+    ['status: a reason twice', () => decodeItem(status([reason('a'), reason('a')]))],
+    ['status: reasons out of order', () => decodeItem(status([reason('b'), reason('a')]))],
+    ['status: a reason without refusals', () => decodeItem(status([['a', 0]]))],
+    ['status: a reason that is no code', () => decodeItem(status([reason('A b')]))],
+    ['status: the number of refusals alone', () => decodeItem(status(3))],
+    ['status: 65 reasons', () => decodeItem(status(reasons(65)))],
   ])('%s', (_, action) => {
     expect(codeThrown(action)).toMatch(/^(messages|cbor|reading)\//)
   })
@@ -337,6 +416,8 @@ describe('the CDDL can say no', () => {
     ['down', [2, 1, 2, 'reading/bad-value']],
     ['down', [3, 1]],
     ['down', [4, new Uint8Array(1)]],
+    ['down', [6, 'meter-1', 1, 2]],
+    ['item', [5, 'meter-1', 1, 2, 3, 4, 5]],
     ['item', [3, 'gap', 0, null, '']],
     ['register', decode(registerEnvelope(block))],
     ['statement', decode(encodeStatement(block.statement))],

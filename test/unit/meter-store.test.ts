@@ -13,6 +13,7 @@ import { createMeter, meterDefaults, type Meter } from '#meter'
 import { openMeterStore, type MeterStoreFile } from '#meter-store'
 import { decodeBlock, firstChain, verifyStatement } from '#reading'
 import { openDatabase } from '#sqlite'
+import { migrations } from '../../libs/meter-store/schema.ts'
 
 let folder: string
 let path: string
@@ -37,9 +38,9 @@ function openMeter(file: MeterStoreFile, deviceId: string): Meter {
   })
 }
 
-/** Rows of a table, read the way another process would (which knows there is one schema step). */
+/** Rows of a table, read the way another process would. */
 function rows(table: string): number {
-  const database = openDatabase(path, { migrations: [''], readonly: true })
+  const database = openDatabase(path, { migrations, readonly: true })
   try {
     return database.prepare<{ n: number }>(`SELECT count(*) AS n FROM ${table}`).get()?.n ?? -1
   } finally {
@@ -48,6 +49,41 @@ function rows(table: string): number {
 }
 
 describe('meter store', () => {
+  test('blocks without readings are counted apart, over receipts, rollbacks and restarts', () => {
+    const file = openMeterStore(path)
+    const store = file.meter('a')
+    for (let last = 1; last <= 5; last++) {
+      store.seal({ first: last, last, body: bytes(last, last) }, bytes(last))
+    }
+    const counts = (s = store) => [s.count(), s.whole(), s.oldestWhole()?.last ?? null]
+    expect(counts()).toEqual([5, 5, 1])
+    store.thin({ first: 1, last: 1, body: bytes(91) })
+    store.thin({ first: 2, last: 2, body: bytes(92) })
+    expect(counts()).toEqual([5, 3, 3])
+    expect(() =>
+      store.transaction(() => {
+        store.thin({ first: 3, last: 3, body: bytes(93) })
+        throw new Error('no')
+      }),
+    ).toThrow('no')
+    store.load()
+    expect(counts()).toEqual([5, 3, 3])
+    store.dropThrough(1)
+    expect(counts()).toEqual([4, 3, 3])
+    file.close()
+    const again = openMeterStore(path)
+    expect(counts(again.meter('a'))).toEqual([4, 3, 3])
+    expect(
+      again
+        .meter('a')
+        .read(1, 2)
+        .map(({ body }) => [...body]),
+    ).toEqual([[92], [3, 3]])
+    again.meter('a').dropThrough(4)
+    expect(counts(again.meter('a'))).toEqual([1, 1, 5])
+    again.close()
+  })
+
   test('gives back what was written, after closing', () => {
     const file = openMeterStore(path)
     const store = file.meter('a')

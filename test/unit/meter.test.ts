@@ -2,11 +2,12 @@ import { describe, expect, test } from 'vitest'
 import * as fc from 'fast-check'
 import { nodeCrypto } from '#crypto-node'
 import type { OutboxItem } from '#delivery'
-import { codeOf, CodedError } from '#errors'
+import { codeOf } from '#errors'
 import { encodeDown, type Down } from '#messages'
+import { memoryMeter } from '../support/memory-meter.ts'
 import { createModelFog } from '../support/model-fog.ts'
 import { createMeter, meterDefaults } from '#meter'
-import type { Measurement, Meter, MeterEvent, MeterSettings, MeterStore } from '#meter'
+import type { Measurement, Meter, MeterEvent, MeterSettings } from '#meter'
 import {
   chain,
   decodeBlock,
@@ -28,67 +29,7 @@ function handClock() {
   return { now: () => ms, monotonic: () => ms, advance: (by: number) => void (ms += by) }
 }
 
-interface Disk {
-  head: Uint8Array | null
-  open: { number: number; record: Uint8Array }[]
-  next: number
-  blocks: OutboxItem[]
-  refused: OutboxItem[]
-}
-
-/** A store in memory with real transactions; `failAfter(n)` makes the n-th write from now throw. */
-function memoryStore() {
-  let disk: Disk = { head: null, open: [], next: 1, blocks: [], refused: [] }
-  let depth = 0
-  let writesLeft = Infinity
-  const write = (change: () => void) => {
-    if (--writesLeft < 0) throw new CodedError('sqlite/full', 'the disk is full')
-    change()
-  }
-  const store: MeterStore = {
-    load: () => ({ head: disk.head, open: disk.open.map((r) => r.record), next: disk.next }),
-    append: (number, record) => write(() => void disk.open.push({ number, record })),
-    seal: (block, head) =>
-      write(() => {
-        disk = { ...disk, head, open: [], next: block.last + 1, blocks: [...disk.blocks, block] }
-      }),
-    restart: (head, next) => write(() => (disk = { ...disk, head, open: [], next })),
-    transaction(work) {
-      if (depth > 0) return work()
-      const before = structuredClone(disk)
-      depth += 1
-      try {
-        return work()
-      } catch (error) {
-        disk = before
-        throw error
-      } finally {
-        depth -= 1
-      }
-    },
-    oldest: () => disk.blocks[0]?.first ?? null,
-    count: () => disk.blocks.length,
-    read: (from, max) => disk.blocks.filter((block) => block.last >= from).slice(0, max),
-    dropThrough: (number) => {
-      disk.blocks = disk.blocks.filter((block) => block.last > number)
-    },
-    refuse: (first, last) => {
-      disk.refused.push(...disk.blocks.filter((b) => b.first === first && b.last === last))
-      disk.blocks = disk.blocks.filter((b) => b.first !== first || b.last !== last)
-    },
-  }
-  return {
-    store,
-    disk: () => disk,
-    reserveThrough: (number: number) => (disk.next = number + 1),
-    failAfter: (writes: number) => (writesLeft = writes),
-    repair: () => (writesLeft = Infinity),
-    copy: () => structuredClone(disk),
-    restore: (copy: Disk) => (disk = structuredClone(copy)),
-  }
-}
-
-function setup(settings: Partial<MeterSettings> = {}, box = memoryStore()) {
+function setup(settings: Partial<MeterSettings> = {}, box = memoryMeter()) {
   const clock = handClock()
   const events: MeterEvent[] = []
   const open = () =>
@@ -287,7 +228,7 @@ describe('registers', () => {
 
 describe('limits', () => {
   test('a full outbox refuses readings, counts energy on, and recovers', () => {
-    const { meter, box } = setup({ maxReadings: 1, maxBlocks: 2 })
+    const { meter, box } = setup({ maxReadings: 1, maxBlocks: 1, maxStatements: 1 })
     meter.measure(at(0, 3_600))
     meter.measure(at(1, 3_600))
     expect(() => meter.measure(at(2, 3_600))).toThrow(
@@ -297,6 +238,29 @@ describe('limits', () => {
     box.store.dropThrough(2)
     meter.measure(at(3, 3_600))
     expect(meter.status()).toMatchObject({ newestNumber: 3, importWh: 3 })
+  })
+
+  test('above the limit the oldest readings go, their statements stay and say which they were', () => {
+    const { meter, box, events } = setup({ maxReadings: 3, maxBlocks: 2 })
+    for (let i = 0; i < 12; i++) meter.measure(at(i * 10, 3_600))
+    const blocks = blocksOf(box.disk().blocks)
+    expectChained(blocks)
+    expect(blocks.map(({ statement: s, readings }) => [s.first, s.last, readings.length])).toEqual([
+      [1, 3, 0],
+      [4, 6, 0],
+      [7, 9, 3],
+      [10, 12, 3],
+    ])
+    expect(blocks[1]?.statement.endImportWh).toBe(50)
+    expect(meter.status()).toMatchObject({
+      outboxBlocks: 4,
+      outboxStatements: 2,
+      readingsGivenUp: 6,
+    })
+    expect(events).toEqual([
+      { type: 'readings-given-up', first: 1, last: 3, times: 1 },
+      { type: 'readings-given-up', first: 4, last: 6, times: 2 },
+    ])
   })
 
   test('a disk that fails leaves the meter as the store has it', () => {
@@ -448,15 +412,13 @@ type Step =
 
 /** 0 is lost; there is no "twice", since records that arrive twice are refused below us (#record). */
 const fate = fc.constantFrom(1, 1, 1, 1, 0)
+const measureArbitrary = fc.record({
+  do: fc.constant('measure' as const),
+  dtS: fc.integer({ min: 0, max: 120 }),
+  powerW: fc.integer({ min: -5_000, max: 9_000 }),
+})
 const stepArbitrary: fc.Arbitrary<Step> = fc.oneof(
-  {
-    weight: 8,
-    arbitrary: fc.record({
-      do: fc.constant('measure' as const),
-      dtS: fc.integer({ min: 0, max: 120 }),
-      powerW: fc.integer({ min: -5_000, max: 9_000 }),
-    }),
-  },
+  { weight: 8, arbitrary: measureArbitrary },
   {
     weight: 12,
     arbitrary: fc.record({ do: fc.constantFrom('up' as const, 'down' as const), fate }),
@@ -484,12 +446,31 @@ const stepArbitrary: fc.Arbitrary<Step> = fc.oneof(
   },
 )
 
-test.each(['live', 'block'] as const)(
-  '%s mode, crashes anywhere: numbers, chain, registers and energy hold',
-  (mode) => {
+/** Single steps, and now and then measurements of a time in which nothing gets through. */
+const historyArbitrary = fc
+  .array(
+    fc.oneof(
+      { weight: 30, arbitrary: stepArbitrary.map((step): Step[] => [step]) },
+      { weight: 1, arbitrary: fc.array(measureArbitrary, { minLength: 15, maxLength: 25 }) },
+    ),
+    { maxLength: 120 },
+  )
+  .map((steps): Step[] => steps.flat())
+
+test.each([
+  ['live', 1_000],
+  ['block', 1_000],
+  ['live', 2],
+  ['block', 2],
+  ['block', 1],
+] as const)(
+  '%s mode with room for %i blocks, crashes anywhere: numbers, chain, registers and energy hold',
+  (mode, maxBlocks) => {
+    let givenUp = 0
     fc.assert(
-      fc.property(fc.array(stepArbitrary, { maxLength: 120 }), (steps) => {
-        const w = world({ mode, maxReadings: 5, boundarySeconds: 300, windowItems: 3 })
+      fc.property(historyArbitrary, (steps) => {
+        const limits = { maxReadings: 5, boundarySeconds: 300, windowItems: 3, maxBlocks }
+        const w = world({ mode, ...limits })
         let timeS = START_S
         let accepted: { timeS: number; powerW: number }[] = []
         w.connect()
@@ -513,6 +494,7 @@ test.each(['live', 'block'] as const)(
           else if (step.do === 'fogRestart') w.fog.restart()
           if (step.do === 'reconnect' || step.do === 'fogRestart') w.connect()
           if (step.do !== 'diskFails' && w.meter().needsReconnect()) w.connect()
+          expect(w.box.store.whole()).toBeLessThanOrEqual(maxBlocks)
         }
         w.box.repair()
         w.connect()
@@ -525,29 +507,51 @@ test.each(['live', 'block'] as const)(
         }
         expect(w.meter().drained()).toBe(true)
         expectChained(w.fog.durable)
-        checkTruth(w.fog.durable, accepted)
+        givenUp += checkTruth(w.fog.durable, accepted)
       }),
       { numRuns: 150 },
     )
+    expect(givenUp > 0, 'the limit was met').toBe(maxBlocks < 1_000)
   },
 )
 
-/** The fog holds exactly the accepted measurements, and their energy to the last watt-second. */
-function checkTruth(blocks: readonly Block[], accepted: { timeS: number; powerW: number }[]): void {
-  const readings = blocks.flatMap((block) => block.readings)
-  expect(readings.map(({ number, timeS, powerW }) => [number, timeS, powerW])).toEqual(
-    accepted.map(({ timeS, powerW }, index) => [index + 1, timeS, powerW]),
-  )
+/**
+ * The fog holds the accepted measurements, each as a reading or, where that was given up, under a
+ * statement that says so, and their energy to the last watt-second. Returns how many were given up.
+ */
+function checkTruth(
+  blocks: readonly Block[],
+  accepted: { timeS: number; powerW: number }[],
+): number {
+  const registers = truthOf(accepted)
+  let number = 0
+  let givenUp = 0
+  for (const { statement, readings } of blocks) {
+    expect(statement.first).toBe(number + 1)
+    const { endImportWh: importWh, endExportWh: exportWh } = statement
+    expect({ importWh, exportWh }).toEqual(registers[statement.last - 1])
+    for (const reading of readings) {
+      const { timeS, powerW } = accepted[number]!
+      expect(reading).toMatchObject({ number: number + 1, timeS, powerW, ...registers[number] })
+      number += 1
+    }
+    if (readings.length > 0) continue
+    givenUp += statement.last - number
+    number = statement.last
+  }
+  expect(number).toBe(accepted.length)
+  return givenUp
+}
+
+/** Both registers after each measurement, integrated to the watt-second. */
+function truthOf(accepted: { timeS: number; powerW: number }[]) {
   let importWs = 0
   let exportWs = 0
-  accepted.forEach(({ timeS, powerW }, index) => {
+  return accepted.map(({ timeS, powerW }, index) => {
     const seconds = timeS - (accepted[index - 1]?.timeS ?? timeS)
     if (powerW > 0) importWs += powerW * seconds
     else exportWs -= powerW * seconds
-    expect(readings[index]).toMatchObject({
-      importWh: Math.floor(importWs / 3_600),
-      exportWh: Math.floor(exportWs / 3_600),
-    })
+    return { importWh: Math.floor(importWs / 3_600), exportWh: Math.floor(exportWs / 3_600) }
   })
 }
 

@@ -164,6 +164,42 @@ describe('a meter and a fog node over a broker', () => {
     expect(admitted.map((packet) => packet.payload.toString())).toEqual(['admit'])
   })
 
+  test('superseded again and again: each wait may be twice as long as the last, opening proves nothing', async () => {
+    const { port } = await broker()
+    const url = `mqtt://127.0.0.1:${port}`
+    await startFog(url)
+    const own = authority.enrol('meter-1', 'meter')
+    const waits = new Happenings<Record<string, unknown>>()
+    let superseded = 0
+    const link = runInitiator({
+      ...common,
+      url,
+      own,
+      node: 'fog-1',
+      trust: authority.trust(clock),
+      peerRole: 'fog',
+      // Of four random bytes the back-off makes its jitter: with these it always waits longest.
+      random: (n) => (n === 4 ? new Uint8Array(4).fill(255) : randomBytes(n)),
+      backoff: { firstMs: 8, maxMs: 64 },
+      log: { debug() {}, info() {}, warn: (data) => waits.add({ ...data }) },
+      onOpen: () => {
+        if (superseded++ < 5) link.superseded()
+        else link.reconnect('test/other-reason')
+      },
+      onMessage: () => undefined,
+      onClosed: () => undefined,
+    })
+    open.push(link)
+    for (const waitMs of [7, 15, 31, 63, 63]) {
+      expect(await waits.next()).toMatchObject({
+        code: 'channel/superseded',
+        waitMs,
+        advice: expect.stringContaining('stop one of the two') as string,
+      })
+    }
+    expect(await waits.next(), 'the rival may be back').toMatchObject({ waitMs: 63 })
+  })
+
   test('Unix socket on the responder side', async () => {
     const path = join(folder, 'broker.sock')
     const server = await broker({ path })

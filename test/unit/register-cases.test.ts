@@ -12,7 +12,7 @@ import {
   startS,
   virtualClock,
 } from '../support/fog.ts'
-import { memoryMeterStore } from '../support/memory-meter.ts'
+import { memoryMeter } from '../support/memory-meter.ts'
 
 /**
  * What physical meters and their adapters do, played through the real cores: meter, fog node, cloud.
@@ -26,7 +26,7 @@ type Seen = Partial<Measurement> & { afterS?: number; restart?: true }
 
 async function through(seen: readonly Seen[], settings: Partial<MeterSettings> = {}) {
   const clock = virtualClock()
-  const store = memoryMeterStore()
+  const store = memoryMeter().store
   const events: string[] = []
   const [boot, age] = [{ id: 1 }, { s: 0 }]
   const start = () =>

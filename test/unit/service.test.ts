@@ -32,18 +32,25 @@ const service = fileURLToPath(new URL('../../libs/service/index.ts', import.meta
 const errors = fileURLToPath(new URL('../../libs/errors/index.ts', import.meta.url))
 
 /** Starts a small program around `body`, which may use runService and CodedError. */
-function program(body: string, env: Record<string, string> = {}, stderr: 'pipe' | number = 'pipe') {
+function program(
+  body: string,
+  env: Record<string, string> = {},
+  stderr: 'pipe' | number = 'pipe',
+  more: 'ipc'[] = [],
+) {
   const file = join(folder, `program-${programs++}.ts`)
   const head = `import { runService } from '${service}'\nimport { CodedError } from '${errors}'\n`
   writeFileSync(file, head + body)
   const { NOTIFY_SOCKET: _1, JOURNAL_STREAM: _2, ...clean } = process.env
   const child = spawn(process.execPath, [file], {
     env: { ...clean, ...env },
-    stdio: ['ignore', 'pipe', stderr],
+    stdio: ['ignore', 'pipe', stderr, ...more],
   })
   let text = ''
   child.stderr?.setEncoding('utf8').on('data', (chunk: string) => (text += chunk))
-  const exit = once(child, 'close').then(([code]) => code as number | null)
+  // Not 'close', which never comes after the channel was cut from our side.
+  const ends = [once(child, 'exit'), ...(child.stderr ? [once(child.stderr, 'end')] : [])]
+  const exit = Promise.all(ends).then(([exited]) => exited?.[0] as number | null)
   const started = child.stdout === null ? null : once(child.stdout, 'data')
   return { child, exit, started, lines: () => logLines(text) }
 }
@@ -82,6 +89,26 @@ describe('runService', () => {
     expect(lines().at(-1)).toMatchObject({ code: 'service/stop-timeout' })
   })
 
+  test.each([
+    ['when it runs', 'await runService(', true],
+    [
+      'while it loads',
+      'await new Promise((r) => process.once("disconnect", r)); await runService(',
+      false,
+    ],
+  ])('the end of its parent ends it, %s', async (_, run, up) => {
+    const body = `${run}{ name: 'x', start: async () => {
+        setInterval(() => {}, 1000)
+        setImmediate(() => process.stdout.write('up'))
+        return { stop: async () => {} }
+      }})`
+    const { child, exit, started, lines } = program(body, {}, 'pipe', ['ipc'])
+    if (up) await started
+    child.disconnect()
+    expect(await exit).toBe(1)
+    expect(lines()).toMatchObject([{ event: 'orphaned' }])
+  })
+
   test('a second signal ends it at once', async () => {
     const { child, exit, started } = program(`
       await runService({ name: 'x', stopTimeoutMs: 600_000, start: async () => {
@@ -101,7 +128,7 @@ describe('runService', () => {
       await runService({ name: 'x', start: async () => {
         throw new CodedError('config/invalid', 'a.toml: node: found nothing\\na.toml: b: found 3')
       }})`)
-    expect(await exit).toBe(1)
+    expect(await exit).toBe(2)
     expect(lines()).toHaveLength(2)
     expect(lines()[0]).toMatchObject({ code: 'config/invalid', msg: 'a.toml: node: found nothing' })
     expect(lines()[0]).not.toHaveProperty('err')

@@ -14,6 +14,8 @@ import {
   type WindowRow,
   type WindowSettings,
 } from '#window'
+import { emptyTotals, totalsLimits } from '../../libs/window/accumulator.ts'
+import { encodeWindow, newWindow } from '../../libs/window/state.ts'
 import { codeThrown } from '../support/coded.ts'
 import { plainReading } from '../support/readings.ts'
 
@@ -41,6 +43,14 @@ function setup(change: Partial<WindowSettings> = {}) {
   const close = (nowMs = 0) => receive(windows.close(nowMs))
   const closeAll = () => receive(windows.closeAll())
   return { windows, latest, add, close, closeAll, receive }
+}
+
+/** A pending window of one meter, as a checkpoint holds it. */
+function pendingRow(startS: number, readings: number): WindowRow {
+  const totals = { ...emptyTotals(), meters: Uint8Array.of(1), firstReceivedS: T0, readings }
+  const most = { powerSumW: readings * 10 ** 9, powerMinW: 10 ** 9, powerMaxW: 10 ** 9 }
+  const window = { ...newWindow(startS, startS + 900, 0, false), pending: true }
+  return { startS, state: encodeWindow({ ...window, totals: { ...totals, ...most } }) }
 }
 
 describe('boundaries', () => {
@@ -266,6 +276,19 @@ describe('closing and revising', () => {
 })
 
 describe('fewer meters than may be shown', () => {
+  test('stay withheld where the merged window would hold more than one may', () => {
+    const { readings: limit } = totalsLimits
+    for (const [extra, withheld] of [
+      [0, 1],
+      [1, 2],
+    ] as const) {
+      const { windows, closeAll } = setup({ minMeters: 2 })
+      windows.restore([pendingRow(T0, limit - 5), pendingRow(T0 + 900, 5 + extra)], 0)
+      expect(closeAll()).toEqual([])
+      expect(windows.stats()).toMatchObject({ withheld, withheldReadings: limit + extra })
+    }
+  })
+
   test('are merged into the next window, whose start moves', () => {
     const { add, close } = setup({ minMeters: 3 })
     add(0, [energy(T0 + 60)])

@@ -4,13 +4,12 @@
  * respected verifiers disagree about most signatures.
  */
 import { createPublicKey, verify } from 'node:crypto'
-import { readFileSync } from 'node:fs'
 import { ed25519 } from '@noble/curves/ed25519.js'
 import { describe, expect, test } from 'vitest'
 import { concat, fromHex, utf8 } from '#bytes'
 import { isStrictSignature, nobleCrypto, requireStrictKey, type Crypto } from '#crypto'
 import { nodeCrypto } from '#crypto-node'
-import { sharedPath } from '../support/shared.ts'
+import { readExcerpt } from '../support/excerpts.ts'
 
 type Verifier = (key: Uint8Array, message: Uint8Array, signature: Uint8Array) => boolean
 
@@ -48,15 +47,7 @@ const guarded =
     return isStrictSignature(signature) && verifier(key, message, signature)
   }
 
-interface Case {
-  number: number
-  key: string
-  sig: string
-  msg: string
-}
-
-const path = sharedPath('vectors/cctv-ed25519/ed25519vectors.json')
-const cases = path === null ? [] : (JSON.parse(readFileSync(path, 'utf8')) as Case[])
+const cases = readExcerpt('cctv-ed25519')
 
 function acceptSet(verifier: Verifier): Set<number> {
   const accepted = cases.filter(({ key, msg, sig }) =>
@@ -65,7 +56,7 @@ function acceptSet(verifier: Verifier): Set<number> {
   return new Set(accepted.map((entry) => entry.number))
 }
 
-describe.skipIf(path === null)('CCTV Ed25519 edge cases (needs the development data set)', () => {
+describe('CCTV Ed25519 edge cases', () => {
   const verifiers = {
     node: ours(nodeCrypto),
     noble: ours(nobleCrypto),

@@ -1,6 +1,6 @@
 /**
- * Published vectors for every primitive, through both implementations. Small enough to live here,
- * so that a plain clone tests its cryptography; wycheproof.test.ts and cctv.test.ts go further.
+ * Published vectors for every primitive, through both implementations. wycheproof.test.ts and
+ * cctv.test.ts go further.
  */
 import { describe, expect, test } from 'vitest'
 import { fromHex, toHex, utf8 } from '#bytes'

@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { fromHex, toHex } from '#bytes'
 import { encode } from '#cbor'
@@ -7,7 +6,7 @@ import { codeOf } from '#errors'
 import { initiatorMessage2, responderMessage1, responderMessage3, startInitiator } from '#edhoc'
 import { responderOf, sealPlaintext2, sealPlaintext3 } from '../support/edhoc-hostile.ts'
 import { sessionParties } from '../support/edhoc-session.ts'
-import { sharedPath } from '../support/shared.ts'
+import { readExcerpt } from '../support/excerpts.ts'
 import suite4Session from './data/edhoc-suite4.json' with { type: 'json' }
 
 const parties = () => sessionParties(suite4Session)
@@ -59,12 +58,8 @@ const EXPECTED: Record<string, string> = {
   'Indefinite-length array encoding': 'edhoc/malformed',
 }
 
-const path = sharedPath('vectors/edhoc/rfc9529-traces.json')
-describe.skipIf(path === null)('RFC 9529 §4, as published (development data set)', () => {
-  const file = path === null ? '{"invalid":[]}' : readFileSync(path, 'utf8')
-  const { invalid } = JSON.parse(file) as {
-    invalid: { case: string; message: string; hex: string }[]
-  }
+describe('RFC 9529 §4, as published', () => {
+  const { invalid } = readExcerpt('edhoc-rfc9529')
 
   test('all fifteen are here', () => {
     expect(invalid.map((entry) => entry.case).toSorted()).toEqual(Object.keys(EXPECTED).toSorted())

@@ -4,13 +4,13 @@ import { fromHex, toHex } from '#bytes'
 import { nobleCrypto } from '#crypto'
 import { nodeCrypto } from '#crypto-node'
 import type { Exporter } from '#edhoc'
+import { readExcerpt, type Suite4Sessions } from '../support/excerpts.ts'
 import {
   runHandshake,
   sessionParties,
   type ExportVector,
   type SessionVector,
 } from '../support/edhoc-session.ts'
-import { sharedPath } from '../support/shared.ts'
 
 function inRepository(name: string): SessionVector {
   const path = new URL(`data/${name}.json`, import.meta.url)
@@ -80,9 +80,7 @@ describe.each(['noble', 'node'] as const)('%s', (crypto) => {
   })
 })
 
-interface SharedSession extends Record<string, string | number> {
-  credential: string
-}
+type PublishedSession = Suite4Sessions['vectors'][number]
 
 /** A byte string of 24 to 65,535 bytes as a CBOR item. */
 function asItem(hex: string): string {
@@ -91,8 +89,8 @@ function asItem(hex: string): string {
   return `${head}${hex}`
 }
 
-/** A session of suite4-method0.json in our form; certificates are CRED_x as byte strings. */
-function fromShared(raw: SharedSession): SessionVector {
+/** A session of edhoc-suite4-sessions in our form; certificates are CRED_x as byte strings. */
+function fromPublished(raw: PublishedSession): SessionVector {
   const text = (key: string) => String(raw[key])
   const cred = (who: 'i' | 'r') =>
     raw[`cred_${who}_cbor`] === undefined
@@ -130,31 +128,17 @@ function fromShared(raw: SharedSession): SessionVector {
   }
 }
 
-const sessionsPath = sharedPath('vectors/edhoc/suite4-method0.json')
-describe.skipIf(sessionsPath === null)('all suite 4 sessions (development data set)', () => {
-  const { vectors } = JSON.parse(
-    sessionsPath === null ? '{"vectors":[]}' : readFileSync(sessionsPath, 'utf8'),
-  ) as { vectors: SharedSession[] }
+describe('all suite 4 sessions', () => {
+  const { vectors } = readExcerpt('edhoc-suite4-sessions')
 
   test.each(vectors)('$credential', (raw) => {
-    const vector = fromShared(raw)
+    const vector = fromPublished(raw)
     expect(compute(vector, 'noble')).toEqual(bothSides(vector))
     expect(compute(vector, 'node')).toEqual(bothSides(vector))
   })
 })
 
-const tracesPath = sharedPath('vectors/edhoc/rfc9529-traces.json')
-describe.skipIf(tracesPath === null)('RFC 9529 trace 1, all values (development data set)', () => {
-  interface Entry {
-    step: string
-    name: string
-    hex?: string
-  }
-  const read = (): Entry[] => {
-    const file = readFileSync(tracesPath ?? '', 'utf8')
-    const { traces } = JSON.parse(file) as { traces: { entries: Entry[] }[] }
-    return traces[0]?.entries ?? []
-  }
+describe('RFC 9529 trace 1, all values', () => {
   /** Inputs of the trace, and what belongs to OSCORE or is checked through the exporter. */
   const NOT_COMPUTED_HERE =
     /^(?:METHOD|SUITES_I|X|Y|C_I|C_R|EAD_\d|salt|SK_.|PK_.|ID_CRED_.|CRED_.|.*OSCORE.*|context for KeyUpdate|.* after KeyUpdate)$/
@@ -164,7 +148,7 @@ describe.skipIf(tracesPath === null)('RFC 9529 trace 1, all values (development 
     runHandshake(parties)
     const computed = new Map([...parties.traces.responder, ...parties.traces.initiator])
     const published = new Map<string, string>()
-    for (const { name, hex } of read())
+    for (const { name, hex } of readExcerpt('edhoc-rfc9529').traces[0]?.entries ?? [])
       // A value stands twice when its CBOR form is shown too; the first is the value itself.
       if (hex !== undefined && !NOT_COMPUTED_HERE.test(name) && !published.has(name))
         published.set(name, hex)

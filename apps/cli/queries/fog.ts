@@ -4,13 +4,14 @@ import { runList } from './list.ts'
 import { addFogOption, addFormatOptions, addListOptions, addSourceOptions } from './options.ts'
 import type { ListOptions } from './options.ts'
 import { run } from './output.ts'
+import { lastingCount, lastingText } from './refusals.ts'
 import type { Column } from './table.ts'
-import { duration, kilo, moment } from './text.ts'
+import { kilo, lag, moment } from './text.ts'
 
 const columns: readonly Column<FogView>[] = [
   { title: 'FOG', text: (row) => row.fog, flexible: true },
   { title: 'LAST SEEN (UTC)', text: (row) => moment(row.lastSeen) },
-  { title: 'LAG', text: (row) => duration(row.lagSeconds), align: 'right' },
+  { title: 'LAG', text: (row) => lag(row.lagSeconds), align: 'right' },
   {
     title: 'BACKLOG',
     text: (row) => String(row.backlog),
@@ -23,11 +24,24 @@ const columns: readonly Column<FogView>[] = [
   { title: 'IMPORT kWh', text: (row) => kilo(row.importWh), align: 'right' },
   {
     title: 'REFUSED',
-    text: (row) => String(row.refused),
+    text: (row) => String(refused(row)),
     align: 'right',
-    warn: (row) => row.refused > 0,
+    warn: (row) => refused(row) > 0,
   },
 ]
+
+/** By it and from it: neither is counted anywhere else. */
+function refused({ refused: byCloud, status }: FogView): number {
+  return byCloud + lastingCount(status?.refused ?? {})
+}
+
+/** Why, for each fog node that refused something of its meters. */
+function notes(rows: readonly FogView[]): string[] {
+  return rows.flatMap(({ fog, status }) => {
+    const text = lastingText(status?.refused ?? {})
+    return text === '' ? [] : [`${fog} refused from its meters since it started: ${text}`]
+  })
+}
 
 const whenEmpty =
   'no fog node has reported yet: enrol one with "fogmeter enrol fog NAME" and start its broker and agent'
@@ -36,6 +50,8 @@ export function addFogCommands(noun: Command): void {
   const list = noun.command('list').description('fog nodes: lag, backlog and totals')
   addFormatOptions(addSourceOptions(addListOptions(addFogOption(list))))
   list.action((options: ListOptions) =>
-    run(() => runList({ columns, whenEmpty, fetch: (source, f) => source.fogs(f) }, options)),
+    run(() =>
+      runList({ columns, whenEmpty, notes, fetch: (source, f) => source.fogs(f) }, options),
+    ),
   )
 }

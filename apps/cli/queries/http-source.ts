@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { SummaryView } from '#cloud-store'
-import { exitCodes, QueryFailure } from './failure.ts'
+import { CodedError } from '#errors'
 import { serverSentEvents } from './server-sent-events.ts'
 import type { QuerySource, WatchFilters } from './source.ts'
 
@@ -38,7 +38,7 @@ function baseUrl(text: string): URL {
   const url = URL.parse(text.endsWith('/') ? text : `${text}/`)
   if (url && (url.protocol === 'http:' || url.protocol === 'https:')) return url
   const message = `"${text}" is no address; write http://HOST:PORT`
-  throw new QueryFailure(exitCodes.usage, 'cli/bad-url', message)
+  throw new CodedError('cli/bad-url', message)
 }
 
 function apiUrl(base: URL, path: string, filters: object): URL {
@@ -55,11 +55,11 @@ function authorization(tokenFile: string | undefined, base: URL): Record<string,
     token = readFileSync(tokenFile, 'utf8').trim()
   } catch (error) {
     const message = `cannot read the token in ${tokenFile}; check --token-file or FOGMETER_TOKEN_FILE`
-    throw new QueryFailure(exitCodes.usage, 'cli/no-token', message, { cause: error })
+    throw new CodedError('cli/no-token', message, { cause: error })
   }
   if (!/^[\x21-\x7e]+$/.test(token)) {
     const message = `${tokenFile} does not hold a token: one line without spaces`
-    throw new QueryFailure(exitCodes.usage, 'cli/bad-token', message)
+    throw new CodedError('cli/bad-token', message)
   }
   if (base.protocol === 'http:' && !LOOPBACK.test(base.hostname))
     process.stderr.write(`warning: the token travels to ${base.host} unencrypted; use https\n`)
@@ -77,12 +77,12 @@ async function request(url: URL, init: RequestInit): Promise<Response> {
   throw await refusal(response)
 }
 
-function unreachable(url: URL, error: unknown): QueryFailure {
+function unreachable(url: URL, error: unknown): CodedError {
   const reason = reasonOf(error)
   const message =
     `no answer from ${url.origin} (${reason}): is the cloud running? Start it with ` +
     '"fogmeter cloud run --config FILE", name another with --url, or read its file with --store PATH'
-  return new QueryFailure(exitCodes.failure, 'cli/unreachable', message, { cause: error })
+  return new CodedError('cli/unreachable', message, { cause: error })
 }
 
 /** fetch hides the system's reason (ECONNREFUSED and friends) in the cause. */
@@ -92,22 +92,18 @@ function reasonOf(error: unknown): string {
   return cause instanceof Error ? cause.message : String(cause)
 }
 
-async function refusal(response: Response): Promise<QueryFailure> {
+async function refusal(response: Response): Promise<CodedError> {
   const { status } = response
   const body = (await response.json().catch(() => null)) as { message?: unknown } | null
   const detail = typeof body?.message === 'string' ? body.message : response.statusText
   if (status === 401) {
     const message = 'the cloud wants a token: give --token-file FILE or set FOGMETER_TOKEN_FILE'
-    return new QueryFailure(exitCodes.failure, 'cli/unauthorized', message)
+    return new CodedError('cli/unauthorized', message)
   }
-  if (status === 400) return new QueryFailure(exitCodes.usage, 'cli/usage', detail)
+  if (status === 400) return new CodedError('cli/usage', detail)
   const isOurs = typeof body?.message === 'string'
   const hint = isOurs ? '' : '; is this a Fogmeter cloud? Check --url'
-  return new QueryFailure(
-    exitCodes.failure,
-    'cli/refused',
-    `the cloud answered ${status}: ${detail}${hint}`,
-  )
+  return new CodedError('cli/refused', `the cloud answered ${status}: ${detail}${hint}`)
 }
 
 async function json(response: Response, base: URL): Promise<unknown> {
@@ -115,7 +111,7 @@ async function json(response: Response, base: URL): Promise<unknown> {
     return await response.json()
   } catch (error) {
     const message = `${base.origin} does not answer like a Fogmeter cloud; check --url`
-    throw new QueryFailure(exitCodes.failure, 'cli/not-a-cloud', message, { cause: error })
+    throw new CodedError('cli/not-a-cloud', message, { cause: error })
   }
 }
 

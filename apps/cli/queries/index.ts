@@ -18,5 +18,5 @@ export function registerQueries(program: Command): void {
 /** A noun that another part of the command line brought along is shared. */
 function noun(program: Command, name: string, description: string): Command {
   const present = program.commands.find((command) => command.name() === name)
-  return present ?? program.command(name).description(description)
+  return present ?? program.command(name).description(description).helpCommand(false)
 }

@@ -7,12 +7,15 @@ import { openSource } from './source.ts'
 import type { Filters, QuerySource } from './source.ts'
 import { renderTable } from './table.ts'
 import type { Column } from './table.ts'
+import { printable } from '../printable.ts'
 
 const PAGE = 1_000
 
 export interface Listing<Row> {
   fetch: (source: QuerySource, filters: Filters) => Promise<Page<Row>>
   columns: readonly Column<Row>[]
+  /** Lines below the table. */
+  notes?: (rows: readonly Row[]) => string[]
   /** What to do when there is nothing to show. */
   whenEmpty: string
   /** Further filters. */
@@ -32,11 +35,16 @@ export async function runList<Row>(listing: Listing<Row>, options: ListOptions):
     }
     if (options.json) printJson(page)
     else if (options.jsonl) for (const item of page.items) printJson(item)
-    else if (page.items.length > 0) print(renderTable(listing.columns, page.items))
+    else if (page.items.length > 0) printTable(listing, page.items)
     tellWhatIsMissing(page, listing.whenEmpty)
   } finally {
     source.close()
   }
+}
+
+function printTable<Row>({ columns, notes }: Listing<Row>, rows: readonly Row[]): void {
+  print(renderTable(columns, rows))
+  for (const note of notes?.(rows) ?? []) print(printable(note))
 }
 
 function filtersOf({ fog, since, until }: ListOptions): Filters {

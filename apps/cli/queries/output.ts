@@ -1,6 +1,6 @@
-import { codeOf } from '#errors'
-import { exitCodeOf } from './failure.ts'
-import { jsonLine, printable } from './text.ts'
+import { codeOf, exitCodeOf } from '#errors'
+import { printable } from '../printable.ts'
+import { jsonLine } from './text.ts'
 
 /** Data goes to stdout … */
 export function print(text: string): void {

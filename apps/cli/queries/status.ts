@@ -3,8 +3,9 @@ import type { StatusView } from '#cloud-store'
 import { addFormatOptions, addSourceOptions } from './options.ts'
 import type { CommonOptions } from './options.ts'
 import { print, printJson, run, say } from './output.ts'
+import { lastingCount, lastingText } from './refusals.ts'
 import { openSource } from './source.ts'
-import { duration, kilo, moment } from './text.ts'
+import { kilo, lag, moment } from './text.ts'
 import { coloursFor } from '../colours.ts'
 
 const colours = coloursFor(process.stdout)
@@ -36,19 +37,30 @@ function lines(s: StatusView): string[] {
     ['newest window', newestWindow(s)],
     ['backlog', attention(s.backlog, `${s.backlog} items`)],
     ['registers', `${s.registers} signed, ${attention(s.flagged, `${s.flagged} flagged`)}`],
-    ['refused', attention(s.refused, `${s.refused} items`)],
+    ['refused', refused(s)],
     ['events', String(s.events)],
+    ...(s.doubled > 0 ? [doubled(s)] : []),
   ]
   return rows.map(([name, text]) => `${colours.bold(name.padEnd(14))}${text}`)
+}
+
+/** Only while it is so: a meter moved, and one of its nodes has not heard yet what to let go of. */
+function doubled(s: StatusView): [string, string] {
+  return ['counted twice', attention(s.doubled, `${s.doubled} readings, until a fog node lets go`)]
 }
 
 function attention(count: number, text: string): string {
   return count > 0 ? colours.yellow(text) : text
 }
 
-/** Meters that replay compressed or other days may be ahead of this clock. */
+/** By the fog nodes from their meters, and by the cloud from the fog nodes. */
+function refused({ refused: items, refusedByFogs }: StatusView): string {
+  const reasons = lastingText(refusedByFogs)
+  const byFogs = reasons === '' ? 'nothing by fog nodes' : `${reasons} by fog nodes`
+  return attention(lastingCount(refusedByFogs) + items, `${byFogs}, ${items} items by the cloud`)
+}
+
 function newestWindow({ newestEnd, lagSeconds }: StatusView): string {
   if (newestEnd === null || lagSeconds === null) return 'none'
-  const distance = duration(Math.abs(lagSeconds))
-  return `${moment(newestEnd)} UTC, ${distance} ${lagSeconds < 0 ? 'ahead of the clock' : 'ago'}`
+  return `${moment(newestEnd)} UTC, ${lag(lagSeconds)}${lagSeconds < 0 ? ' of the clock' : ' ago'}`
 }

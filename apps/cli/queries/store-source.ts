@@ -1,8 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { openCloudQueries, parseWhen } from '#cloud-store'
 import type { ListQuery, Queries, SummaryView } from '#cloud-store'
-import { codeOf } from '#errors'
-import { exitCodes, QueryFailure } from './failure.ts'
+import { codeOf, CodedError } from '#errors'
 import type { Filters, QuerySource, WatchFilters } from './source.ts'
 
 const POLL_MS = 500
@@ -39,8 +38,7 @@ function open(path: string): ReturnType<typeof openCloudQueries> {
     return openCloudQueries(path)
   } catch (error) {
     if (codeOf(error) !== 'sqlite/cannot-open') throw error
-    throw new QueryFailure(
-      exitCodes.notFound,
+    throw new CodedError(
       'cli/no-store',
       `cannot open ${path}; give store.path of the cloud's configuration, or leave out --store to ask over HTTP`,
       { cause: error },

@@ -1,5 +1,5 @@
 import Table from 'cli-table3'
-import { printable } from './text.ts'
+import { printable } from '../printable.ts'
 import { coloursFor } from '../colours.ts'
 
 const colours = coloursFor(process.stdout)

@@ -1,27 +1,4 @@
-/**
- * Text from elsewhere made harmless for a terminal: control characters (C0, DEL, C1) and the marks
- * that reorder or break lines appear as escapes. Names cannot hold any, but a terminal obeys the
- * bytes it gets, not our rules.
- */
-export function printable(text: string): string {
-  let result = ''
-  for (const character of text) {
-    const point = character.codePointAt(0) ?? 0
-    result += isHarmless(point) ? character : escapeOf(point)
-  }
-  return result
-}
-
-function isHarmless(point: number): boolean {
-  const isControl = point < 0x20 || (point >= 0x7f && point < 0xa0)
-  const isMark = point === 0x061c || point === 0x200e || point === 0x200f
-  const isLineOrBidi = (point >= 0x2028 && point <= 0x202e) || (point >= 0x2066 && point <= 0x2069)
-  return !isControl && !isMark && !isLineOrBidi
-}
-
-function escapeOf(point: number): string {
-  return `\\u${point.toString(16).padStart(4, '0')}`
-}
+import { printable } from '../printable.ts'
 
 /** One line of JSON that is still JSON and also harmless to print. */
 export function jsonLine(value: unknown): string {
@@ -46,12 +23,16 @@ export function moment(iso: string | null): string {
 /** Seconds as people say them: `45s`, `15m`, `3h20m`, `2d4h`. */
 export function duration(seconds: number | null): string {
   if (seconds === null) return '–'
-  const sign = seconds < 0 ? '-' : ''
-  const s = Math.abs(Math.round(seconds))
-  if (s < 60) return `${sign}${s}s`
-  if (s < 3_600) return sign + pair(s, 60, 'm', 1, 's')
-  if (s < 86_400) return sign + pair(s, 3_600, 'h', 60, 'm')
-  return sign + pair(s, 86_400, 'd', 3_600, 'h')
+  const s = Math.round(seconds)
+  if (s < 60) return `${s}s`
+  if (s < 3_600) return pair(s, 60, 'm', 1, 's')
+  if (s < 86_400) return pair(s, 3_600, 'h', 60, 'm')
+  return pair(s, 86_400, 'd', 3_600, 'h')
+}
+
+/** How far the newest window lies back. Meters that replay in quick motion are ahead of this clock. */
+export function lag(seconds: number | null): string {
+  return seconds !== null && seconds < 0 ? `${duration(-seconds)} ahead` : duration(seconds)
 }
 
 function pair(s: number, big: number, bigUnit: string, small: number, smallUnit: string): string {

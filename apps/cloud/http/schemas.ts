@@ -57,6 +57,14 @@ const Summary = object(
   },
 )
 
+const refusedByReason = {
+  type: 'object',
+  additionalProperties: count,
+  description:
+    'What was not accepted from meters, by reason, since the start of the fog node. After early, ' +
+    'incomplete, no-base, no-session, overload and verifier-failed the meter is asked again.',
+} as const
+
 const FogStatus = object('FogStatus', 'What a fog node last said about itself.', {
   timeS: count,
   uptimeS: count,
@@ -64,7 +72,7 @@ const FogStatus = object('FogStatus', 'What a fog node last said about itself.',
   metersOnline: count,
   readings: count,
   blocks: count,
-  refused: count,
+  refused: refusedByReason,
   outbox: count,
   storeBytes: count,
   version: text,
@@ -83,7 +91,7 @@ const Fog = object('Fog', 'A fog node as the cloud knows it.', {
   meters: count,
   importWh: count,
   exportWh: count,
-  refused: count,
+  refused: { ...count, description: 'Its outbox items that the cloud refused.' },
   status: { anyOf: [{ $ref: 'FogStatus#' }, { type: 'null' }] },
 })
 
@@ -173,8 +181,10 @@ const Status = object('Status', 'Everything in one glance.', {
   registers: count,
   flagged: count,
   events: count,
-  refused: count,
+  refused: { ...count, description: 'Outbox items of fog nodes that the cloud refused.' },
+  refusedByFogs: refusedByReason,
   backlog: count,
+  doubled: { ...count, description: 'Readings two fog nodes count until one has let go of them.' },
   newestEnd: orNull(moment),
   lagSeconds: orNull(integer),
 })

@@ -21,13 +21,13 @@ export interface HttpOptions {
   clock: Clock
   /** Emits `stored` after each commit that changed something. */
   changes: EventEmitter
-  /** A failing service answers 503 on /healthz. */
-  health: () => { ok: boolean; detail: string }
+  /** Null when all is well, else one sentence: a failing service answers 503 on /healthz. */
+  health: () => string | null
   metrics: { contentType: string; metrics(): Promise<string> }
   version: string
   log?: FastifyBaseLogger
   /** Per client address. */
-  requestsPerMinute?: number
+  requestsPerMinute: number
 }
 
 export interface HttpServer {
@@ -36,7 +36,6 @@ export interface HttpServer {
   close(): Promise<void>
 }
 
-const REQUESTS_PER_MINUTE = 600
 const MAX_STREAMS = 100
 const HEARTBEAT_MS = 15_000
 
@@ -88,7 +87,7 @@ async function createApp(options: HttpOptions): Promise<FastifyInstance> {
   app.setErrorHandler(answerError)
   app.setNotFoundHandler(answerNotFound)
   await app.register(helmet)
-  await limitRate(app, options.requestsPerMinute ?? REQUESTS_PER_MINUTE)
+  await limitRate(app, options.requestsPerMinute)
   if (token) await requireToken(app, token)
   else requireLocalHostName(app)
   await app.register(swagger, openApi(options.version, token !== null))
@@ -157,8 +156,9 @@ function addServiceRoutes(app: FastifyInstance, { health, metrics }: HttpOptions
     '/healthz',
     { schema: { summary: 'Health.', response: answers } },
     async (_request, reply) => {
-      const { ok, detail } = health()
-      return reply.code(ok ? 200 : 503).send({ status: ok ? 'ok' : 'failing', detail })
+      const problem = health()
+      if (problem === null) return { status: 'ok', detail: 'connected and storing' }
+      return reply.code(503).send({ status: 'failing', detail: problem })
     },
   )
   app.get('/metrics', { schema: { hide: true } }, async (_request, reply) =>

@@ -1,0 +1,84 @@
+import type { Down, Withdrawn } from '#messages'
+import type { Statement } from '#reading'
+import { note, Refusal, type ApplyContext } from './context.ts'
+import type { Run } from './store.ts'
+
+/** Runs of one meter at most: more are no moves of a meter but a fog that makes them up. */
+const MAX_RUNS = 1_024
+/** A request that was lost is made again after this long. */
+const ASK_AGAIN_S = 60
+/** Requests in answer to one message. */
+const MAX_ASKED = 16
+
+/**
+ * Takes note of what a fog says it counts of a meter: every number from `from` to the statement's
+ * last. Where two runs share numbers, the one that begins later has them from a meter that moved
+ * without its receipts: it begins inside the other, so what they share is where it begins.
+ */
+export function noteRun(context: ApplyContext, { deviceId, last }: Statement, from: number): void {
+  if (from > last) throw new Refusal('register/bad-run', 'the run begins after its end')
+  const { tx, fog, record } = context
+  const runs = tx.runs(deviceId)
+  const mine = (run: Run): boolean => run.fog === fog.deviceId && run.offset === record.offset
+  const known = runs.findIndex((run) => mine(run) && run.first === from)
+  if (known < 0 && runs.length >= MAX_RUNS)
+    throw new Refusal('register/too-many-runs', 'no meter moves that often')
+  const before = runs[known] ?? newRun(context, deviceId, from)
+  let run = { ...before, last: Math.max(before.last, last) }
+  for (const [index, other] of runs.entries()) {
+    if (mine(other) || other.first > run.last || run.first > other.last) continue
+    // In the order of arrival, so that the same one gives way whichever is looked at.
+    const later = run.first > other.first || (run.first === other.first && isNewer(known, index))
+    const through = Math.min(run.last, other.last)
+    if (later) run = doubledThrough(context, run, other, through)
+    else {
+      const changed = doubledThrough(context, other, run, through)
+      if (changed !== other) tx.saveRun(changed)
+    }
+  }
+  tx.saveRun(run)
+}
+
+function newRun({ fog, record }: ApplyContext, deviceId: string, first: number): Run {
+  const counted = { first, last: first, doubled: first - 1, withdrawn: first - 1, askedS: 0 }
+  return { deviceId, fog: fog.deviceId, offset: record.offset, ...counted }
+}
+
+/** Whether the run at `index` (negative: not saved yet) came after the one at `other`. */
+function isNewer(index: number, other: number): boolean {
+  return index < 0 || index > other
+}
+
+function doubledThrough(context: ApplyContext, run: Run, keeper: Run, through: number): Run {
+  if (through <= run.doubled) return run
+  const keeps = keeper.fog === run.fog ? `a store of ${keeper.fog} before` : keeper.fog
+  const detail = `readings ${run.first} to ${through} are counted by ${run.fog} too; ${keeps} keeps them`
+  note(context, 'counted-twice', run.deviceId, detail)
+  return { ...run, doubled: through, askedS: 0 }
+}
+
+/** What this fog is to let go of, as far as it was not asked just now. */
+export function withdrawals({ tx, fog, record, nowS }: ApplyContext): Down[] {
+  return tx
+    .doubledRuns(fog.deviceId, record.offset, MAX_ASKED)
+    .filter(({ askedS }) => Math.abs(nowS - askedS) >= ASK_AGAIN_S)
+    .map((run): Down => {
+      tx.saveRun({ ...run, askedS: nowS })
+      return { type: 'withdraw', deviceId: run.deviceId, first: run.first, through: run.doubled }
+    })
+}
+
+/** The fog has let go; its revisions without these readings came before. */
+export function applyWithdrawn(context: ApplyContext, withdrawn: Withdrawn): 'stored' {
+  const { tx, fog, record } = context
+  const { deviceId, first, through, readings, importWh } = withdrawn
+  const run = tx
+    .runs(deviceId)
+    .find((r) => r.fog === fog.deviceId && r.offset === record.offset && r.first === first)
+  if (run === undefined || through > run.last)
+    throw new Refusal('withdrawn/unknown', 'no such run of this meter was counted')
+  tx.saveRun({ ...run, withdrawn: Math.max(run.withdrawn, through) })
+  const detail = `readings ${first} to ${through}: ${readings} of them and ${importWh} Wh are out of its windows`
+  note(context, 'withdrawn', deviceId, detail)
+  return 'stored'
+}

@@ -1,0 +1,49 @@
+import { encodeItem } from '#messages'
+import { saveCheckpoint } from './checkpoint.ts'
+import { wallS, type Core } from './core.ts'
+import { statementAgain } from './registers.ts'
+import type { SetBack } from './uplink.ts'
+
+/**
+ * A cloud node no longer holds what it once acknowledged: every window this node still has goes
+ * into the outbox again as it was last issued, with each meter's newest statement. What the cloud
+ * does hold it recognises by its content. Throws what the store throws, with nothing kept.
+ */
+export function sendAgain(core: Core, { node, durable, receipted }: SetBack): void {
+  const summaries = core.windows.lastIssued()
+  const statements = [...core.meters.values()].flatMap(statementAgain)
+  const detail =
+    `${node} had acknowledged items up to ${receipted} and now holds ${durable}: its store was lost ` +
+    `or restored from an older copy; sent again: ${summaries.length} windows and ` +
+    `${statements.length / 2} registers; register statements in between and events are not`
+  const before = core.unsavedItems
+  core.unsavedItems = [
+    ...before,
+    encodeItem({ type: 'event', event: eventOf('cloud-set-back', wallS(core), detail) }),
+    ...statements,
+    ...summaries.map((summary) => encodeItem({ type: 'summary', summary })),
+  ]
+  try {
+    saveCheckpoint(core)
+  } catch (error) {
+    core.unsavedItems = before
+    throw error
+  }
+}
+
+/**
+ * The cloud holds another history of this window under the same revision: a former life of this
+ * node, whose store was lost or restored, got further. Its sums there are the fuller ones and stay;
+ * a revision of ours would count less. The readings are stored here and the registers are exact.
+ */
+export function yieldWindow(core: Core, startS: number): void {
+  core.windows.drop(startS)
+  const detail =
+    `the window from ${startS} is stored in the cloud with other sums, from before this node's ` +
+    'store was lost or restored; those stay, and what this node counted in it is not added'
+  core.events.add('window-conflict', null, wallS(core), detail)
+}
+
+function eventOf(code: string, timeS: number, detail: string) {
+  return { code, timeS, deviceId: null, detail }
+}

@@ -1,0 +1,107 @@
+import { encodeItem } from '#messages'
+import { decodeBlock, type Block } from '#reading'
+import { energyOf, type EnergyReading } from '#window'
+import { saveCheckpoint } from './checkpoint.ts'
+import { wallS, type Core } from './core.ts'
+import { positionAfter, type Meter, type Position, type Run } from './meter.ts'
+import { continues } from './placement.ts'
+
+/** Groups read at a time. */
+const page = 256
+
+export interface Range {
+  deviceId: string
+  /** Names the run; see `Run`. */
+  first: number
+  through: number
+}
+
+/**
+ * Another node counts these numbers too, and the cloud found that they are its to count. They stay
+ * in the log and receipted; only the windows let go of them. Asking again changes nothing.
+ */
+export function withdrawRange(core: Core, range: Range): void {
+  const meter = core.meters.get(range.deviceId)
+  const run = meter?.runs.find(({ first }) => first === range.first)
+  if (meter === undefined || run === undefined)
+    return refuse(core, range, 'this node knows of no such run')
+  const through = Math.min(range.through, meter.durable.number)
+  if (through <= run.withdrawn) return
+  const found = readingsOf(core, meter, run, through)
+  if (found === null) return refuse(core, range, 'the log does not reach back so far')
+  const { summaries, ...taken } = core.windows.withdraw({
+    meter: meter.id ?? 0,
+    readings: found.readings,
+    otherThroughS: run.beforeS,
+    otherFromS: found.nextS,
+  })
+  run.taken = {
+    readings: run.taken.readings + taken.readings,
+    importWh: run.taken.importWh + taken.importWh,
+    exportWh: run.taken.exportWh + taken.exportWh,
+  }
+  run.withdrawn = through
+  meter.dirty = true
+  core.counters.revisions += summaries.length
+  for (const summary of summaries) core.unsavedItems.push(encodeItem({ type: 'summary', summary }))
+  // Behind the revisions: when the cloud reads this, it has what follows from it.
+  const withdrawn = { ...range, through, ...run.taken }
+  core.unsavedItems.push(encodeItem({ type: 'withdrawn', withdrawn }))
+  saveCheckpoint(core)
+}
+
+interface Found {
+  readings: EnergyReading[]
+  /** Time of the first reading after them; Infinity when there is none. */
+  nextS: number
+}
+
+/**
+ * What the run's readings after `run.withdrawn` up to `through` were counted as: the log replayed
+ * from where the run began. Null when pruning has taken the beginning.
+ */
+function readingsOf(core: Core, meter: Meter, run: Run, through: number): Found | null {
+  const found: Found = { readings: [], nextS: Infinity }
+  let track = run.energy
+  let before: Position | null = null
+  for (const block of blocksFrom(core, meter, run)) {
+    if (block === null) return null
+    const { statement, readings } = block
+    const { startImportWh, startExportWh } = statement
+    const continuous = before !== null && continues(before, statement)
+    const energy = energyOf(track, { readings, startImportWh, startExportWh, continuous })
+    track = energy.track
+    before = positionAfter(statement)
+    for (const [index, { number, timeS }] of readings.entries()) {
+      const counted = energy.readings[index]
+      if (counted === undefined || number <= run.withdrawn) continue
+      if (number > through) found.nextS = Math.min(found.nextS, timeS)
+      else found.readings.push(counted)
+    }
+    if (statement.last > through) break
+  }
+  return found
+}
+
+/** The meter's blocks from the run's first one on, in order; null first when that one is gone. */
+function* blocksFrom(core: Core, meter: Meter, run: Run): Generator<Block | null> {
+  let after = run.groupId - 1
+  for (;;) {
+    const groups = core.store.groupsAfter(after, page)
+    if (after === run.groupId - 1 && groups[0]?.id !== run.groupId) yield null
+    for (const { id, blocks } of groups) {
+      after = id
+      for (const { meterId, body } of blocks) {
+        if (meterId !== meter.id) continue
+        const block = decodeBlock(core.crypto, body, meter.deviceId)
+        if (block.statement.last >= run.first) yield block
+      }
+    }
+    if (groups.length < page) return
+  }
+}
+
+function refuse(core: Core, { deviceId, first, through }: Range, why: string): void {
+  const detail = `readings ${first} to ${through} stay counted here: ${why}`
+  core.events.add('not-withdrawn', deviceId, wallS(core), detail)
+}

@@ -1,0 +1,32 @@
+import { closeSync, existsSync, fsyncSync, openSync, rmSync } from 'node:fs'
+import { dirname } from 'node:path'
+
+/** What SQLite keeps beside a database while it is open, or after a crash. */
+export const companions = ['-wal', '-shm', '-journal'] as const
+
+/** Waits until the content of a file, or the names in a folder, are on disk. */
+export function syncPath(path: string): void {
+  const file = openSync(path, 'r')
+  try {
+    fsyncSync(file)
+  } finally {
+    closeSync(file)
+  }
+}
+
+/** The folder's entry for `path` is on disk when this returns. */
+export function syncFolderOf(path: string): void {
+  syncPath(dirname(path))
+}
+
+/** Makes an empty file nobody else can read; throws EEXIST when there is one. */
+export function createPrivateFile(path: string): void {
+  closeSync(openSync(path, 'wx', 0o600))
+}
+
+/** Removes a database that was only a step on the way. */
+export function removeDatabase(path: string): void {
+  for (const file of [path, ...companions.map((end) => path + end)]) {
+    if (existsSync(file)) rmSync(file, { force: true })
+  }
+}

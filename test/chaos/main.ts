@@ -1,0 +1,52 @@
+/**
+ * `npm run chaos -- <subcommand> [options]`: real programs under failure, at any length. Each
+ * subcommand is a file beside this one that exports `run`; it is loaded only when asked for.
+ * Progress on stderr, the result on stdout; exit code 0 when the programs kept their promises.
+ */
+interface Subcommand {
+  about: string
+  load: () => Promise<{ run: (args: string[]) => Promise<number> }>
+}
+
+const subcommands: Record<string, Subcommand> = {
+  powercut: {
+    about: 'cut the power at recorded moments and open what the disk is left with',
+    load: () => import('./powercut.ts'),
+  },
+  soak: {
+    about: 'a long time at high load: memory, descriptors, WALs, stores',
+    load: () => import('./soak.ts'),
+  },
+  kill: { about: 'SIGKILL every process, again and again', load: () => import('./kill.ts') },
+  network: {
+    about: 'a network and brokers that misbehave in every way',
+    load: () => import('./network.ts'),
+  },
+}
+
+const USAGE_ERROR = 2
+
+function usage(): string {
+  const width = Math.max(...Object.keys(subcommands).map((name) => name.length))
+  const lines = Object.entries(subcommands).map(
+    ([name, { about }]) => `  ${name.padEnd(width)}  ${about}`,
+  )
+  return `usage: npm run chaos -- <subcommand> [options]
+
+${lines.join('\n')}
+
+Every subcommand takes --seed N (a random one is printed otherwise), --json, --markdown and --help.
+`
+}
+
+const [name, ...rest] = process.argv.slice(2)
+const chosen = name === undefined ? undefined : subcommands[name]
+if (chosen !== undefined) {
+  const { run } = await chosen.load()
+  process.exitCode = await run(rest)
+} else if (name === '--help') {
+  process.stdout.write(usage())
+} else {
+  process.stderr.write(usage())
+  process.exitCode = USAGE_ERROR
+}

@@ -1,0 +1,97 @@
+import { checkWindows } from './check-windows.ts'
+import { eventsOf, refusedOf, registersOf, totalsOf } from './cloud-view.ts'
+import type { World } from './world.ts'
+
+/** What the final account counts, beside the violations it adds to the truth. */
+export interface Account {
+  readings: number
+  blocks: number
+  windows: number
+  /** Readings that two fog nodes hold, because a meter moved before it heard the first one's receipt. */
+  heldTwice: number
+  refusedMeasurements: number
+  excused: number
+}
+
+/** The account after everything has healed and drained: nothing lost, nothing counted twice. */
+export function checkEnd(world: World): Account {
+  checkDelivered(world)
+  const windows = checkWindows(world)
+  checkRegisters(world)
+  checkTotals(world)
+  checkReports(world)
+  const blocks = [...world.truth.meters.values()].flatMap((meter) => meter.blocks)
+  return {
+    readings: blocks.reduce((sum, block) => sum + block.readings.length, 0),
+    blocks: blocks.length,
+    windows,
+    heldTwice: blocks
+      .filter((block) => block.heldBy.size > 1)
+      .reduce((sum, block) => sum + block.readings.length, 0),
+    refusedMeasurements: world.meters.reduce((sum, { refused }) => sum + refused, 0),
+    excused: blocks.filter((block) => block.excused !== null).length,
+  }
+}
+
+/** Every signed block is at a fog node; with two of them only where a meter moved. */
+function checkDelivered({ truth, plan }: World): void {
+  for (const meter of truth.meters.values()) {
+    for (const block of meter.blocks) {
+      const which = `${meter.deviceId} ${block.first} to ${block.last}`
+      if (block.heldBy.size === 0 && block.excused === null && !meter.forked) {
+        truth.violation(`${which} is at no fog node`)
+      }
+      if (block.heldBy.size > 1 && plan.everyHours.move === 0) {
+        truth.violation(`${which} is at two fog nodes`)
+      }
+    }
+  }
+}
+
+/** Every register in the cloud says what its meter said, and the newest is the meter's last. */
+function checkRegisters({ truth, clouds, meters }: World): void {
+  const registers = registersOf(clouds)
+  for (const [deviceId, entries] of registers) {
+    const meter = truth.meter(deviceId)
+    for (const { statement } of entries) {
+      const said = meter.blocks.filter(({ last }) => last === statement.last)
+      const same = said.some(({ readings }) => {
+        const end = readings.at(-1)
+        return end?.importWh === statement.endImportWh && end?.exportWh === statement.endExportWh
+      })
+      if (!same) truth.violation(`${deviceId} never signed a register at ${statement.last}`)
+    }
+  }
+  for (const { deviceId } of meters) {
+    const last = truth.meter(deviceId).blocks.findLast(({ excused }) => excused === null)
+    const newest = Math.max(0, ...(registers.get(deviceId) ?? []).map((e) => e.statement.last))
+    if (last !== undefined && newest !== last.last) {
+      truth.violation(`the cloud's register of ${deviceId} is of ${newest}, not of ${last.last}`)
+    }
+  }
+}
+
+function checkTotals({ truth, fogs, clouds }: World): void {
+  for (const { deviceId } of fogs) {
+    for (const { kept, summed } of totalsOf(clouds, deviceId)) {
+      const [a, b] = [JSON.stringify(kept), JSON.stringify(summed)]
+      if (a !== b) truth.violation(`the cloud's totals of ${deviceId} are ${a}, should be ${b}`)
+    }
+  }
+}
+
+/** Reports of damage where none was done are wrong too. */
+const alarming =
+  /^(conflict|bad-signature|start-registers|chain-break|not-summed-up|register-(backwards|conflict|jump|restarted))/
+
+function checkReports(world: World): void {
+  const { truth, clouds, fogs, rotten } = world
+  const damaged = rotten.length > 0 || fogs.some(({ deviceId }) => truth.fog(deviceId).replaced > 0)
+  if (damaged) return
+  for (const { fog, number, code } of refusedOf(clouds)) {
+    truth.violation(`the cloud refused item ${number} of ${fog}: ${code}`)
+  }
+  for (const { code, fog, deviceId, detail } of eventsOf(clouds)) {
+    if (alarming.test(code)) truth.violation(`${fog} reports ${code} of ${deviceId}: ${detail}`)
+  }
+}

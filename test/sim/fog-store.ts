@@ -1,0 +1,179 @@
+import type { OutboxItem } from '#delivery'
+import type { FogStore, MeterRow, Receipts } from '#fog'
+import { decodeGroup, encodeGroup } from '../../libs/fog-store/group.ts'
+import type { Chance } from './chance.ts'
+import type { Disk } from './disk.ts'
+
+interface GroupRow {
+  committedS: number
+  blocks: Uint8Array
+}
+
+export interface SimFogStore extends FogStore {
+  readonly receipts: Receipts
+  /** What tells its outbox numbers from those of a store that was lost. */
+  readonly id: number
+}
+
+/** A fog node's memory on a simulated disk, with what `#fog-store` promises about it. */
+export function openSimFogStore(disk: Disk, chance: Chance): SimFogStore {
+  const outboxRows = () => disk.rows<{ body: Uint8Array }>('outbox')
+  const meta = (name: string, otherwise: number) =>
+    disk.get<{ value: number }>('meta', name)?.value ?? otherwise
+  /** Acknowledged items are forgotten at once and deleted with the next transaction. */
+  let acknowledged = 0
+  let nextId = Math.max(meta('through', 0), ...[...disk.rows('group').keys()].map(Number)) + 1
+
+  const receipts = openReceipts(disk)
+
+  function append(items: readonly Uint8Array[]): void {
+    let next = meta('next', 1)
+    for (const body of items) disk.set('outbox', next++, { body })
+    if (items.length > 0) disk.set('meta', 'next', { value: next })
+  }
+
+  function clean(): void {
+    for (const number of outboxRows().keys()) {
+      if (Number(number) > acknowledged) break
+      disk.delete('outbox', number)
+    }
+  }
+
+  /** Everything that waits gets numbers from `from` on: older ones have been used for other things. */
+  function renumber(from: number): void {
+    const bodies = [...waiting()].map(({ body }) => body)
+    disk.transaction(() => {
+      for (const number of outboxRows().keys()) disk.delete('outbox', number)
+      for (const [index, body] of bodies.entries()) disk.set('outbox', from + index, { body })
+      disk.set('meta', 'next', { value: from + bodies.length })
+    })
+    acknowledged = from - 1
+  }
+
+  function* waiting(): Generator<OutboxItem> {
+    for (const [number, { body }] of outboxRows()) {
+      const at = Number(number)
+      if (at > acknowledged) yield { first: at, last: at, body }
+    }
+  }
+
+  return {
+    receipts,
+    id: storeId(disk, chance),
+    load() {
+      disk.reading()
+      return {
+        meters: [...disk.rows<MeterRow>('meter').values()].map((row) => ({ ...row })),
+        windows: [...disk.rows<{ state: Uint8Array }>('window')].map(([startS, { state }]) => {
+          return { startS: Number(startS), state }
+        }),
+        throughId: meta('through', 0),
+      }
+    },
+    groupsAfter(id, limit) {
+      disk.reading()
+      return [...disk.rows<GroupRow>('group')]
+        .filter(([key]) => Number(key) > id)
+        .slice(0, limit)
+        .map(([key, { committedS, blocks }]) => {
+          return { id: Number(key), committedS, blocks: decodeGroup(blocks) }
+        })
+    },
+    commit({ committedS, blocks, meters, items }) {
+      const id = blocks.length > 0 ? nextId : nextId - 1
+      disk.transaction(() => {
+        clean()
+        receipts.save()
+        for (const row of meters) {
+          const before = disk.get<MeterRow>('meter', row.id)
+          disk.set('meter', row.id, { ...row, state: before?.state ?? null })
+        }
+        if (blocks.length > 0) disk.set('group', id, { committedS, blocks: encodeGroup(blocks) })
+        append(items)
+      })
+      nextId = id + 1
+      return id
+    },
+    checkpoint({ throughId, meters, windows, items }) {
+      disk.transaction(() => {
+        clean()
+        receipts.save()
+        for (const { id, state } of meters) {
+          const row = disk.get<MeterRow>('meter', id)
+          if (row !== undefined) disk.set('meter', id, { ...row, state })
+        }
+        for (const startS of windows.removed) disk.delete('window', startS)
+        for (const { startS, state } of windows.rows) disk.set('window', startS, { state })
+        disk.set('meta', 'through', { value: throughId })
+        append(items)
+      })
+    },
+    prune(beforeS) {
+      return disk.transaction(() => {
+        let pruned = 0
+        for (const [id, { committedS }] of disk.rows<GroupRow>('group')) {
+          if (Number(id) > meta('through', 0) || committedS >= beforeS) break
+          disk.delete('group', id)
+          pruned += 1
+        }
+        return pruned
+      })
+    },
+    outbox: {
+      oldest: () => waiting().next().value?.first ?? meta('next', 1),
+      next: () => meta('next', 1),
+      read(from, max) {
+        disk.reading()
+        const found: OutboxItem[] = []
+        for (const item of waiting()) {
+          if (item.first < from) continue
+          if (found.length >= max) break
+          found.push(item)
+        }
+        return found
+      },
+      dropThrough(number) {
+        acknowledged = Math.max(acknowledged, Math.min(number, meta('next', 1) - 1))
+      },
+      refuse(first, last, code) {
+        disk.transaction(() => {
+          for (let number = first; number <= last; number++) {
+            const row = disk.get<{ body: Uint8Array }>('outbox', number)
+            if (row === undefined) continue
+            disk.set('refused', number, { ...row, code })
+            disk.delete('outbox', number)
+          }
+        })
+      },
+      raiseNext(number) {
+        if (number > meta('next', 1)) renumber(number)
+      },
+    },
+    backlog: () => ({ items: [...waiting()].length, oldestS: null, full: false, givenUp: {} }),
+    sizeBytes: () => 0,
+  }
+}
+
+function storeId(disk: Disk, chance: Chance): number {
+  const known = disk.get<{ value: number }>('meta', 'store')
+  if (known !== undefined) return known.value
+  const value = chance.int(1, 2 ** 48 - 1)
+  disk.set('meta', 'store', { value })
+  return value
+}
+
+/** Written with the next transaction there is. */
+function openReceipts(disk: Disk): Receipts & { save(): void } {
+  const known = new Map<string, number>()
+  return {
+    through: (node) =>
+      known.get(node) ?? disk.get<{ value: number }>('meta', `receipts ${node}`)?.value ?? 0,
+    note: (node, number) => void known.set(node, number),
+    save() {
+      for (const [node, value] of known) {
+        const before = disk.get<{ value: number }>('meta', `receipts ${node}`)
+        if (before?.value !== value) disk.set('meta', `receipts ${node}`, { value })
+      }
+    },
+  }
+}

@@ -1,0 +1,80 @@
+import type { FogStore, MeterRow } from '#fog'
+import { decodeGroup } from '../../libs/fog-store/group.ts'
+import type { Disk } from './disk.ts'
+import { bodyKey, type FogTruth, type Truth } from './truth.ts'
+
+export interface WatchFogOptions {
+  truth: Truth
+  deviceId: string
+  disk: Disk
+  /** True when a cloud holds this item durably, or has refused it and says so. */
+  inCloud(fog: string, number: number, body: Uint8Array): boolean
+}
+
+/** A fog node's store whose every durable change goes into the truth, and whose forgetting is judged. */
+export function watchFogStore(store: FogStore, options: WatchFogOptions): FogStore {
+  const { truth, deviceId, disk } = options
+  const fog = truth.fog(deviceId)
+  disk.onSafe = (table, key, value) => {
+    if (value === undefined) return
+    if (table === 'group') {
+      const { blocks } = value as { blocks: Uint8Array }
+      for (const { meterId, body } of decodeGroup(blocks)) noteBlock(options, fog, meterId, body)
+    } else if (table === 'outbox') {
+      noteItem(truth, fog, Number(key), (value as { body: Uint8Array }).body)
+    }
+  }
+  const { outbox } = store
+  return {
+    ...store,
+    outbox: {
+      ...outbox,
+      dropThrough(number) {
+        checkForgotten(options, fog, number)
+        outbox.dropThrough(number)
+      },
+    },
+  }
+}
+
+function noteBlock(
+  { truth, disk }: WatchFogOptions,
+  fog: FogTruth,
+  meterId: number,
+  body: Uint8Array,
+): void {
+  const deviceId = disk.get<MeterRow>('meter', meterId)?.deviceId ?? ''
+  const block = truth.byBody.get(bodyKey(deviceId, body))
+  if (block === undefined) {
+    truth.violation(`${fog.deviceId} stored a block that ${deviceId} never signed`)
+    return
+  }
+  const held = fog.held.get(deviceId) ?? new Set()
+  fog.held.set(deviceId, held)
+  for (const { number } of block.readings) {
+    if (held.has(number)) truth.violation(`${fog.deviceId} stored ${deviceId} ${number} twice`)
+    held.add(number)
+  }
+  fog.log.push(block)
+  block.heldBy.add(fog.deviceId)
+}
+
+function noteItem(truth: Truth, fog: FogTruth, number: number, body: Uint8Array): void {
+  const before = fog.items.get(number)
+  if (before !== undefined && fog.replaced === 0) {
+    truth.violation(`${fog.deviceId} used outbox number ${number} twice`)
+  }
+  fog.items.set(number, body)
+}
+
+/** What a fog node forgets because it was told that it is durable must be in a cloud, now. */
+function checkForgotten(options: WatchFogOptions, fog: FogTruth, through: number): void {
+  const { truth, deviceId } = options
+  if (fog.replaced > 0) return
+  for (let number = fog.acknowledged + 1; number <= through; number++) {
+    const body = fog.items.get(number)
+    if (body === undefined || options.inCloud(deviceId, number, body)) continue
+    truth.violation(`${deviceId} was told ${through}; no cloud holds its item ${number}`)
+  }
+  fog.acknowledged = Math.max(fog.acknowledged, through)
+}

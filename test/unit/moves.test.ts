@@ -1,0 +1,124 @@
+import * as fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { anyMoves, counted, movingWorld, signed, type Step } from '../support/moving-world.ts'
+
+const sign = (count: number): Step => ({ do: 'sign', meter: 0, count })
+const visit = (fog: number, hears: boolean): Step => ({
+  do: 'visit',
+  meter: 0,
+  fog,
+  blocks: 9,
+  hears,
+})
+const forward = (fog: number): Step => ({ do: 'forward', fog })
+const replace = (fog: number): Step => ({ do: 'replace', fog })
+const wait: Step = { do: 'time', seconds: 1_000 }
+
+async function play(...parts: readonly (readonly Step[])[]) {
+  const world = movingWorld()
+  for (const step of parts.flat()) await world.perform(step)
+  return world
+}
+
+const codes = (world: Awaited<ReturnType<typeof play>>) =>
+  world.contents.events.map(({ code }) => code)
+
+describe('a meter that moves between two fogs', () => {
+  const moved = [sign(5), visit(0, true), sign(4), visit(0, false), visit(1, true)]
+
+  test('is counted twice where its receipts were lost, until the later fog lets go', async () => {
+    const world = await play([...moved, wait, forward(0), forward(1)])
+    // The later fog was asked in the same session in which it told.
+    expect(codes(world)).toEqual(expect.arrayContaining(['counted-twice', 'withdrawn']))
+    expect(world.doubled()).toBe(0)
+    expect(counted(world.latest())).toEqual(signed(world.people))
+    expect(world.contents.runs).toMatchObject([
+      { fog: 'fog-1', first: 1, last: 9, doubled: 0, withdrawn: 0 },
+      { fog: 'fog-2', first: 6, last: 9, doubled: 9, withdrawn: 9 },
+    ])
+  })
+
+  test('in whatever order the cloud hears of it', async () => {
+    const world = await play([...moved, wait, forward(1), forward(0)])
+    expect(world.doubled()).toBe(4)
+    const twice = counted(world.latest())
+    expect(twice.readings).toBe(signed(world.people).readings + 4)
+    await world.perform(wait)
+    await world.perform(forward(1))
+    expect(world.doubled()).toBe(0)
+    expect(counted(world.latest())).toEqual(signed(world.people))
+  })
+
+  test('windows of which nothing is left are empty, and the meter is in none of them', async () => {
+    const world = await play([...moved, wait, forward(0), forward(1)])
+    const ofSecond = world.contents.summaries.filter((s) => s.fog === 'fog-2' && s.latest)
+    expect(ofSecond).not.toEqual([])
+    for (const { summary } of ofSecond)
+      expect(summary).toMatchObject({ meters: 0, readings: 0, importWh: 0 })
+  })
+
+  test('and on, and back: each of three fogs keeps what it was first to have', async () => {
+    const world = await play(
+      [sign(5), visit(0, false), sign(4), visit(1, false), sign(3), visit(2, false)],
+      [sign(2), visit(0, true), sign(5), visit(0, true)],
+      [wait, forward(2), forward(1), forward(0)],
+      [wait, forward(0), forward(1), forward(2)],
+    )
+    expect(world.doubled()).toBe(0)
+    expect(counted(world.latest())).toEqual(signed(world.people))
+  })
+
+  test('a fog that has lost its memory of it leaves it counted twice, and the cloud says so', async () => {
+    const steps = [...moved, wait, forward(1), replace(1), forward(0), forward(1), wait]
+    const world = await play(steps)
+    await world.perform(forward(1))
+    expect(world.doubled()).toBe(4)
+    expect(counted(world.latest()).readings).toBe(signed(world.people).readings + 4)
+  })
+})
+
+describe('a fog with a new disk', () => {
+  test('adds to the windows it had sent before, and replaces none', async () => {
+    const world = await play(
+      [sign(5), visit(0, true), replace(0)],
+      [sign(4), visit(0, true), wait, forward(0)],
+    )
+    expect(codes(world)).toContain('store-replaced')
+    expect(counted(world.latest())).toEqual(signed(world.people))
+    // The first window has readings of both stores, five and one.
+    expect(world.latest()).toMatchObject([
+      { readings: 6, meters: 1, revision: 1 },
+      { readings: 3, meters: 1, revision: 0 },
+    ])
+  })
+
+  test('what a meter still held and sends again counts once', async () => {
+    const world = await play(
+      [sign(5), visit(0, true), sign(6), visit(0, false), replace(0)],
+      [visit(0, true), wait, forward(0), wait, forward(0)],
+    )
+    expect(counted(world.latest())).toEqual(signed(world.people))
+    expect(world.doubled()).toBe(0)
+  })
+})
+
+test('property: whoever moves where, and whoever crashes or loses a disk: counted once, or known not to be', async () => {
+  let [settled, doubled] = [0, 0]
+  await fc.assert(
+    fc.asyncProperty(anyMoves, async (steps) => {
+      const world = await play(steps)
+      await world.settle()
+      const once = signed(world.people)
+      const found = counted(world.latest())
+      expect(found.readings - world.doubled()).toBe(once.readings)
+      // What a lost disk held cannot be let go of any more; everything else is put right.
+      const lostDisk = steps.some((step) => step.do === 'replace')
+      expect(world.doubled()).toBeLessThanOrEqual(lostDisk ? Infinity : 0)
+      expect(world.doubled() > 0 ? once : found).toEqual(once)
+      settled += 1
+      doubled += world.contents.events.filter(({ code }) => code === 'counted-twice').length
+    }),
+    { numRuns: Number(process.env['FOGMETER_RUNS'] ?? 60) },
+  )
+  expect([settled, doubled].every((count) => count > 0)).toBe(true)
+}, 120_000)

@@ -1,0 +1,287 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import BetterSqlite3 from 'better-sqlite3'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { fromUtf8, utf8 } from '#bytes'
+import { createMemoryStore } from '#cloud'
+import { createUplink } from '#fog'
+import { openFogStore, type SqliteFogStore } from '#fog-store'
+import { createMeter, meterDefaults } from '#meter'
+import { openMeterStore } from '#meter-store'
+import { nodeCrypto } from '#crypto-node'
+import { encodeDown, encodeItem, type Item } from '#messages'
+import { createWindows, windowDefaults } from '#window'
+import { device, summaryItem, testCloud } from '../support/cloud.ts'
+import { fogBench, meterCredential, settled, virtualClock } from '../support/fog.ts'
+
+let folder: string
+let path: string
+const opened: SqliteFogStore[] = []
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'fogmeter-set-back-'))
+  path = join(folder, 'fog.db')
+})
+afterEach(() => {
+  for (const store of opened.splice(0)) store.close()
+  rmSync(folder, { recursive: true, force: true })
+})
+
+function open(): SqliteFogStore {
+  const store = openFogStore(path, virtualClock())
+  opened.push(store)
+  return store
+}
+
+/** Makes the file look restored, as `restoreDatabase` leaves it. */
+function markRestored(file: string): void {
+  const handle = new BetterSqlite3(file)
+  handle.exec(
+    "CREATE TABLE backup_mark (kind TEXT, owner TEXT, taken_s INTEGER); INSERT INTO backup_mark VALUES ('agent', 'fog-1', 5)",
+  )
+  handle.close()
+}
+
+function put(store: SqliteFogStore, ...names: string[]): void {
+  store.commit({ committedS: 1, blocks: [], meters: [], items: names.map(utf8) })
+}
+
+const held = ({ outbox }: SqliteFogStore) =>
+  outbox.read(1, 100).map(({ first, body }) => `${first} ${fromUtf8(body)}`)
+
+describe('the outbox of a fog node that was set back', () => {
+  test('what it holds moves above numbers the cloud has for other things, in order, for good', () => {
+    const store = open()
+    put(store, 'a', 'b', 'c')
+    store.outbox.dropThrough(1)
+    store.outbox.raiseNext(11)
+    expect(held(store)).toEqual(['11 b', '12 c'])
+    put(store, 'd')
+    expect([store.outbox.oldest(), store.outbox.next()]).toEqual([11, 14])
+    expect(held(open())).toEqual(['11 b', '12 c', '13 d'])
+  })
+
+  test.each([
+    ['fewer numbers than it offers', 2, ['3 a', '4 b', '5 c', '6 restored']],
+    ['as many', 4, ['5 a', '6 b', '7 c', '8 restored']],
+  ])('after a restore the welcome of a cloud with %s drops nothing', (_, durable, expected) => {
+    put(open(), 'a', 'b', 'c')
+    markRestored(path)
+    const store = open()
+    expect(store.restored).toEqual({ kind: 'agent', owner: 'fog-1', takenS: 5 })
+    store.settleRestored([utf8('restored')])
+    store.outbox.dropThrough(durable)
+    expect(held(store)).toEqual(expected)
+    // From then on a receipt is a receipt, also after a restart.
+    const again = open()
+    expect(again.restored).toBeNull()
+    again.outbox.dropThrough(durable + 3)
+    expect(held(again)).toEqual(expected.slice(3))
+  })
+
+  test('the doubt outlives a restart', () => {
+    put(open(), 'a')
+    markRestored(path)
+    open().settleRestored([])
+    const store = open()
+    store.outbox.dropThrough(1)
+    expect(held(store)).toEqual(['2 a'])
+  })
+})
+
+/** A fog's uplink and a cloud in this process; items go up until there are none. */
+function link(store: SqliteFogStore, contents = createMemoryStore()) {
+  const fog = device('fog', 'fog-1')
+  const setBacks: object[] = []
+  const conflicts: number[] = []
+  const clock = virtualClock()
+  const handlers = { failing: false }
+  const uplink = createUplink({
+    outbox: store.outbox,
+    receipts: store.receipts,
+    clock,
+    onRevocations: () => undefined,
+    onSuperseded: () => undefined,
+    onWithdraw: () => undefined,
+    onSetBack(setBack) {
+      if (handlers.failing) throw new Error('disk full')
+      setBacks.push(setBack)
+      putItems(store, item(0), item(1), item(2))
+    },
+    onWindowConflict: (startS) => void conflicts.push(startS),
+  })
+  let channel = 0
+  function talk(cloudStore = contents, node = 'cloud-a') {
+    const bench = testCloud(cloudStore)
+    const cid = `c${++channel}`
+    bench.connect(fog, cid)
+    const exchange = (payloads: Uint8Array[]) => {
+      for (let up = payloads; up.length > 0;) {
+        const outputs = up.flatMap((payload) => bench.deliver(fog, cid, payload))
+        up = outputs.flatMap((output) =>
+          output.type === 'send' ? uplink.onMessage(output.payload) : [],
+        )
+      }
+    }
+    uplink.onClosed()
+    exchange(uplink.onOpen(node))
+    exchange(uplink.tick())
+  }
+  return { uplink, talk, contents, setBacks, conflicts, handlers }
+}
+
+const item = (index: number) =>
+  summaryItem({ startS: 1_767_225_600 + 900 * index, endS: 1_767_226_500 + 900 * index })
+
+function putItems(store: SqliteFogStore, ...items: Item[]): void {
+  store.commit({ committedS: 1, blocks: [], meters: [], items: items.map(encodeItem) })
+}
+
+function linkWithItems(store: SqliteFogStore) {
+  putItems(store, item(0), item(1), item(2))
+  return link(store)
+}
+
+describe('a cloud that was set back', () => {
+  test('is noticed by its welcome, once, and gets what the fog node still has', () => {
+    const store = open()
+    const { talk, setBacks, contents } = linkWithItems(store)
+    talk()
+    expect(contents.contents.summaries).toHaveLength(3)
+    // An empty store takes the place of the full one.
+    const poorer = createMemoryStore()
+    talk(poorer)
+    expect(setBacks).toEqual([{ node: 'cloud-a', durable: 0, receipted: 3 }])
+    talk(poorer)
+    expect(setBacks).toHaveLength(1)
+    expect(poorer.contents.events).toMatchObject([{ code: 'gap' }])
+    expect(poorer.contents.summaries).toHaveLength(3)
+    expect(store.outbox.oldest()).toBe(store.outbox.next())
+  })
+
+  test('is noticed again at the next greeting when what it lacks could not be stored', () => {
+    const store = open()
+    const { talk, setBacks, handlers } = linkWithItems(store)
+    talk()
+    const poorer = createMemoryStore()
+    handlers.failing = true
+    expect(() => talk(poorer)).toThrow('disk full')
+    handlers.failing = false
+    talk(poorer)
+    expect(setBacks).toHaveLength(1)
+  })
+
+  test('another cloud node that never had the items is not one', () => {
+    const store = open()
+    const { talk, setBacks } = linkWithItems(store)
+    talk()
+    const other = createMemoryStore()
+    putItems(store, item(9))
+    talk(other, 'cloud-b')
+    expect(setBacks).toEqual([])
+    expect(other.contents.summaries).toHaveLength(1)
+  })
+})
+
+test('a window of which the cloud holds another history is given up, by its start', () => {
+  const store = open()
+  const { talk, conflicts } = link(store)
+  putItems(store, item(0))
+  talk()
+  putItems(store, summaryItem({ readings: 31, powerSumW: 15_500 }))
+  talk()
+  expect(conflicts).toEqual([1_767_225_600])
+})
+
+describe('windows', () => {
+  const T0 = 1_767_225_600
+  const plain = { powerW: 100, voltageDv: 2_300, importWh: 1, exportWh: 0, status: 0 }
+  const reading = (timeS: number) => ({ ...plain, timeS })
+
+  test('say again what they said, but not what they are about to revise', () => {
+    const windows = createWindows(windowDefaults)
+    const add = (timeS: number) =>
+      windows.add({ meter: 0, readings: [reading(timeS)], receivedS: T0, nowMs: 0 })
+    add(T0 + 1)
+    add(T0 + 901)
+    const issued = windows.closeAll()
+    expect(windows.lastIssued()).toEqual(issued)
+    add(T0 + 2)
+    expect(windows.lastIssued()).toEqual(issued.slice(1))
+    const revised = windows.closeAll()
+    expect(windows.lastIssued()).toEqual([...revised, ...issued.slice(1)])
+  })
+
+  test('one that is dropped is gone from the next checkpoint too', () => {
+    const windows = createWindows(windowDefaults)
+    windows.add({ meter: 0, readings: [reading(T0 + 1)], receivedS: T0, nowMs: 0 })
+    windows.closeAll()
+    windows.saved()
+    expect(windows.drop(T0)).toBe(true)
+    expect(windows.drop(T0)).toBe(false)
+    expect(windows.changes()).toEqual({ rows: [], removed: [T0] })
+  })
+})
+
+describe('a meter that was set back', () => {
+  test('goes on above the numbers its former life used: nothing new is refused', async () => {
+    const file = join(folder, 'meter.db')
+    const key = nodeCrypto.signingKey(new Uint8Array(32).fill(1))
+    const clock = virtualClock()
+    const bench = fogBench({ clock })
+    const credential = meterCredential('m')
+    let number = 0
+
+    function begin() {
+      const store = openMeterStore(file)
+      if (store.restored !== null) store.settleRestored()
+      const settings = { ...meterDefaults, mode: 'block' as const, maxReadings: 4 }
+      const options = { crypto: nodeCrypto, key, deviceId: 'm', clock, settings }
+      const meter = createMeter({ ...options, store: store.meter('m') })
+      return { meter, store }
+    }
+    async function deliver({ meter }: ReturnType<typeof begin>, cid: string) {
+      bench.fog.open(cid, credential)
+      let payloads = meter.onOpen()
+      while (payloads.length > 0) {
+        for (const payload of payloads) void bench.fog.receive(cid, payload)
+        await bench.commit()
+        await settled()
+        payloads = bench.sent
+          .splice(0)
+          .flatMap(({ message }) => meter.onMessage(encodeDown(message)))
+      }
+    }
+    const measure = ({ meter }: ReturnType<typeof begin>, count: number) => {
+      for (let index = 0; index < count; index++)
+        meter.measure({ timeS: 1_767_225_600 + 10 * ++number, powerW: 100, importWh: number })
+    }
+
+    const first = begin()
+    measure(first, 6)
+    await deliver(first, 'a')
+    first.store.close()
+    const copy = new BetterSqlite3(file)
+    await copy.backup(join(folder, 'copy.db'))
+    copy.close()
+    const former = begin()
+    measure(former, 10)
+    await deliver(former, 'b')
+    former.store.close()
+    expect(bench.fog.meters()[0]?.durable).toBe(16)
+
+    for (const end of ['', '-wal', '-shm']) rmSync(file + end, { force: true })
+    const restored = new BetterSqlite3(join(folder, 'copy.db'))
+    await restored.backup(file)
+    restored.close()
+    markRestored(file)
+    const again = begin()
+    measure(again, 8)
+    await deliver(again, 'c')
+    expect(again.meter.drained()).toBe(true)
+    expect(again.meter.status().refusedBlocks).toBe(0)
+    expect(bench.fog.counters().readings).toBe(16 + 8)
+    expect(bench.fog.meters()[0]?.durable).toBe(again.meter.status().newestNumber)
+    again.store.close()
+  })
+})
