@@ -2,7 +2,15 @@ import { timeQuality, timeQualityOf, type Statement } from '#reading'
 import type { IntervalReading } from '#window'
 import type { Core } from './core.ts'
 import { countDated } from './count.ts'
-import { datedBy, estimated, estimateOffsets, groupsOf, learned, type Waiting } from './dating.ts'
+import {
+  datedBy,
+  estimated,
+  estimateOffsets,
+  groupsOf,
+  learned,
+  withDating,
+  type Waiting,
+} from './dating.ts'
 import type { Meter } from './meter.ts'
 
 /** Readings one meter may keep waiting: a day of them at one a minute, and a bounded snapshot. */
@@ -97,6 +105,7 @@ function countEntry(
   readings: readonly IntervalReading[],
 ): void {
   const guessed = timeQualityOf(readings[0]!.status) !== timeQuality.synchronised
+  meter.datings = withDating(meter.datings, entry, readings)
   countDated(core, meter, { readings, receivedS: entry.committedS, broken: false, guessed })
 }
 
@@ -110,6 +119,18 @@ function tell(
     ? `readings ${first} to ${last} were stamped without the time and are dated by their boot`
     : `readings ${first} to ${last} were stamped without the time and are dated by what they lie between`
   core.derived.add(corrected ? 'time-corrected' : 'time-estimated', meter.deviceId, timeS, detail)
+}
+
+/** Forgets waiting readings numbered `first` to `through`: another node counts them. */
+export function dropWaiting(core: Core, meter: Meter, first: number, through: number): void {
+  const kept = meter.waiting.map((entry) => ({
+    ...entry,
+    readings: entry.readings.filter(({ number }) => number < first || number > through),
+  }))
+  const count = (entries: readonly Waiting[]) =>
+    entries.reduce((sum, { readings }) => sum + readings.length, 0)
+  core.waitingReadings -= count(meter.waiting) - count(kept)
+  meter.waiting = kept.filter(({ readings }) => readings.length > 0)
 }
 
 /**
