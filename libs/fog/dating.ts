@@ -15,6 +15,11 @@ export interface Waiting {
   readings: IntervalReading[]
 }
 
+/** How many readings these entries hold. */
+export function readingsIn(waiting: readonly Waiting[]): number {
+  return waiting.reduce((sum, { readings }) => sum + readings.length, 0)
+}
+
 /** What dates the readings of one boot: true time = `offsetS` + age. */
 export interface BootTime {
   boot: number

@@ -8,6 +8,7 @@ import {
   estimateOffsets,
   groupsOf,
   learned,
+  readingsIn,
   withDating,
   type Waiting,
 } from './dating.ts'
@@ -63,15 +64,15 @@ function hold(core: Core, meter: Meter, { statement, readings, committedS }: Arr
   meter.waiting.push(entry)
   core.waitingReadings += unknown.length
   const crowded = core.waitingReadings > core.settings.time.maxWaiting
-  const own = meter.waiting.reduce((sum, { readings: held }) => sum + held.length, 0)
-  if (crowded || own > maxWaitingOfMeter) release(core, meter, meter.waiting.length, null)
+  if (crowded || readingsIn(meter.waiting) > maxWaitingOfMeter)
+    release(core, meter, meter.waiting.length, null)
 }
 
 /** Dates and counts the oldest `count` entries; `beforeS` is the time of a good reading after them. */
 function release(core: Core, meter: Meter, count: number, beforeS: number | null): void {
   const entries = meter.waiting.splice(0, count)
   if (entries.length === 0) return
-  core.waitingReadings -= entries.reduce((sum, { readings }) => sum + readings.length, 0)
+  core.waitingReadings -= readingsIn(entries)
   const { lastNumber, lastS } = meter.rhythm
   let afterS = lastNumber > 0 ? lastS : null
   const groups = groupsOf(entries)
@@ -127,9 +128,7 @@ export function dropWaiting(core: Core, meter: Meter, first: number, through: nu
     ...entry,
     readings: entry.readings.filter(({ number }) => number < first || number > through),
   }))
-  const count = (entries: readonly Waiting[]) =>
-    entries.reduce((sum, { readings }) => sum + readings.length, 0)
-  core.waitingReadings -= count(meter.waiting) - count(kept)
+  core.waitingReadings -= readingsIn(meter.waiting) - readingsIn(kept)
   meter.waiting = kept.filter(({ readings }) => readings.length > 0)
 }
 
