@@ -15,12 +15,17 @@ export interface Engine {
   readonly events: number
   after(delayMs: number, run: () => void): void
   /** Runs everything due until `untilMs`, and stands there. */
-  runUntil(untilMs: number): void
+  runUntil(untilMs: number): Promise<void>
+  /** Promises were settled in this event: what awaits them goes on before the next one. */
+  settled(): void
   /** Adds one line to the trace; equal seeds give equal traces. */
   note(what: string, ...details: Detail[]): void
   /** Of all notes so far; hexadecimal. */
   digest(): string
 }
+
+/** More than anything awaits behind each other; turns of the microtask queue cost no time. */
+const TURNS = 4
 
 /** `print` receives every line of the trace, with its time. */
 export function createEngine(print: ((line: string) => void) | null = null): Engine {
@@ -28,6 +33,7 @@ export function createEngine(print: ((line: string) => void) | null = null): Eng
   let nowMs = 0
   let made = 0
   let events = 0
+  let awaited = false
   let [low, high] = [0x811c9dc5, 0x01000193]
 
   function mix(word: number): void {
@@ -49,14 +55,20 @@ export function createEngine(print: ((line: string) => void) | null = null): Eng
     after(delayMs, run) {
       push(heap, { atMs: nowMs + Math.max(0, delayMs), number: made++, run })
     },
-    runUntil(untilMs) {
+    async runUntil(untilMs) {
       for (let next = heap[0]; next !== undefined && next.atMs <= untilMs; next = heap[0]) {
         pop(heap)
         nowMs = next.atMs
         events += 1
         next.run()
+        if (!awaited) continue
+        awaited = false
+        for (let turn = 0; turn < TURNS; turn++) await undefined
       }
       nowMs = Math.max(nowMs, untilMs)
+    },
+    settled() {
+      awaited = true
     },
     note(what, ...details) {
       mix(Math.floor(nowMs))

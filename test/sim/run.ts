@@ -30,7 +30,7 @@ const hourMs = 3_600_000
 const drainHours = 12
 
 /** One whole life of a small deployment, drawn from the seed. */
-export function runSeed(seed: number, options: RunOptions = {}): RunResult {
+export async function runSeed(seed: number, options: RunOptions = {}): Promise<RunResult> {
   const plan = planOf(seed)
   const world = createWorld(plan, options)
   world.engine.note('seed', seed, startWallMs / 1000)
@@ -38,9 +38,9 @@ export function runSeed(seed: number, options: RunOptions = {}): RunResult {
   for (const { supervisor } of [...world.clouds, ...world.fogs, ...world.meters]) supervisor.start()
   scheduleFaults(world, endMs)
   for (let atMs = hourMs; atMs <= endMs && !failed(world); atMs += hourMs) {
-    world.engine.runUntil(atMs)
+    await world.engine.runUntil(atMs)
   }
-  const drainedHours = failed(world) ? 0 : healAndDrain(world, endMs)
+  const drainedHours = failed(world) ? 0 : await healAndDrain(world, endMs)
   // Without a full drain the account would name consequences instead of the cause.
   const account = failed(world) ? noAccount : checkEnd(world)
   return {
@@ -67,7 +67,7 @@ const noAccount: Account = {
 
 const failed = ({ truth }: World) => truth.violations.length > 0
 
-function healAndDrain(world: World, fromMs: number): number {
+async function healAndDrain(world: World, fromMs: number): Promise<number> {
   const { engine, meters, fogs, clouds, truth } = world
   engine.note('heal')
   for (const { broker } of [...fogs, ...clouds]) broker.heal(clear)
@@ -77,7 +77,7 @@ function healAndDrain(world: World, fromMs: number): number {
   }
   for (const meter of meters) meter.finish()
   for (let minutes = 10; minutes <= drainHours * 60; minutes += 10) {
-    engine.runUntil(fromMs + minutes * 60_000)
+    await engine.runUntil(fromMs + minutes * 60_000)
     if (failed(world)) return 0
     const waiting = waitingFor(world)
     if (waiting.length === 0) return minutes / 60

@@ -11,9 +11,10 @@ export function simVerifier(surroundings: Surroundings, life: Life): Verifier {
     verify(publicKey, message, signature) {
       const key = keys.get(publicKey) ?? crypto.verifyKey(publicKey)
       keys.set(publicKey, key)
-      return settled((resolve, reject) => {
+      return new Promise((resolve, reject) => {
         engine.after(chance.between(1, 40), () =>
           life.run(() => {
+            engine.settled()
             if (chance.happens(0.002)) reject(new Error('a verifying thread ended'))
             else resolve(key.verify(message, signature))
           }),
@@ -21,12 +22,4 @@ export function simVerifier(surroundings: Surroundings, life: Life): Verifier {
       })
     },
   }
-}
-
-type Settle = (resolve: (good: boolean) => void, reject: (error: unknown) => void) => void
-
-/** A promise whose answer comes as an event of the simulation instead of a turn of the real loop. */
-function settled(settle: Settle): Promise<boolean> {
-  const promise = { then: settle, catch: () => promise, finally: () => promise }
-  return promise as unknown as Promise<boolean>
 }

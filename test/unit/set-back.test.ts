@@ -13,7 +13,14 @@ import { nodeCrypto } from '#crypto-node'
 import { encodeDown, encodeItem, type Item } from '#messages'
 import { createWindows, windowDefaults } from '#window'
 import { device, summaryItem, testCloud } from '../support/cloud.ts'
-import { fogBench, meterCredential, settled, virtualClock } from '../support/fog.ts'
+import {
+  fogBench,
+  meterCredential,
+  report,
+  settled,
+  simulatedMeter,
+  virtualClock,
+} from '../support/fog.ts'
 
 let folder: string
 let path: string
@@ -191,6 +198,33 @@ test('a window of which the cloud holds another history is given up, by its star
   putItems(store, summaryItem({ readings: 31, powerSumW: 15_500 }))
   talk()
   expect(conflicts).toEqual([1_767_225_600])
+})
+
+test('what comes later for such a window never takes the place of the fuller sums', async () => {
+  const bench = fogBench()
+  const meter = simulatedMeter('m')
+  bench.hello('c', meter)
+  bench.up('c', report(meter.block(4)))
+  await bench.commit()
+  const summaries = () =>
+    bench.items().flatMap((sent) => (sent.type === 'summary' ? [sent.summary] : []))
+  const closeWindows = () => {
+    bench.clock.advance(400_000)
+    bench.fog.tick()
+  }
+  closeWindows()
+  const [{ startS, endS } = { startS: 0, endS: 0 }] = summaries()
+  bench.fog.yieldWindow(startS)
+  bench.up('c', report(meter.block(1, 0, { timeS: endS })))
+  await bench.commit()
+  closeWindows()
+  // Revision 0 again, which the cloud refuses again; a revision 1 it would have taken.
+  expect(summaries().map(({ revision, readings }) => [revision, readings])).toEqual([
+    [0, 4],
+    [0, 1],
+  ])
+  const codes = bench.items().map((sent) => (sent.type === 'event' ? sent.event.code : sent.type))
+  expect(codes).toContain('window-conflict')
 })
 
 describe('windows', () => {
