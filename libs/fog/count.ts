@@ -33,6 +33,7 @@ export function countDated(core: Core, meter: Meter, dated: Dated): void {
     core.derived.add('not-summed-up', meter.deviceId, reading.timeS, detail)
   }
   core.lastAppliedMs = nowMs
+  meter.countedS = Math.max(meter.countedS, readings.at(-1)!.timeS)
   meter.dirty = true
 }
 
