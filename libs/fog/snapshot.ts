@@ -78,7 +78,7 @@ function fill(meter: Meter, value: CborValue, nowMs: number): void {
     meter.registers = list(f[10]).map((envelope) => registerFrom([envelope, null], nowMs))
     return
   }
-  meter.registers = list(f[10]).map((value) => registerFrom(value, nowMs))
+  meter.registers = list(f[10]).map((register) => registerFrom(register, nowMs))
   const stated = f[11] ?? null
   meter.stated = stated === null ? null : registerFrom(stated, nowMs)
   meter.runs = list(f[12]).map(runFrom)

@@ -1,10 +1,12 @@
 import { encodeItem } from '#messages'
-import { decodeBlock, type Block } from '#reading'
-import { energyOf, type EnergyReading } from '#window'
+import { decodeBlock, timeQuality, timeQualityOf, type Block } from '#reading'
+import { energyOf, type IntervalReading } from '#window'
 import { saveCheckpoint } from './checkpoint.ts'
 import { wallS, type Core } from './core.ts'
+import { asCounted } from './dating.ts'
 import { positionAfter, type Meter, type Position, type Run } from './meter.ts'
 import { continues } from './placement.ts'
+import { dropWaiting } from './time.ts'
 
 /** Groups read at a time. */
 const page = 256
@@ -35,6 +37,7 @@ export function withdrawRange(core: Core, range: Range): void {
     otherThroughS: run.beforeS,
     otherFromS: found.nextS,
   })
+  dropWaiting(core, meter, run.withdrawn + 1, through)
   run.taken = {
     readings: run.taken.readings + taken.readings,
     importWh: run.taken.importWh + taken.importWh,
@@ -51,7 +54,7 @@ export function withdrawRange(core: Core, range: Range): void {
 }
 
 interface Found {
-  readings: EnergyReading[]
+  readings: IntervalReading[]
   /** Time of the first reading after them; Infinity when there is none. */
   nextS: number
 }
@@ -62,6 +65,9 @@ interface Found {
  */
 function readingsOf(core: Core, meter: Meter, run: Run, through: number): Found | null {
   const found: Found = { readings: [], nextS: Infinity }
+  const waiting = new Set(
+    meter.waiting.flatMap(({ readings }) => readings.map(({ number }) => number)),
+  )
   let track = run.energy
   let before: Position | null = null
   for (const block of blocksFrom(core, meter, run)) {
@@ -72,10 +78,13 @@ function readingsOf(core: Core, meter: Meter, run: Run, through: number): Found 
     const energy = energyOf(track, { readings, startImportWh, startExportWh, continuous })
     track = energy.track
     before = positionAfter(statement)
-    for (const [index, { number, timeS }] of readings.entries()) {
-      const counted = energy.readings[index]
-      if (counted === undefined || number <= run.withdrawn) continue
-      if (number > through) found.nextS = Math.min(found.nextS, timeS)
+    for (const reading of energy.readings) {
+      const { number, status } = reading
+      // What still waits for its time is in no window yet.
+      if (number <= run.withdrawn || waiting.has(number)) continue
+      const unknown = timeQualityOf(status) === timeQuality.unknown
+      const counted = unknown ? asCounted(meter.datings, reading) : reading
+      if (number > through) found.nextS = Math.min(found.nextS, counted.timeS)
       else found.readings.push(counted)
     }
     if (statement.last > through) break

@@ -141,6 +141,10 @@ function link(store: SqliteFogStore, contents = createMemoryStore()) {
 const item = (index: number) =>
   summaryItem({ startS: 1_767_225_600 + 900 * index, endS: 1_767_226_500 + 900 * index })
 
+function summaryOf(one: Item) {
+  return one.type === 'summary' ? one.summary : null
+}
+
 function putItems(store: SqliteFogStore, ...items: Item[]): void {
   store.commit({ committedS: 1, blocks: [], meters: [], items: items.map(encodeItem) })
 }
@@ -189,6 +193,21 @@ describe('a cloud that was set back', () => {
     expect(setBacks).toEqual([])
     expect(other.contents.summaries).toHaveLength(1)
   })
+})
+
+test('a fog node with an older or new store loses nothing that it puts under used numbers', () => {
+  const before = open()
+  const { talk, contents } = linkWithItems(before)
+  talk()
+  path = join(folder, 'new.db')
+  const store = open()
+  putItems(store, item(7), item(8))
+  const { talk: talkAgain } = link(store, contents)
+  talkAgain()
+  expect(contents.contents.summaries.map(({ number, summary }) => [number, summary])).toEqual(
+    [0, 1, 2, 7, 8].map((index, at) => [at + 1, summaryOf(item(index))]),
+  )
+  expect(contents.contents.events).toMatchObject([{ code: 'numbers-restarted' }])
 })
 
 test('a window of which the cloud holds another history is given up, by its start', () => {
