@@ -18,7 +18,7 @@ export interface UplinkOptions {
   trust: Trust
   outbox: Outbox
   receipts: Receipts
-  fog: Pick<Fog, 'sendAgain' | 'yieldWindow'>
+  fog: Pick<Fog, 'introduceAgain' | 'sendAgain' | 'yieldWindow'>
   /** Of the store the outbox is in. */
   store: number
   log: Logger
@@ -50,6 +50,10 @@ export function startUplink(options: UplinkOptions): RunningUplink | null {
     onSetBack(setBack) {
       log.warn(setBack, 'the cloud has forgotten what it acknowledged; sending it again')
       fog.sendAgain(setBack)
+    },
+    onUnknownMeter: (meter, register) => {
+      log.warn({ meter }, 'this cloud does not know the meter; sending its credential again')
+      fog.introduceAgain(meter, register)
     },
     onWindowConflict: (startS) => fog.yieldWindow(startS),
     onWithdraw: (deviceId, from, through) => {

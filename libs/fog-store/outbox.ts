@@ -1,5 +1,7 @@
+import { addChecksum } from '#bytes'
 import type { Outbox } from '#delivery'
 import type { Database } from '#sqlite'
+import { contentOf } from './blob.ts'
 
 /** The outbox over its table, and what the other transactions of the store need from it. */
 export interface SqliteOutbox extends Outbox {
@@ -81,9 +83,10 @@ export function openOutbox(db: Database): SqliteOutbox {
     oldest: () => firstAfter.get(acknowledged)?.number ?? next,
     next: () => next,
     read: (fromNumber, maxItems) =>
-      from
-        .all(Math.max(fromNumber, acknowledged + 1), maxItems)
-        .map(({ number, body }) => ({ first: number, last: number, body })),
+      from.all(Math.max(fromNumber, acknowledged + 1), maxItems).map(({ number, body }) => {
+        const content = contentOf(`outbox item ${number}`, body)
+        return { first: number, last: number, body: content }
+      }),
     dropThrough(number) {
       if (inDoubt) return renumber(number + 1)
       acknowledged = Math.max(acknowledged, Math.min(number, next - 1))
@@ -103,7 +106,7 @@ export function openOutbox(db: Database): SqliteOutbox {
     },
     append(items, atS) {
       if (items.length === 0) return
-      for (const body of items) insert.run(next++, atS, body)
+      for (const body of items) insert.run(next++, atS, addChecksum(body))
       saveNext.run(nextName, next)
     },
     reload,

@@ -10,7 +10,7 @@ import { emptyState, newCounters, wallS } from './core.ts'
 import type { Core, FogCounters, FogSettings, MeterLink } from './core.ts'
 import { closeSession } from './session-end.ts'
 import { applyRevocations, openSession, takeMessage } from './sessions.ts'
-import { sendAgain, yieldWindow } from './repair.ts'
+import { introduceAgain, sendAgain, yieldWindow } from './repair.ts'
 import type { FogStore } from './store.ts'
 import type { SetBack } from './uplink.ts'
 import { fogStatus, holdIfFull, tick } from './upkeep.ts'
@@ -59,6 +59,8 @@ export interface Fog {
   revoke(list: RevocationList): void
   /** A cloud node has forgotten what it acknowledged: see `createUplink`. Throws what the store throws. */
   sendAgain(setBack: SetBack): void
+  /** The cloud has no credential of this meter: it and the refused register item go again. */
+  introduceAgain(deviceId: string, register: Uint8Array): void
   /** The cloud refused the window from `startS`, because it holds another history of it. */
   yieldWindow(startS: number): void
   /**
@@ -84,15 +86,20 @@ export interface Fog {
   openWindows(): number
 }
 
+const quietDayMs = 86_400_000
+
 /**
  * Forgetting a window is for ever, so this node's clock alone does not decide: the time its meters
- * have reached must be that far too. A clock that was in 2100 for a moment forgets nothing.
+ * have reached must be that far too, and by the clock that never steps a window must have been left
+ * alone for a day. A clock that was in 2100 for a moment forgets nothing.
  */
 function forgetWindows(core: Core, beforeS: number): void {
   const reachedS = core.windows.reachedS()
   if (reachedS === null) return
   const retentionS = wallS(core) - beforeS
-  core.windows.forgetThrough(Math.min(beforeS, reachedS - retentionS))
+  const quietMs = Math.min(Math.max(0, retentionS * 1000), quietDayMs)
+  const quietSinceMs = core.clock.monotonic() - quietMs
+  core.windows.forgetThrough(Math.min(beforeS, reachedS - retentionS), quietSinceMs)
 }
 
 /** Opens a fog node on its store. Throws `fog/store-damaged` and what the store throws. */
@@ -125,6 +132,7 @@ export function createFog(options: FogOptions): Fog {
     },
     revoke: (list) => applyRevocations(core, list),
     sendAgain: (setBack) => sendAgain(core, setBack),
+    introduceAgain: (deviceId, register) => introduceAgain(core, deviceId, register),
     yieldWindow: (startS) => yieldWindow(core, startS),
     withdraw: (deviceId, first, through) => withdrawRange(core, { deviceId, first, through }),
     prune(beforeS) {

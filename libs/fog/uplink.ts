@@ -2,6 +2,7 @@ import { createSender, packItems, type DeliveryEvent, type Outbox, type Sender }
 import { defaults } from '#defaults'
 import { decodeDown, decodeItem, encodeItems, encodeUp, type Down } from '#messages'
 import type { Clock } from '#ports'
+import { peekRegister } from '#reading'
 import type { Receipts } from './store.ts'
 
 /** A cloud node that holds less than it acknowledged. */
@@ -30,6 +31,8 @@ export interface UplinkOptions {
    * throws, the session does not begin, and the next greeting says the same again.
    */
   onSetBack(setBack: SetBack): void
+  /** The cloud does not know whose register this is; called once per meter and session. */
+  onUnknownMeter(deviceId: string, register: Uint8Array): void
   /** The cloud refused this window for good, because it holds another history of it. */
   onWindowConflict(startS: number): void
   /** The cloud asks to take numbers of a meter out of the windows (see `Fog.withdraw`). */
@@ -55,10 +58,14 @@ export interface Uplink {
 const maxBytes = 3_500
 /** Refused with this: the revision is stored with other values. */
 const conflictCode = 'summary/conflict'
+/** Refused with this: the cloud has no credential of that meter; another cloud node may have. */
+const unknownMeterCode = 'register/unknown-meter'
 
 export function createUplink(options: UplinkOptions): Uplink {
   const { outbox, receipts } = options
   let node = ''
+  /** Meters introduced again in this session: a cloud that does not want them is not asked for ever. */
+  const introduced = new Set<string>()
 
   function noticeSetBack(durable: number): void {
     const receipted = receipts.through(node)
@@ -74,12 +81,20 @@ export function createUplink(options: UplinkOptions): Uplink {
   }
 
   function refuse(first: number, last: number, code: string): void {
-    const items = code === conflictCode ? outbox.read(first, last - first + 1) : []
+    const wanted = code === conflictCode || code === unknownMeterCode
+    const items = wanted ? outbox.read(first, last - first + 1) : []
     outbox.refuse(first, last, code)
     for (const { body } of items) {
       const item = decodeItem(body)
       if (item.type === 'summary') options.onWindowConflict(item.summary.startS)
+      else if (item.type === 'register') introduce(peekRegister(item.envelope).deviceId, body)
     }
+  }
+
+  function introduce(deviceId: string, register: Uint8Array): void {
+    if (introduced.has(deviceId)) return
+    introduced.add(deviceId)
+    options.onUnknownMeter(deviceId, register)
   }
 
   function answer(message: Parameters<Sender['onMessage']>[0]): Uint8Array[] {
@@ -103,6 +118,7 @@ export function createUplink(options: UplinkOptions): Uplink {
   return {
     onOpen(peer) {
       node = peer
+      introduced.clear()
       return sender.onOpen()
     },
     onMessage(payload) {

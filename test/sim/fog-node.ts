@@ -137,6 +137,7 @@ export function createFogNode(options: FogNodeOptions): FogNode {
       onRevocations: () => undefined,
       onSuperseded: () => undefined,
       onSetBack: (setBack) => fog.sendAgain(setBack),
+      onUnknownMeter: (meter, register) => fog.introduceAgain(meter, register),
       onWindowConflict: (startS) => fog.yieldWindow(startS),
       onWithdraw: (device, first, through) => fog.withdraw(device, first, through),
     })
@@ -185,6 +186,7 @@ export function createFogNode(options: FogNodeOptions): FogNode {
     drained: () =>
       node.fog !== null &&
       node.fog.openWindows() === 0 &&
+      node.fog.waitingReadings() === 0 &&
       node.fog.inFlight() === 0 &&
       backlog() === 0,
   }

@@ -139,6 +139,7 @@ export function movingWorld() {
       onRevocations: () => undefined,
       onSuperseded: () => undefined,
       onSetBack: (setBack) => bench.fog.sendAgain(setBack),
+      onUnknownMeter: () => undefined,
       onWindowConflict: (startS) => bench.fog.yieldWindow(startS),
       onWithdraw: (deviceId, first, through) => bench.fog.withdraw(deviceId, first, through),
     })

@@ -108,6 +108,7 @@ function link(store: SqliteFogStore, contents = createMemoryStore()) {
       setBacks.push(setBack)
       putItems(store, item(0), item(1), item(2))
     },
+    onUnknownMeter: () => undefined,
     onWindowConflict: (startS) => void conflicts.push(startS),
   })
   let channel = 0
