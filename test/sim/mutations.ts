@@ -112,19 +112,6 @@ export const mutations: readonly Mutation[] = [
     },
   },
   {
-    name: 'applied-twice',
-    about: 'the cloud forgets how far a fog node was, and does not know a summary again',
-    cloudTx: (tx, chance) => ({
-      ...tx,
-      summary: () => null,
-      fog(deviceId) {
-        const record = tx.fog(deviceId)
-        if (record === null || !chance.happens(0.2)) return record
-        return { ...record, durable: Math.max(record.offset, record.durable - 3) }
-      },
-    }),
-  },
-  {
     name: 'revision-not-incremented',
     about: 'a late reading makes its window anew under the revision it had',
     fogStore: (store) => ({

@@ -14,6 +14,7 @@ const budget: Record<string, number> = {
   'nonce-reuse': 2,
   'no-replay-window': 2,
   'outbox-number-reuse': 6,
+  'revision-not-incremented': 4,
 }
 
 describe('simulation', () => {
