@@ -58,7 +58,7 @@ const MAX_ITEMS = 4_096
 const RESEND_QUIET_MS = 1_000
 
 /** A fog is asked this often for the credential of a meter in one session, for so many meters. */
-const MAX_ASKED = 5
+const MAX_ASKED = 16
 const MAX_WANTED = 4_096
 
 interface Session {

@@ -1,7 +1,9 @@
 import { randomInt } from 'node:crypto'
+import { addChecksum } from '#bytes'
 import { defaults } from '#defaults'
 import type { BlockGroup, Checkpoint, Commit, FogStore, Loaded, MeterRow, Receipts } from '#fog'
 import { readMark, writeMark, type BackupMark, type Database } from '#sqlite'
+import { contentOf } from './blob.ts'
 import { decodeGroup, encodeGroup } from './group.ts'
 import { openOutbox, type SqliteOutbox } from './outbox.ts'
 import { openReceipts } from './receipts.ts'
@@ -102,7 +104,13 @@ function load(db: Database): Loaded {
       .prepare<MeterRow>(
         'SELECT id, device_id AS deviceId, credential, state FROM meter ORDER BY id',
       )
-      .all(),
+      .all()
+      .map((row) => {
+        return {
+          ...row,
+          credential: contentOf(`the credential of ${row.deviceId}`, row.credential),
+        }
+      }),
     windows: db
       .prepare<{ startS: number; state: Uint8Array }>(
         'SELECT start_s AS startS, state FROM window ORDER BY start_s',
@@ -146,7 +154,9 @@ function commitWith(
   return ({ committedS, blocks, meters, items }: Commit) => {
     const id = blocks.length > 0 ? lastId + 1 : lastId
     transact(() => {
-      for (const row of meters) saveMeter.run(row.id, row.deviceId, row.credential)
+      for (const { id, deviceId, credential } of meters) {
+        saveMeter.run(id, deviceId, addChecksum(credential))
+      }
       if (blocks.length > 0) insertBlock.run(id, committedS, encodeGroup(blocks))
       outbox.append(items, nowS())
     })

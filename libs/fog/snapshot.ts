@@ -1,3 +1,4 @@
+import { addChecksum, dropChecksum } from '#bytes'
 import { decode, encode, type CborValue } from '#cbor'
 import { decodeCredential } from '#credential'
 import type { Crypto } from '#crypto'
@@ -22,7 +23,7 @@ const recentKept = 16
 /** A meter's state as of a checkpoint: a CBOR array, see `restoreMeter`. */
 export function snapshotMeter(meter: Meter, nowMs: number): Uint8Array {
   const { durable, energy } = meter
-  return encode([
+  const values = encode([
     VERSION,
     durable.number,
     durable.chain,
@@ -39,6 +40,7 @@ export function snapshotMeter(meter: Meter, nowMs: number): Uint8Array {
     meter.countedS,
     timeValues(meter, nowMs),
   ])
+  return addChecksum(values)
 }
 
 /** The mirror of `snapshotMeter`; throws `fog/store-damaged`. */
@@ -47,7 +49,7 @@ export function restoreMeter(crypto: Crypto, row: MeterRow, nowMs: number): Mete
     const meter = newMeter(crypto, decodeCredential(row.credential))
     meter.id = row.id
     meter.storedCredential = row.credential
-    if (row.state !== null) fill(meter, decode(row.state, { size: mostBytes }), nowMs)
+    if (row.state !== null) fill(meter, valueOf(row.state), nowMs)
     return meter
   } catch (error) {
     throw new CodedError(
@@ -57,6 +59,8 @@ export function restoreMeter(crypto: Crypto, row: MeterRow, nowMs: number): Mete
     )
   }
 }
+
+const valueOf = (state: Uint8Array) => decode(dropChecksum(state), { size: mostBytes })
 
 function fill(meter: Meter, value: CborValue, nowMs: number): void {
   const f = list(value)

@@ -37,9 +37,9 @@ export function createCloudNode(options: CloudNodeOptions): CloudNode {
   let link: SimResponderLink | null = null
 
   function boot(life: Life): void {
-    const store = openSimCloudStore(disk)
+    const store = openSimCloudStore(disk, (tx) => mutation.cloudTx?.(tx, chance) ?? tx)
     const cloud: Cloud = createCloud({
-      ...{ crypto, clock, store: mutation.cloudStore?.(store, chance) ?? store },
+      ...{ crypto, clock, store },
       trust: createTrust({ crypto, authorityKey, now: () => null }),
     })
     let due: number | null = null

@@ -4,7 +4,10 @@ import type { Run, SummaryEntry } from '#cloud'
 import type { Disk } from './disk.ts'
 
 /** The cloud's database on a simulated disk, with what `#cloud-store` promises about it. */
-export function openSimCloudStore(disk: Disk): CloudStore {
+export function openSimCloudStore(
+  disk: Disk,
+  through: (tx: CloudTx) => CloudTx = (tx) => tx,
+): CloudStore {
   const tx: CloudTx = {
     fog: (deviceId) => disk.get<FogRecord>('fog', deviceId) ?? null,
     saveFog: (deviceId, record) => disk.set('fog', deviceId, { ...record }),
@@ -24,7 +27,8 @@ export function openSimCloudStore(disk: Disk): CloudStore {
       disk.set('credential', deviceId, [encoded, ...known])
     },
   }
-  return { transact: (work) => disk.transaction(() => work(tx)) }
+  const seen = through(tx)
+  return { transact: (work) => disk.transaction(() => work(seen)) }
 }
 
 const windowKey = (fog: string, startS: number) => `${fog} ${startS}`

@@ -186,6 +186,7 @@ export function createFogNode(options: FogNodeOptions): FogNode {
     drained: () =>
       node.fog !== null &&
       node.fog.openWindows() === 0 &&
+      node.fog.waitingReadings() === 0 &&
       node.fog.inFlight() === 0 &&
       backlog() === 0,
   }

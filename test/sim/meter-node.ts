@@ -66,6 +66,7 @@ export function createMeterNode(options: MeterNodeOptions): MeterNode {
     const own = people.identity(deviceId)
     const meter = createMeter({
       ...{ crypto, key: own.key, deviceId, clock, store, settings },
+      boot: { id: clock.bootId, ageS: () => clock.ageS() },
       onEvent(event) {
         engine.note('meter-event', deviceId, event.type)
         if (event.type === 'numbers-raised') truth.meter(deviceId).forked = true

@@ -71,8 +71,7 @@ export function planOf(seed: number): Plan {
       boundarySeconds: chance.pick([900, 1_800, 3_600]),
     },
     windowSeconds: chance.pick([300, 900, 900, 1_800, 3_600]),
-    // A clock of 1970 is older than any retention: its readings must find their window all the same.
-    retentionDays: meterClocks.includes('1970') ? 30_000 : chance.pick([2, 7]),
+    retentionDays: chance.pick([2, 7]),
     maxBlocks: chance.pick([3, 12, 50, 100_000]),
     limits: {
       rekeyAfterMs,

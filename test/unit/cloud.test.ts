@@ -336,7 +336,7 @@ describe('registers', () => {
     const { deliver, cloud, contents } = begin()
     const wrong = encodeUp({ type: 'credential', cwt: device('meter', 'x').credential.encoded })
     const foreign = device('meter', 'kitchen', { issuer: foreignAuthority }).credential
-    for (let asked = 0; asked < 5; asked++) {
+    for (let asked = 0; asked < 16; asked++) {
       expect(deliver(1, register(meter, 15))).toContainEqual({
         type: 'unknown',
         deviceId: 'kitchen',
