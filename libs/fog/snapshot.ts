@@ -94,10 +94,12 @@ function registerValue(register: PendingRegister): CborValue[] {
   return [registerEnvelope(register), register.from]
 }
 
-function runValues({ first, groupId, energy, beforeS, withdrawn, taken }: Run): CborValue[] {
-  const { readings, importWh, exportWh } = taken
+function runValues(run: Run): CborValue[] {
+  const { first, groupId, energy, beforeS, withdrawn, ended, continuous } = run
+  const { readings, importWh, exportWh } = run.taken
   const tracks = [trackValues(energy.import), trackValues(energy.export)]
-  return [first, groupId, ...tracks, beforeS, withdrawn, readings, importWh, exportWh]
+  const taken = [readings, importWh, exportWh]
+  return [first, groupId, ...tracks, beforeS, withdrawn, ...taken, ended, continuous]
 }
 
 function runFrom(value: CborValue): Run {
@@ -109,6 +111,8 @@ function runFrom(value: CborValue): Run {
     beforeS: int(f[4]),
     withdrawn: int(f[5]),
     taken: { readings: int(f[6]), importWh: int(f[7]), exportWh: int(f[8]) },
+    ended: f[9] === true,
+    continuous: f[10] === true,
   }
 }
 
