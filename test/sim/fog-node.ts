@@ -40,7 +40,7 @@ export interface FogNodeOptions {
 const busyTickMs = 60
 const idleTickMs = 60_000
 /** While something waits for a cloud. */
-const deliveringTickMs = 2_000
+const deliveringTickMs = 10_000
 /** A real one tries again at once, which here would be most of all events. */
 const failedTickMs = 5_000
 const pruneMs = 3_600_000

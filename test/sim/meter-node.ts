@@ -37,7 +37,7 @@ export interface MeterNodeOptions {
 
 /** Errors of one measurement: nothing was recorded, life goes on (apps/meter/group.ts). */
 const single = new Set(['meter/outbox-full', 'reading/bad-value', 'reading/malformed'])
-const busyTickMs = 3_000
+const busyTickMs = 10_000
 const idleTickMs = 60_000
 
 export function createMeterNode(options: MeterNodeOptions): MeterNode {
