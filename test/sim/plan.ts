@@ -48,7 +48,7 @@ export function planOf(seed: number): Plan {
   const chance = createChance(seed ^ 0x51a7e)
   const calm = chance.happens(0.1)
   const every = (...hours: number[]) => (calm ? 0 : chance.pick(hours))
-  const meters = chance.pick([1, 3, 4, 6, 8])
+  const meters = chance.pick([2, 4, 6, 8])
   const intervalS = chance.pick([60, 300, 600, 900, 900])
   const rekeyAfterMs = chance.pick([2, 12, 24]) * 3_600_000
   const meterClocks = Array.from({ length: meters }, () => (calm ? 'none' : chance.pick(kinds)))
