@@ -154,8 +154,8 @@ function commitWith(
   return ({ committedS, blocks, meters, items }: Commit) => {
     const id = blocks.length > 0 ? lastId + 1 : lastId
     transact(() => {
-      for (const { id, deviceId, credential } of meters) {
-        saveMeter.run(id, deviceId, addChecksum(credential))
+      for (const row of meters) {
+        saveMeter.run(row.id, row.deviceId, addChecksum(row.credential))
       }
       if (blocks.length > 0) insertBlock.run(id, committedS, encodeGroup(blocks))
       outbox.append(items, nowS())

@@ -49,7 +49,7 @@ export function restoreMeter(crypto: Crypto, row: MeterRow, nowMs: number): Mete
     const meter = newMeter(crypto, decodeCredential(row.credential))
     meter.id = row.id
     meter.storedCredential = row.credential
-    if (row.state !== null) fill(meter, valueOf(row.state), nowMs)
+    if (row.state !== null) fill(meter, decodedState(row.state), nowMs)
     return meter
   } catch (error) {
     throw new CodedError(
@@ -60,7 +60,7 @@ export function restoreMeter(crypto: Crypto, row: MeterRow, nowMs: number): Mete
   }
 }
 
-const valueOf = (state: Uint8Array) => decode(dropChecksum(state), { size: mostBytes })
+const decodedState = (state: Uint8Array) => decode(dropChecksum(state), { size: mostBytes })
 
 function fill(meter: Meter, value: CborValue, nowMs: number): void {
   const f = list(value)

@@ -1,5 +1,6 @@
 import { checkWindows } from './check-windows.ts'
 import { eventsOf, missingRanges, refusedOf, registersOf, totalsOf } from './cloud-view.ts'
+import { rottenBlock } from './truth.ts'
 import type { World } from './world.ts'
 
 /** What the final account counts, beside the violations it adds to the truth. */
@@ -106,7 +107,8 @@ function checkGivenUp({ truth, clouds, fogs }: World): void {
   for (const { deviceId, blocks } of truth.meters.values()) {
     const listed = missingRanges(clouds, deviceId)
     for (const { first, last, whole, heldBy, excused } of blocks) {
-      if (whole || heldBy.size === 0 || excused !== null) continue
+      const given = heldBy.size > 0 && excused === null
+      if (whole || (!given && excused !== rottenBlock)) continue
       const known = listed.some((gap) => gap.first <= first && gap.last >= last)
       if (!known) truth.violation(`${deviceId} ${first} to ${last} is missing and in no list`)
     }

@@ -93,12 +93,13 @@ function registerTables(disk: Disk): RegisterTables {
   }
 }
 
+const runKey = (run: Run) => `${run.deviceId} ${run.fog} ${run.offset} ${run.first}`
+
 function runTables(disk: Disk): Pick<CloudTx, 'runs' | 'saveRun' | 'doubledRuns'> {
-  const keyOf = (run: Run) => `${run.deviceId} ${run.fog} ${run.offset} ${run.first}`
   const runs = () => [...disk.rows<Run>('run').values()]
   return {
     runs: (deviceId) => runs().filter((run) => run.deviceId === deviceId),
-    saveRun: (run) => disk.set('run', keyOf(run), run),
+    saveRun: (run) => disk.set('run', runKey(run), run),
     doubledRuns: (fog, offset, limit) =>
       runs()
         .filter((run) => run.fog === fog && run.offset === offset && run.doubled > run.withdrawn)

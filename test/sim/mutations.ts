@@ -67,12 +67,12 @@ export const mutations: readonly Mutation[] = [
       aead(key) {
         const inner = crypto.aead(key)
         let seals = 0
-        let nonce = new Uint8Array(12)
+        let last = new Uint8Array(12)
         return {
-          open: inner.open,
+          open: (nonce, aad, text) => inner.open(nonce, aad, text),
           seal(next, aad, plaintext) {
-            if (++seals % 50 !== 0) nonce = next.slice()
-            return inner.seal(nonce, aad, plaintext)
+            if (++seals % 50 !== 0) last = next.slice()
+            return inner.seal(last, aad, plaintext)
           },
         }
       },

@@ -79,7 +79,8 @@ export function huntTable(hunts: readonly Hunt[]): string {
   return table(['mutation', 'the bug', 'seeds until found'], rows)
 }
 
+const line = (cells: readonly (string | number)[]) => `| ${cells.join(' | ')} |`
+
 function table(head: readonly string[], rows: readonly (readonly (string | number)[])[]): string {
-  const line = (cells: readonly (string | number)[]) => `| ${cells.join(' | ')} |`
   return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n')
 }

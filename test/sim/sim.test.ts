@@ -17,6 +17,10 @@ const budget: Record<string, number> = {
   'revision-not-incremented': 4,
 }
 
+function forbidden(): never {
+  throw new Error('time and chance come from the seed')
+}
+
 describe('simulation', () => {
   test('fresh seeds: nothing lost, nothing counted twice', { timeout: 120_000 }, async () => {
     const from = randomInt(1, 2 ** 31)
@@ -33,9 +37,6 @@ describe('simulation', () => {
   })
 
   test('no clock, timer or randomness of the machine is used', async () => {
-    const forbidden = () => {
-      throw new Error('time and chance come from the seed')
-    }
     const real = { now: Date.now, random: Math.random, timeout: globalThis.setTimeout }
     try {
       Object.assign(Date, { now: forbidden })

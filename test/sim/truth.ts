@@ -102,6 +102,9 @@ function newFogTruth(deviceId: string): FogTruth {
   }
 }
 
+/** Why a block need not arrive: one of its bits flipped on the meter's disk. */
+export const rottenBlock = 'rotten'
+
 /** Equal bytes of the same meter, equal keys. */
 export function bodyKey(deviceId: string, body: Uint8Array): string {
   return `${deviceId} ${String.fromCharCode(...body)}`

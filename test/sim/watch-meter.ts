@@ -88,7 +88,12 @@ function noteBlock(options: WatchMeterOptions, meter: MeterTruth, item: OutboxIt
   const { readings, statement } = decodeBlock(options.crypto, body, deviceId)
   const { startImportWh, startExportWh } = statement
   const block: TrueBlock = {
-    ...{ deviceId, first, last, body, startImportWh, startExportWh },
+    deviceId,
+    first,
+    last,
+    body,
+    startImportWh,
+    startExportWh,
     readings,
     heldBy: new Set(),
     whole: false,

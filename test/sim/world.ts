@@ -42,7 +42,11 @@ export function createWorld(plan: Plan, options: WorldOptions = {}): World {
     sealed.add(pair)
   })
   const surroundings: Surroundings = {
-    ...{ engine, chance, plan, truth, mutation },
+    engine,
+    chance,
+    plan,
+    truth,
+    mutation,
     people: peopleOf(plain),
     crypto: mutation.crypto?.(watched) ?? watched,
   }
