@@ -62,6 +62,12 @@ function addOutput(
   total('revocation_lists_sent_total', 'Lists passed on to meters.', () => c().listsSent)
   metrics.gauge('agent_windows_open', 'Windows open.', () => fog.openWindows())
   metrics.gauge('agent_outbox_items', 'Items not receipted yet.', () => store.backlog().items)
+  metrics.totals('agent_outbox_given_up_total', 'Items there was no room for.', 'type', () =>
+    Object.entries(store.backlog().givenUp),
+  )
+  metrics.gauge('agent_outbox_full', '1 while not even registers fit.', () =>
+    Number(store.backlog().full),
+  )
   metrics.gauge('agent_outbox_oldest_seconds', 'Age of the oldest of them.', () => {
     const { oldestS } = store.backlog()
     return oldestS === null ? 0 : Math.max(0, systemClock.now() / 1000 - oldestS)

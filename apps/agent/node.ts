@@ -44,7 +44,7 @@ export function startNode(options: NodeOptions): RunningNode {
   const { config, own, trust, log } = options
   // Two agents on one store would give two items the same outbox number, and lose both.
   const unlock = lockDatabase(config.store.path)
-  const store = openFogStore(config.store.path, systemClock)
+  const store = openFogStore(config.store.path, systemClock, config.store.maxOutboxItems)
   reportRestored(store, log)
   const pool = startPool(config, log)
   const responder = createResponder({
@@ -160,6 +160,18 @@ function startUpkeep({ config, log, notify }: NodeOptions, fog: Fog, store: Sqli
       problem = `${what} failed: ${wordsOf(error)}`
     }
   }
+  let saidGivenUp = 0
+  /** At the 1st, then whenever it has doubled: it goes on for as long as the cloud is away. */
+  const sayGivenUp = () => {
+    const { givenUp } = store.backlog()
+    const items = Object.values(givenUp).reduce((sum, count) => sum + count, 0)
+    if (items < Math.max(1, 2 * saidGivenUp)) return
+    saidGivenUp = items
+    log.warn(
+      { ...givenUp },
+      'the outbox to the cloud is full: the oldest items go, registers stay; is the cloud up?',
+    )
+  }
   const tick = () => {
     fog.tick()
     const now = systemClock.monotonic()
@@ -167,6 +179,7 @@ function startUpkeep({ config, log, notify }: NodeOptions, fog: Fog, store: Sqli
     if (done === commits && now - committedAt < probeMs) return
     if (done === commits) store.probe()
     commits = done
+    sayGivenUp()
     if (now - committedAt >= probeMs / 2) {
       committedAt = now
       notify.watchdog()

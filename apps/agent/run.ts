@@ -56,6 +56,7 @@ export async function runAgent(
     store: node.store.id,
     log,
     onRevocations: (encoded) => revocations.offer(encoded),
+    credentialOf: (deviceId) => node.fog.credentialOf(deviceId),
     onWithdraw: (deviceId, first, through) => node.fog.withdraw(deviceId, first, through),
   })
   const metrics = createMetrics('agent')

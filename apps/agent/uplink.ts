@@ -18,12 +18,13 @@ export interface UplinkOptions {
   trust: Trust
   outbox: Outbox
   receipts: Receipts
-  fog: Pick<Fog, 'introduceAgain' | 'sendAgain' | 'yieldWindow'>
+  fog: Pick<Fog, 'sendAgain' | 'yieldWindow'>
   /** Of the store the outbox is in. */
   store: number
   log: Logger
   onRevocations(list: Uint8Array): void
   onWithdraw(deviceId: string, first: number, through: number): void
+  credentialOf(deviceId: string): Uint8Array | null
 }
 
 /** The running link to the cloud. */
@@ -46,14 +47,11 @@ export function startUplink(options: UplinkOptions): RunningUplink | null {
     store: options.store,
     clock: systemClock,
     onRevocations: (list) => options.onRevocations(list),
+    credentialOf: (deviceId) => options.credentialOf(deviceId),
     onSuperseded: () => link.superseded(),
     onSetBack(setBack) {
       log.warn(setBack, 'the cloud has forgotten what it acknowledged; sending it again')
       fog.sendAgain(setBack)
-    },
-    onUnknownMeter: (meter, register) => {
-      log.warn({ meter }, 'this cloud does not know the meter; sending its credential again')
-      fog.introduceAgain(meter, register)
     },
     onWindowConflict: (startS) => fog.yieldWindow(startS),
     onWithdraw: (deviceId, from, through) => {

@@ -34,22 +34,33 @@ interface Journal {
   startWh: Map<string, { first: number; importWh: number }>
 }
 
-export function account(cluster: Cluster): Account {
+export function account(
+  cluster: Cluster,
+  cloud: Accounting = cloudTotals(cluster.cloudStore),
+): Account {
   const meters = cluster.meters.map((meter) => meterStatus(cluster, meter))
   const journals = cluster.fogs.map(({ name, store }) => journalOf(name, store))
-  const cloud = cloudTotals(cluster.cloudStore)
   const problems = meters.flatMap((meter) => compareMeter(meter, journals, cloud))
-  let [lost, duplicated, accepted] = [0, 0, 0]
-  for (const journal of journals) {
-    const { distinct, repeated } = tally(journal)
-    const counted = cloud.fogs.find(({ fog }) => fog === journal.fog)?.readings ?? 0
-    if (counted !== distinct)
-      problems.push(`${journal.fog}: journal has ${distinct} readings, the cloud counts ${counted}`)
-    if (repeated > 0) problems.push(`${journal.fog}: ${repeated} readings are there twice`)
-    accepted += distinct
-    lost += Math.max(0, distinct - counted)
-    duplicated += repeated + Math.max(0, counted - distinct)
+  let [lost, duplicated, owned] = [0, 0, 0]
+  // A fog node whose disk was replaced has more than one journal.
+  for (const fog of new Set(journals.map((journal) => journal.fog))) {
+    const mine = journals.filter((journal) => journal.fog === fog)
+    const repeated = sum(mine.map((journal) => tally(journal).repeated))
+    const held = sum(mine.map((journal) => tally(journal).distinct)) - withdrawnOf(mine, cloud)
+    const counted = cloud.fogs.find((row) => row.fog === fog)?.readings ?? 0
+    if (counted !== held)
+      problems.push(`${fog}: ${held} readings are its to count, the cloud counts ${counted}`)
+    if (repeated > 0) problems.push(`${fog}: ${repeated} readings are there twice`)
+    owned += held
+    lost += Math.max(0, held - counted)
+    duplicated += repeated + Math.max(0, counted - held)
   }
+  const accepted = distinctReadings(journals)
+  if (owned !== accepted)
+    problems.push(`the fog nodes hold ${accepted} different readings, and count ${owned}`)
+  if (cloud.doubled > 0) problems.push(`the cloud knows of ${cloud.doubled} counted twice`)
+  lost += Math.max(0, accepted - owned)
+  duplicated += Math.max(0, owned - accepted)
   for (const { fog, number, kind, code } of cloud.refused)
     problems.push(`the cloud refused ${fog}'s item ${number} (${kind}): ${code}`)
   problems.push(...compareEnergy(meters, journals, cloud))
@@ -121,6 +132,30 @@ function tally({ numbers }: Journal): { distinct: number; repeated: number } {
     for (const times of seen.values()) repeated += times - 1
   }
   return { distinct, repeated }
+}
+
+/** Readings in these journals of one fog node that another one counts instead. */
+function withdrawnOf(journals: Journal[], { withdrawn }: Accounting): number {
+  const fog = journals[0]?.fog
+  const numbers = new Set<string>()
+  for (const range of withdrawn.filter((row) => row.fog === fog)) {
+    for (const journal of journals) {
+      for (const number of journal.numbers.get(range.meter)?.keys() ?? []) {
+        const inside = number >= range.first && number <= range.through
+        if (inside) numbers.add(`${range.meter} ${number}`)
+      }
+    }
+  }
+  return numbers.size
+}
+
+function distinctReadings(journals: readonly Journal[]): number {
+  const numbers = new Set<string>()
+  for (const journal of journals) {
+    for (const [meter, seen] of journal.numbers)
+      for (const number of seen.keys()) numbers.add(`${meter} ${number}`)
+  }
+  return numbers.size
 }
 
 /** Every number from 1 to the meter's newest is in one journal, and the cloud has its last register. */

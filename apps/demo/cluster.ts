@@ -11,9 +11,11 @@ import {
   type RunningProcess,
 } from './processes.ts'
 
-/** What to build: a cloud, `fogs` fog nodes, and meters spread over them evenly. */
+/** What to build: one or two clouds, `fogs` fog nodes, and meters spread over them evenly. */
 export interface ClusterPlan {
   dir: string
+  /** Two clouds share nothing; every fog node knows both. Default 1. */
+  clouds?: 1 | 2
   fogs: number
   meters: number
   /** Port of the cloud's HTTP API if it is free. */
@@ -25,7 +27,7 @@ export interface ClusterPlan {
   /** Meters end by themselves after measuring for this long and delivering everything. */
   stopAfterSeconds?: number
   /** URLs under which a fog node reaches the cloud broker, and its meters its own, when something stands between them. */
-  cloudUrl?: (port: number, fog: string) => string
+  cloudUrl?: (port: number, fog: string, cloud: string) => string
   brokerUrl?: (port: number, fog: string) => string
 }
 
@@ -38,6 +40,15 @@ export interface Meter {
 export interface Fog {
   name: string
   store: string
+  /** Of its broker. */
+  port: number
+}
+
+export interface CloudPart {
+  /** Name its credential proves. */
+  node: string
+  store: string
+  brokerPort: number
 }
 
 /** Everything a running cluster is made of. Processes start from the cloud down to the meters. */
@@ -46,6 +57,8 @@ export interface Cluster {
   httpPort: number
   cloudBrokerPort: number
   cloudStore: string
+  /** All clouds; the two fields above are of the first. */
+  clouds: CloudPart[]
   fogs: Fog[]
   meters: Meter[]
   specs: ProcessSpec[]
@@ -63,7 +76,7 @@ export async function prepareCluster(plan: ClusterPlan): Promise<Cluster> {
   createAuthority(join(dir, 'authority'))
   const fogs = Array.from({ length: plan.fogs }, (_, index) => `fog-${index + 1}`)
   const names = Array.from({ length: plan.meters }, (_, i) => `meter-${pad(i + 1)}`)
-  const count = 2 + 1 + plan.fogs * 3 + plan.meters + 1
+  const count = 2 + 1 + plan.fogs * 3 + plan.meters + 1 + ((plan.clouds ?? 1) - 1) * 4
   const [httpPort = 0, ...ports] = await freePorts(count, plan.httpPort)
   const next = () => ports.shift() ?? 0
   const cloudBrokerPort = next()
@@ -72,18 +85,22 @@ export async function prepareCluster(plan: ClusterPlan): Promise<Cluster> {
     httpPort,
     cloudBrokerPort,
     cloudStore: join(dir, 'state/cloud.db'),
+    clouds: [],
     fogs: [],
     meters: [],
     specs: [],
     running: new Map(),
     stopping: false,
   }
-  addBroker(cluster, 'cloud-a', 'cloud-broker', cloudBrokerPort, next())
-  addCloud(cluster, next())
+  addCloud(cluster, { name: 'cloud', node: 'cloud-a', brokerPort: cloudBrokerPort, httpPort }, next)
+  if (plan.clouds === 2) {
+    const second = { brokerPort: next(), httpPort: next() }
+    addCloud(cluster, { name: 'cloud-b', node: 'cloud-b', ...second }, next)
+  }
   const fogPorts = fogs.map((name) => {
     const port = next()
     addBroker(cluster, name, `${name}-broker`, port, next())
-    addAgent(cluster, name, next())
+    addAgent(cluster, name, port, next())
     return port
   })
   names.forEach((name, index) => {
@@ -107,25 +124,35 @@ function addBroker(cluster: Cluster, node: string, name: string, port: number, m
   ])
 }
 
-function addCloud(cluster: Cluster, metrics: number) {
+function addCloud(
+  cluster: Cluster,
+  part: { name: string; node: string; brokerPort: number; httpPort: number },
+  next: () => number,
+) {
   const { dir } = cluster.plan
-  add(cluster, 'cloud', 'cloud', metrics, [
+  const { name, node, brokerPort, httpPort } = part
+  const store = join(dir, 'state', `${name}.db`)
+  cluster.clouds.push({ node, store, brokerPort })
+  addBroker(cluster, node, `${name}-broker`, brokerPort, next())
+  add(cluster, name, 'cloud', next(), [
     '[broker]',
-    `url = "unix://${join(dir, 'state/cloud-broker.sock')}"`,
-    ...identity(dir, 'cloud', 'cloud-a'),
+    `url = "unix://${join(dir, 'state', `${name}-broker.sock`)}"`,
+    ...identity(dir, 'cloud', node),
     '[store]',
-    `path = "${cluster.cloudStore}"`,
+    `path = "${store}"`,
     '[http]',
-    `listen = "127.0.0.1:${cluster.httpPort}"`,
+    `listen = "127.0.0.1:${httpPort}"`,
   ])
 }
 
-function addAgent(cluster: Cluster, name: string, metrics: number) {
+function addAgent(cluster: Cluster, name: string, port: number, metrics: number) {
   const { dir, window, cloudUrl } = cluster.plan
-  const { cloudBrokerPort: port } = cluster
-  const url = cloudUrl?.(port, name) ?? `mqtt://127.0.0.1:${port}`
   const store = join(dir, 'state', `${name}.db`)
-  cluster.fogs.push({ name, store })
+  cluster.fogs.push({ name, store, port })
+  const clouds = cluster.clouds.flatMap(({ node, brokerPort }) => {
+    const url = cloudUrl?.(brokerPort, name, node) ?? `mqtt://127.0.0.1:${brokerPort}`
+    return ['[[cloud]]', `node = "${node}"`, `url = "${url}"`]
+  })
   add(cluster, `${name}-agent`, 'agent', metrics, [
     '[broker]',
     `url = "unix://${join(dir, 'state', `${name}-broker.sock`)}"`,
@@ -134,9 +161,7 @@ function addAgent(cluster: Cluster, name: string, metrics: number) {
     `path = "${store}"`,
     '[window]',
     window,
-    '[[cloud]]',
-    'node = "cloud-a"',
-    `url = "${url}"`,
+    ...clouds,
   ])
 }
 

@@ -5,7 +5,7 @@ import { CodedError } from '#errors'
 import type { Item, ReceivedItem, Summary } from '#messages'
 import { encodeStatement, lastDateS, peekRegister, verifyRegister } from '#reading'
 import type { Statement } from '#reading'
-import { note, Refusal, type ApplyContext } from './context.ts'
+import { note, Refusal, UnknownMeter, type ApplyContext } from './context.ts'
 import {
   ownFlags,
   registerFlagNames,
@@ -170,7 +170,7 @@ function verify(
   envelope: Uint8Array,
 ): { statement: Statement; credential: Credential } {
   const { deviceId } = refuseOnError(() => peekRegister(envelope))
-  let failure = new Refusal('register/unknown-meter', 'no credential of this meter yet')
+  let failure: Refusal = new UnknownMeter(deviceId)
   for (const encoded of tx.credentials(deviceId, MAX_CREDENTIALS)) {
     try {
       return refuseOnError(() => {

@@ -1,8 +1,8 @@
 import type { Credential, Trust } from '#credential'
 import type { Crypto } from '#crypto'
-import type { Down, ReceivedItem } from '#messages'
+import type { Down, ReceivedItem, ReceivedUp } from '#messages'
 import { applyItem } from './apply.ts'
-import { note, Refusal, type ApplyContext } from './context.ts'
+import { note, Refusal, UnknownMeter, type ApplyContext } from './context.ts'
 import { bump, newCounters } from './counters.ts'
 import type { CloudCounters } from './counters.ts'
 import { newFog } from './store.ts'
@@ -20,13 +20,14 @@ interface Items {
   type: 'items'
   first: number
   items: ReceivedItem[]
+  gapFrom?: number
 }
 
 /** One message of a fog waiting for the next commit. */
 export interface Entry {
   cid: string
   peer: Credential
-  message: Hello | Items
+  message: Hello | Items | Extract<ReceivedUp, { type: 'credential' }>
   /** What the fog said in this session that it still holds from; null before its hello. */
   oldestHeld: number | null
 }
@@ -43,10 +44,14 @@ interface BatchContext {
   crypto: Crypto
   trust: Trust
   nowS: number
+  /** Whether to ask this channel's fog for the credential of a meter once more. */
+  mayAskFor(cid: string, deviceId: string): boolean
+  /** The open channel of a fog; null while it has none. */
+  channelOf(fog: string): string | null
 }
 
 /** One entry's view of the running transaction. */
-interface Scope extends ApplyContext {
+interface Scope extends ApplyContext, BatchContext {
   cid: string
   result: BatchResult
 }
@@ -61,19 +66,26 @@ export function commitBatch(
     const result: BatchResult = { answers: [], counters: newCounters(), changed: false }
     const records = new Map<string, FogRecord>()
     const receipts = new Map<string, { cid: string; durable: number }>()
+    const doubling = new Set<string>()
     for (const { cid, peer, message, oldestHeld } of entries) {
       const fog = peer.deviceId
       const record = records.get(fog) ?? copy(tx.fog(fog)) ?? newFog()
       records.set(fog, record)
-      const scope: Scope = { ...context, tx, fog: peer, record, cid, result }
+      const scope: Scope = { ...context, tx, fog: peer, record, doubling, cid, result }
       if (message.type === 'hello') applyHello(scope, message)
+      else if (message.type === 'credential') applyAnswer(scope, message)
       else if (applyItems(scope, message, oldestHeld))
         receipts.set(fog, { cid, durable: record.durable - record.offset })
-      for (const answer of withdrawals(scope)) result.answers.push({ cid, message: answer })
     }
     for (const [fog, record] of records) tx.saveFog(fog, record, context.nowS)
     for (const { cid, durable } of receipts.values())
       result.answers.push({ cid, message: { type: 'receipt', durable } })
+    for (const fog of new Set([...records.keys(), ...doubling])) {
+      const cid = context.channelOf(fog)
+      if (cid === null) continue
+      for (const message of withdrawals(tx, fog, context.nowS))
+        result.answers.push({ cid, message })
+    }
     return result
   })
 }
@@ -133,16 +145,15 @@ function passOver(scope: Scope, oldestHeld: number): void {
 }
 
 /** True when the fog gets a receipt, false when something before these items is missing. */
-function applyItems(
-  scope: Scope,
-  { first: ownFirst, items }: Items,
-  ownOldestHeld: number | null,
-): boolean {
+function applyItems(scope: Scope, message: Items, ownOldestHeld: number | null): boolean {
   const { record, result, cid } = scope
-  const first = ownFirst + record.offset
+  const { items, gapFrom } = message
+  const first = message.first + record.offset
   const oldestHeld = (ownOldestHeld ?? 0) + record.offset
   if (ownOldestHeld !== null && oldestHeld - 1 > record.durable && first >= oldestHeld)
     passOver(scope, oldestHeld)
+  if (gapFrom !== undefined && gapFrom + record.offset <= record.durable + 1)
+    applyGap(scope, first - 1)
   if (first > record.durable + 1) {
     const from = record.durable + 1 - record.offset
     result.answers.push({ cid, message: { type: 'resend', from } })
@@ -152,8 +163,10 @@ function applyItems(
   if (known > 0) bump(result.counters.items, 'resent', known)
   for (const [offset, item] of items.slice(known).entries()) {
     const number = first + known + offset
-    const answer = applyOne(scope, number, item)
-    if (answer) result.answers.push({ cid, message: answer })
+    const answers = applyOne(scope, number, item)
+    for (const answer of answers) result.answers.push({ cid, message: answer })
+    // It comes again, and everything behind it, when the credential is here.
+    if (answers.some(({ type }) => type === 'unknown')) break
     record.durable = number
     result.changed = true
   }
@@ -161,18 +174,48 @@ function applyItems(
   return true
 }
 
-function applyOne(scope: Scope, number: number, item: ReceivedItem): Down | null {
+/** The fog has given up what it cannot hold: waiting for those numbers would stop it for ever. */
+function applyGap(scope: Scope, through: number): void {
+  const { record } = scope
+  if (through <= record.durable) return
+  const detail = `outbox numbers ${record.durable + 1} to ${through}: the fog node had no room`
+  note(scope, 'items-given-up', null, detail)
+  record.durable = through
+}
+
+/** A credential outside the numbers; one that is no good is as if it had never come. */
+function applyAnswer(scope: Scope, { cwt }: { cwt: Uint8Array }): void {
+  const { result } = scope
+  try {
+    bump(result.counters.items, applyItem(scope, 0, { type: 'credential', cwt }))
+    result.changed = true
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error
+    bump(result.counters.refused, error.code)
+  }
+}
+
+/**
+ * Stores one item, or says why never. A register of a meter nobody has introduced here (another
+ * cloud has the credential) is asked about first.
+ */
+function applyOne(scope: Scope, number: number, item: ReceivedItem): Down[] {
   const { tx, fog, nowS, record, result } = scope
   try {
     const outcome = applyItem(scope, number, item)
     bump(result.counters.items, outcome === 'stored' ? item.type : outcome)
-    return null
+    return []
   } catch (error) {
     if (!(error instanceof Refusal)) throw error
     const { code } = error
+    const own = number - record.offset
+    if (error instanceof UnknownMeter && scope.mayAskFor(scope.cid, error.deviceId))
+      return [
+        { type: 'unknown', deviceId: error.deviceId },
+        { type: 'resend', from: own },
+      ]
     tx.addRefused({ fog: fog.deviceId, number, kind: item.type, code, receivedS: nowS })
     bump(result.counters.refused, code)
-    const own = number - record.offset
-    return { type: 'refused', first: own, last: own, code }
+    return [{ type: 'refused', first: own, last: own, code }]
   }
 }

@@ -57,8 +57,14 @@ const MAX_ITEMS = 4_096
 /** The same hole is asked for again after this long; the items behind it would each ask otherwise. */
 const RESEND_QUIET_MS = 1_000
 
+/** A fog is asked this often for the credential of a meter in one session, for so many meters. */
+const MAX_ASKED = 5
+const MAX_WANTED = 4_096
+
 interface Session {
   peer: Credential
+  /** Meters whose credential is missing, and how often the fog was asked for it. */
+  wanted: Map<string, number>
   asked: { from: number; atMs: number } | null
   /** From the fog's hello: what it still holds from; null before it. */
   oldestHeld: number | null
@@ -107,7 +113,7 @@ function open(state: State, cid: string, peer: Credential): CloudOutput[] {
   const before = state.current.get(peer.deviceId)
   // Fresh keys for a channel that goes on bring no new hello.
   const oldestHeld = holder?.peer.deviceId === peer.deviceId ? holder.oldestHeld : null
-  state.sessions.set(cid, { peer, asked: null, oldestHeld })
+  state.sessions.set(cid, { peer, wanted: new Map(), asked: null, oldestHeld })
   state.current.set(peer.deviceId, cid)
   if (before === undefined || before === cid) return []
   state.sessions.delete(before)
@@ -131,14 +137,18 @@ function receive(state: State, cid: string, peer: Credential, payload: Uint8Arra
     return []
   }
   const message = decodeOrNull(payload)
-  if (message === null || (message.type !== 'hello' && message.type !== 'items')) {
-    bump(messages, message === null ? 'malformed' : 'unexpected')
-    return []
+  switch (message?.type) {
+    case 'hello':
+    case 'items':
+    case 'credential':
+      bump(messages, message.type)
+      if (message.type === 'hello') session.oldestHeld = message.oldestHeld
+      enqueue(state, { cid, peer, message, oldestHeld: session.oldestHeld })
+      return isDue(state) ? commit(state) : []
+    default:
+      bump(messages, message === null ? 'malformed' : 'unexpected')
+      return []
   }
-  bump(messages, message.type)
-  if (message.type === 'hello') session.oldestHeld = message.oldestHeld
-  enqueue(state, { cid, peer, message, oldestHeld: session.oldestHeld })
-  return isDue(state) ? commit(state) : []
 }
 
 /** An authenticated fog that sends nonsense loses the message, not the session. */
@@ -182,7 +192,14 @@ function attempt(state: State, entries: Entry[], outputs: CloudOutput[]): unknow
   const { crypto, trust, clock, store } = state.options
   try {
     const nowS = Math.floor(clock.now() / 1000)
-    announce(state, commitBatch({ crypto, trust, nowS }, store, entries), outputs)
+    const context = {
+      crypto,
+      trust,
+      nowS,
+      mayAskFor: (cid: string, deviceId: string) => mayAskForCredential(state, cid, deviceId),
+      channelOf: (fog: string) => state.current.get(fog) ?? null,
+    }
+    announce(state, commitBatch(context, store, entries), outputs)
     return null
   } catch (error) {
     state.counters.commitFailures += 1
@@ -207,6 +224,14 @@ function announce(state: State, result: BatchResult, outputs: CloudOutput[]): vo
       outputs.push(send(cid, { type: 'revocations', list: state.revocations }))
   }
   if (result.changed) outputs.push({ type: 'stored' })
+}
+
+function mayAskForCredential(state: State, cid: string, deviceId: string): boolean {
+  const wanted = state.sessions.get(cid)?.wanted
+  if (wanted === undefined || wanted.size >= MAX_WANTED) return false
+  const asked = wanted.get(deviceId) ?? 0
+  wanted.set(deviceId, asked + 1)
+  return asked < MAX_ASKED
 }
 
 function mayAsk(state: State, cid: string, from: number): boolean {

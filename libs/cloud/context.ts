@@ -11,6 +11,8 @@ export interface ApplyContext {
   fog: Credential
   record: FogRecord
   nowS: number
+  /** Fog nodes that have turned out to count what another one counts; filled as items are applied. */
+  doubling: Set<string>
 }
 
 /**
@@ -18,6 +20,16 @@ export interface ApplyContext {
  * too, and those must undo the transaction instead of throwing away a good item.
  */
 export class Refusal extends CodedError {}
+
+/** What cannot be verified without the credential of this meter: its fog may still send it. */
+export class UnknownMeter extends Refusal {
+  readonly deviceId: string
+
+  constructor(deviceId: string) {
+    super('register/unknown-meter', 'no credential of this meter yet')
+    this.deviceId = deviceId
+  }
+}
 
 /** Records something the cloud itself noticed. */
 export function note(

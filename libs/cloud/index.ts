@@ -11,7 +11,6 @@ export type {
   CloudTx,
   CredentialEntry,
   FogRecord,
-  GapEntry,
   RegisterEntry,
   RegisterFacts,
   Run,

@@ -197,6 +197,10 @@ export const agentConfig = v.strictObject({
   store: v.strictObject({
     path: path('fog.db'),
     retention_days: v.optional(integer(1, 3_650, defaults.retentionDays), defaults.retentionDays),
+    max_outbox_items: v.optional(
+      integer(10, 100_000_000, defaults.outbox.fogItems),
+      defaults.outbox.fogItems,
+    ),
   }),
   window: v.optional(
     v.strictObject({

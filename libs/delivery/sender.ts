@@ -211,9 +211,10 @@ export function createSender(options: SenderOptions): Sender {
     else counters.itemsSent += 1
     state.highest = Math.max(state.highest, item.last)
     everSent = Math.max(everSent, item.last)
+    const gapFrom = item.first > state.cursor ? state.cursor : null
     state.cursor = item.last + 1
     state.inFlight.push({ first: item.first, last: item.last })
-    return { ...item, again }
+    return { ...item, again, gapFrom }
   }
 
   function pump(): Uint8Array[] {
@@ -234,8 +235,8 @@ export function createSender(options: SenderOptions): Sender {
     if (state.phase === 'closed') return []
     const overdue = clock.monotonic() - state.sentAt >= options.resendAfterMs
     if (state.phase === 'greeting') return overdue ? hello() : []
-    const oldest = state.inFlight[0]
-    if (overdue && oldest !== undefined) rewind(oldest.first, 'timeout')
+    // From what is durable, not from the oldest item: a gap before that has to be named again too.
+    if (overdue && state.inFlight.length > 0) rewind(counters.durable + 1, 'timeout')
     else rewindIfDue()
     return pump()
   }

@@ -8,9 +8,12 @@ export interface OutboxItem {
   body: Uint8Array
 }
 
-/** An item on its way out; `again` is true when this session has already carried it once. */
+/** An item on its way out. */
 export interface SendItem extends OutboxItem {
+  /** This session has already carried it once. */
   again: boolean
+  /** The numbers from here up to `first` − 1 are not held any more and will not come; else null. */
+  gapFrom: number | null
 }
 
 /**

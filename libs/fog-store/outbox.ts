@@ -1,17 +1,21 @@
 import { addChecksum } from '#bytes'
 import type { Outbox } from '#delivery'
+import type { Backlog } from '#fog'
+import { detailTypes } from '#messages'
 import type { Database } from '#sqlite'
 import { contentOf } from './blob.ts'
 
 /** The outbox over its table, and what the other transactions of the store need from it. */
 export interface SqliteOutbox extends Outbox {
-  /** Appends in the caller's transaction. */
+  /** Appends in the caller's transaction; what there is no room for goes, see `trim`. */
   append(items: readonly Uint8Array[], atS: number): void
+  /** The caller's transaction has committed. */
+  committed(): void
   /** Takes back in memory what `append` did, when the caller's transaction failed. */
   reload(): void
   /** Deletes what has been acknowledged, in the caller's transaction. */
   clean(): void
-  backlog(): { items: number; oldestS: number | null }
+  backlog(): Backlog
   /**
    * In the caller's transaction: the store is an older copy, so numbers from here on may have been
    * used before, for other things. The cloud's next welcome says how far they were.
@@ -24,100 +28,162 @@ const nextName = 'outbox next'
 const doubtName = 'outbox in doubt'
 
 /**
+ * An item is an array of fewer than 24 elements, so its second byte is its type; it comes behind the
+ * five bytes of the checksum, which rows from before there were checksums do not have.
+ */
+const typeSql = "substr(body, CASE substr(body, 1, 1) WHEN x'c5' THEN 7 ELSE 2 END, 1)"
+const names = new Map(Object.entries(detailTypes).map(([name, type]) => [type as number, name]))
+const detailSql = [...names.keys()].map((type) => `x'${type.toString(16).padStart(2, '0')}'`)
+
+function prepare(db: Database) {
+  return {
+    insert: db.prepare('INSERT INTO outbox (number, at, body) VALUES (?, ?, ?)'),
+    shift: db.prepare('UPDATE outbox SET number = -(number + ?) WHERE number > 0'),
+    turn: db.prepare('UPDATE outbox SET number = -number WHERE number < 0'),
+    saveNext: db.prepare(
+      'INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value',
+    ),
+    loadNext: db.prepare<{ value: number }>('SELECT value FROM meta WHERE name = ?'),
+    from: db.prepare<{ number: number; body: Uint8Array }>(
+      'SELECT number, body FROM outbox WHERE number >= ? ORDER BY number LIMIT ?',
+    ),
+    firstAfter: db.prepare<{ number: number; at: number }>(
+      'SELECT number, at FROM outbox WHERE number > ? ORDER BY number LIMIT 1',
+    ),
+    count: db.prepare<{ n: number }>(
+      'SELECT count(*) AS n FROM outbox WHERE number > ? AND number <= ?',
+    ),
+    oldestDetail: db.prepare<{ number: number; type: Uint8Array }>(
+      `SELECT number, ${typeSql} AS type FROM outbox ` +
+        `WHERE number > ? AND ${typeSql} IN (${detailSql.join(', ')}) ORDER BY number LIMIT ?`,
+    ),
+    removeThrough: db.prepare('DELETE FROM outbox WHERE number <= ?'),
+    removeRange: db.prepare('DELETE FROM outbox WHERE number BETWEEN ? AND ?'),
+    moveRefused: db.prepare(
+      'INSERT OR REPLACE INTO refused (number, at, code, body) ' +
+        'SELECT number, at, ?, body FROM outbox WHERE number BETWEEN ? AND ?',
+    ),
+  }
+}
+
+/**
  * Acknowledged items are forgotten at once in memory and deleted with the next transaction there is:
  * after a crash in between they are offered again, and the cloud knows them by their number.
  */
-export function openOutbox(db: Database): SqliteOutbox {
-  const insert = db.prepare('INSERT INTO outbox (number, at, body) VALUES (?, ?, ?)')
-  const saveNext = db.prepare(
-    'INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value',
-  )
-  const from = db.prepare<{ number: number; body: Uint8Array }>(
-    'SELECT number, body FROM outbox WHERE number >= ? ORDER BY number LIMIT ?',
-  )
-  const firstAfter = db.prepare<{ number: number; at: number }>(
-    'SELECT number, at FROM outbox WHERE number > ? ORDER BY number LIMIT 1',
-  )
-  const count = db.prepare<{ n: number }>('SELECT count(*) AS n FROM outbox WHERE number > ?')
-  const remove = db.prepare('DELETE FROM outbox WHERE number <= ?')
-  const loadNext = db.prepare<{ value: number }>('SELECT value FROM meta WHERE name = ?')
-  const moveRefused = db.prepare(
-    'INSERT OR REPLACE INTO refused (number, at, code, body) ' +
-      'SELECT number, at, ?, body FROM outbox WHERE number BETWEEN ? AND ?',
-  )
-  const removeRange = db.prepare('DELETE FROM outbox WHERE number BETWEEN ? AND ?')
-
-  const shift = db.prepare('UPDATE outbox SET number = -(number + ?) WHERE number > 0')
-  const turn = db.prepare('UPDATE outbox SET number = -number WHERE number < 0')
-
+export function openOutbox(db: Database, maxItems: number): SqliteOutbox {
+  const sql = prepare(db)
   let next = 1
   let acknowledged = 0
   let deleted = 0
   let inDoubt = false
+  /** Items above `acknowledged`. */
+  let held = 0
+  /** No summary, event or status is held up to this number: they go from the oldest on. */
+  let bareThrough = 0
+  const givenUp: Record<string, number> = {}
+  /** Given up in a transaction that is not over. */
+  let going: string[] = []
 
   function reload(): void {
-    next = loadNext.get(nextName)?.value ?? 1
-    inDoubt = loadNext.get(doubtName)?.value === 1
+    next = sql.loadNext.get(nextName)?.value ?? 1
+    inDoubt = sql.loadNext.get(doubtName)?.value === 1
     deleted = 0 // at worst an empty DELETE
+    held = sql.count.get(acknowledged, next)?.n ?? 0
+    bareThrough = 0
+    going = []
   }
   reload()
 
   /** Gives what is held numbers from `start` on; by way of negative ones, which are all free. */
   function renumber(start: number): void {
-    const first = firstAfter.get(acknowledged)?.number ?? next
+    const first = sql.firstAfter.get(acknowledged)?.number ?? next
     db.transaction(() => {
-      remove.run(acknowledged)
+      sql.removeThrough.run(acknowledged)
       if (first < next) {
-        shift.run(start - first)
-        turn.run()
+        sql.shift.run(start - first)
+        sql.turn.run()
       }
-      saveNext.run(nextName, start + (next - first))
-      saveNext.run(doubtName, 0)
+      sql.saveNext.run(nextName, start + (next - first))
+      sql.saveNext.run(doubtName, 0)
     })
     next = start + (next - first)
     acknowledged = deleted = start - 1
     inDoubt = false
+    bareThrough = 0
+  }
+
+  /** The oldest summaries, events and statuses, at most so many. */
+  function oldestDetails(most: number): { number: number; type: Uint8Array }[] {
+    const found = sql.oldestDetail.all(Math.max(bareThrough, acknowledged), most)
+    // Not to be looked through again: an outbox full of registers stays so for long.
+    if (found.length === 0) bareThrough = next - 1
+    return found
+  }
+
+  /** Makes room: the oldest details go. Registers and credentials stay, even above the limit. */
+  function trim(): void {
+    if (held <= maxItems) return
+    for (const { number, type } of oldestDetails(held - maxItems)) {
+      sql.removeRange.run(number, number)
+      bareThrough = number
+      held -= 1
+      going.push(names.get(type[0] ?? 0) ?? 'other')
+    }
   }
 
   return {
-    oldest: () => firstAfter.get(acknowledged)?.number ?? next,
+    oldest: () => sql.firstAfter.get(acknowledged)?.number ?? next,
     next: () => next,
-    read: (fromNumber, maxItems) =>
-      from.all(Math.max(fromNumber, acknowledged + 1), maxItems).map(({ number, body }) => {
-        const content = contentOf(`outbox item ${number}`, body)
-        return { first: number, last: number, body: content }
-      }),
+    read: (fromNumber, maxRead) =>
+      sql.from
+        .all(Math.max(fromNumber, acknowledged + 1), maxRead)
+        .map(({ number, body }) => {
+          const content = contentOf(`outbox item ${number}`, body)
+          return { first: number, last: number, body: content }
+        }),
     dropThrough(number) {
       if (inDoubt) return renumber(number + 1)
-      acknowledged = Math.max(acknowledged, Math.min(number, next - 1))
+      const through = Math.min(number, next - 1)
+      if (through <= acknowledged) return
+      held -= sql.count.get(acknowledged, through)?.n ?? 0
+      acknowledged = through
     },
     refuse(first, last, code) {
       db.transaction(() => {
-        moveRefused.run(code, first, last)
-        removeRange.run(first, last)
+        sql.moveRefused.run(code, first, last)
+        sql.removeRange.run(first, last)
       })
+      held = sql.count.get(acknowledged, next)?.n ?? 0
     },
     raiseNext(number) {
       if (number > next) renumber(number)
     },
     doubt() {
-      saveNext.run(doubtName, 1)
+      sql.saveNext.run(doubtName, 1)
       inDoubt = true
     },
     append(items, atS) {
       if (items.length === 0) return
-      for (const body of items) insert.run(next++, atS, addChecksum(body))
-      saveNext.run(nextName, next)
+      for (const body of items) sql.insert.run(next++, atS, addChecksum(body))
+      sql.saveNext.run(nextName, next)
+      held += items.length
+      trim()
+    },
+    committed() {
+      for (const name of going) givenUp[name] = (givenUp[name] ?? 0) + 1
+      going = []
     },
     reload,
     clean() {
       if (acknowledged === deleted) return
-      remove.run(acknowledged)
+      sql.removeThrough.run(acknowledged)
       deleted = acknowledged
     },
     backlog: () => ({
-      items: count.get(acknowledged)?.n ?? 0,
-      oldestS: firstAfter.get(acknowledged)?.at ?? null,
+      items: held,
+      oldestS: sql.firstAfter.get(acknowledged)?.at ?? null,
+      full: held >= maxItems && oldestDetails(1).length === 0,
+      givenUp,
     }),
   }
 }

@@ -1,5 +1,6 @@
 import { randomInt } from 'node:crypto'
 import { addChecksum } from '#bytes'
+import { defaults } from '#defaults'
 import type { BlockGroup, Checkpoint, Commit, FogStore, Loaded, MeterRow, Receipts } from '#fog'
 import { readMark, writeMark, type BackupMark, type Database } from '#sqlite'
 import { contentOf } from './blob.ts'
@@ -30,20 +31,26 @@ const storeName = 'store'
 const saveMetaSql =
   'INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value'
 
-/** Opens (and creates) the store; throws `sqlite/…`. */
-export function openFogStore(path: string, clock: { now(): number }): SqliteFogStore {
+/** Opens (and creates) the store, its outbox limited to `maxOutboxItems`; throws `sqlite/…`. */
+export function openFogStore(
+  path: string,
+  clock: { now(): number },
+  maxOutboxItems: number = defaults.outbox.fogItems,
+): SqliteFogStore {
   const db = openFogDatabase(path, false)
-  const outbox = openOutbox(db)
+  const outbox = openOutbox(db, maxOutboxItems)
   const receipts = openReceipts(db)
   const nowS = () => Math.max(0, Math.floor(clock.now() / 1000))
   /** A transaction after which the outbox in memory equals the one on disk, also when it failed. */
   const transact = <T>(work: () => T): T => {
     try {
-      return db.transaction(() => {
+      const result = db.transaction(() => {
         outbox.clean()
         receipts.save()
         return work()
       })
+      outbox.committed()
+      return result
     } catch (error) {
       outbox.reload()
       receipts.unsaved()

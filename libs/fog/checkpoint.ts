@@ -3,6 +3,7 @@ import { decodeBlock } from '#reading'
 import { CodedError } from '#errors'
 import { type Core } from './core.ts'
 import { applyBlock } from './ledger.ts'
+import { readingsIn } from './dating.ts'
 import type { Meter } from './meter.ts'
 import { restoreMeter, snapshotMeter } from './snapshot.ts'
 import type { BlockRow } from './store.ts'
@@ -41,7 +42,7 @@ export function restore(core: Core): void {
   const byId = new Map<number, Meter>()
   for (const row of meters) {
     const meter = restoreMeter(core.crypto, row, core.clock.monotonic())
-    core.waitingReadings += meter.waiting.reduce((sum, { readings }) => sum + readings.length, 0)
+    core.waitingReadings += readingsIn(meter.waiting)
     byId.set(row.id, meter)
     core.meters.set(row.deviceId, meter)
     core.nextMeterId = Math.max(core.nextMeterId, row.id + 1)

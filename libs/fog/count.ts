@@ -11,6 +11,8 @@ export interface Dated {
   receivedS: number
   /** Readings are missing before the first one. */
   broken: boolean
+  /** The times are this node's estimate. */
+  guessed: boolean
 }
 
 /** A clock that goes back by less was only adjusted. */
@@ -19,17 +21,23 @@ const adjustedS = 10
 const shortestSilenceS = 60
 
 /** Puts readings into their windows, each once, and notes what is odd about their times. */
-export function countDated(core: Core, meter: Meter, { readings, receivedS, broken }: Dated): void {
+export function countDated(core: Core, meter: Meter, dated: Dated): void {
+  const { readings, receivedS, broken, guessed } = dated
   if (readings.length === 0) return
   const nowMs = core.clock.monotonic()
-  readings.forEach((reading, index) => lookAtTime(core, meter, reading, broken && index === 0))
-  const added = { meter: meter.id ?? 0, readings, receivedS, nowMs }
+  let first = broken
+  for (const reading of readings) {
+    lookAtTime(core, meter, reading, first)
+    first = false
+  }
+  const added = { meter: meter.id ?? 0, readings, receivedS, nowMs, guessed }
   for (const reading of core.windows.add(added)) {
     extendGap(core, meter, 'not-summed', reading as IntervalReading)
     const detail = `a reading stamped ${reading.timeS} is stored but fits no window`
     core.derived.add('not-summed-up', meter.deviceId, reading.timeS, detail)
   }
   core.lastAppliedMs = nowMs
+  meter.countedS = Math.max(meter.countedS, readings.at(-1)!.timeS)
   meter.dirty = true
 }
 
@@ -47,7 +55,10 @@ function lookAtTime(core: Core, meter: Meter, reading: IntervalReading, broken: 
     const back = stepS < -adjustedS && !guessed && !rhythm.guessed
     if (back || (word & status.clockStep) !== 0) noteStep(core, meter, reading, stepS)
     else if (!broken) lookAtSilence(core, meter, reading, stepS)
-    if (stepS > 0) [rhythm.stepS, rhythm.stepBeforeS] = [stepS, rhythm.stepS]
+    if (stepS > 0) {
+      rhythm.stepBeforeS = rhythm.stepS
+      rhythm.stepS = stepS
+    }
   }
   rhythm.lastS = timeS
   rhythm.lastNumber = number

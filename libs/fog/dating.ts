@@ -1,5 +1,5 @@
 import { defaults } from '#defaults'
-import { readingLimits, status, timeQuality, type Anchor } from '#reading'
+import { readingLimits, status, timeQuality, timeQualityOf, type Anchor } from '#reading'
 import type { IntervalReading } from '#window'
 
 /** Readings of one block whose times mean nothing, durable and waiting to be counted. */
@@ -15,6 +15,11 @@ export interface Waiting {
   readings: IntervalReading[]
 }
 
+/** How many readings these entries hold. */
+export function readingsIn(waiting: readonly Waiting[]): number {
+  return waiting.reduce((sum, { readings }) => sum + readings.length, 0)
+}
+
 /** What dates the readings of one boot: true time = `offsetS` + age. */
 export interface BootTime {
   boot: number
@@ -23,6 +28,48 @@ export interface BootTime {
   ageS: number
   /** Learned from the meter's own clock; otherwise worked out from what it lies between. */
   exact: boolean
+}
+
+/**
+ * How readings of unknown time from `first` to `last` were counted: `byS` later than their clock said,
+ * under this quality. Known readings in between are not meant.
+ */
+export interface Dating {
+  first: number
+  last: number
+  byS: number
+  quality: number
+}
+
+/** Remembered per meter: a boot in the dark makes one, unless its clock was moved. */
+const datingsKept = 64
+
+/** `datings` with what was counted of `entry`. */
+export function withDating(
+  datings: readonly Dating[],
+  entry: Waiting,
+  counted: readonly IntervalReading[],
+): Dating[] {
+  const [raw, dated] = [entry.readings.at(-1)!, counted.at(-1)!]
+  const next = {
+    first: entry.readings[0]!.number,
+    last: raw.number,
+    byS: dated.timeS - raw.timeS,
+    quality: timeQualityOf(dated.status),
+  }
+  const before = datings.at(-1)
+  const same = before?.byS === next.byS && before.quality === next.quality
+  if (same) return [...datings.slice(0, -1), { ...before, last: next.last }]
+  return [...datings.slice(1 - datingsKept), next]
+}
+
+/** A reading of unknown time as it was counted; as it is where that is not remembered any more. */
+export function asCounted(datings: readonly Dating[], reading: IntervalReading): IntervalReading {
+  const { number, timeS, status: word } = reading
+  const dating = datings.find(({ first, last }) => first <= number && number <= last)
+  if (dating === undefined) return reading
+  const newWord = (word & ~status.timeQualityMask) | dating.quality
+  return { ...reading, timeS: timeS + dating.byS, status: newWord }
 }
 
 /** What is known about when something happened; null for nothing. */

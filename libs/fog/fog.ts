@@ -10,7 +10,7 @@ import { emptyState, newCounters, wallS } from './core.ts'
 import type { Core, FogCounters, FogSettings, MeterLink } from './core.ts'
 import { closeSession } from './session-end.ts'
 import { applyRevocations, openSession, takeMessage } from './sessions.ts'
-import { introduceAgain, sendAgain, yieldWindow } from './repair.ts'
+import { sendAgain, yieldWindow } from './repair.ts'
 import type { FogStore } from './store.ts'
 import type { SetBack } from './uplink.ts'
 import { fogStatus, holdIfFull, tick } from './upkeep.ts'
@@ -59,8 +59,6 @@ export interface Fog {
   revoke(list: RevocationList): void
   /** A cloud node has forgotten what it acknowledged: see `createUplink`. Throws what the store throws. */
   sendAgain(setBack: SetBack): void
-  /** The cloud has no credential of this meter: it and the refused register item go again. */
-  introduceAgain(deviceId: string, register: Uint8Array): void
   /** The cloud refused the window from `startS`, because it holds another history of it. */
   yieldWindow(startS: number): void
   /**
@@ -68,6 +66,8 @@ export interface Fog {
    * Throws what the store throws; the next `tick` tries to write it down again.
    */
   withdraw(deviceId: string, first: number, through: number): void
+  /** The credential a meter's newest durable block was signed under; null for an unknown meter. */
+  credentialOf(deviceId: string): Uint8Array | null
   /**
    * Deletes signed blocks committed before this wall time. Windows that end before it get no revisions
    * any more; for them it counts from where the meters' time is, if that is behind this node's clock.
@@ -132,9 +132,9 @@ export function createFog(options: FogOptions): Fog {
     },
     revoke: (list) => applyRevocations(core, list),
     sendAgain: (setBack) => sendAgain(core, setBack),
-    introduceAgain: (deviceId, register) => introduceAgain(core, deviceId, register),
     yieldWindow: (startS) => yieldWindow(core, startS),
     withdraw: (deviceId, first, through) => withdrawRange(core, { deviceId, first, through }),
+    credentialOf: (deviceId) => core.meters.get(deviceId)?.storedCredential ?? null,
     prune(beforeS) {
       forgetWindows(core, beforeS)
       return core.store.prune(beforeS)

@@ -6,6 +6,7 @@ export { createFog, type Fog } from './fog.ts'
 export type { FogSettings } from './core.ts'
 export { fogDefaults } from './settings.ts'
 export type {
+  Backlog,
   BlockGroup,
   BlockRow,
   Checkpoint,

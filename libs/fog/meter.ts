@@ -3,7 +3,7 @@ import type { Crypto } from '#crypto'
 import type { Gap } from '#messages'
 import { firstChain, type Block, type Reading, type Statement } from '#reading'
 import { newEnergyTrack, type EnergyTrack } from '#window'
-import type { BootTime, Waiting } from './dating.ts'
+import type { BootTime, Dating, Waiting } from './dating.ts'
 
 /** A position in a meter's history: just after one of its readings. */
 export interface Position {
@@ -118,6 +118,8 @@ export interface Meter {
   waiting: Waiting[]
   /** What dates the readings of its present boot, once known. */
   bootTime: BootTime | null
+  /** How readings without a time were counted, should they have to be taken out again. */
+  datings: Dating[]
   rhythm: Rhythm
   /** Ranges of readings that may still grow, one of a kind. */
   openGaps: Gap[]
@@ -163,6 +165,7 @@ export function newMeter(crypto: Crypto, credential: Credential): Meter {
     energy: newEnergyTrack(),
     waiting: [],
     bootTime: null,
+    datings: [],
     rhythm: { lastS: 0, lastNumber: 0, guessed: false, stepS: 0, stepBeforeS: 0 },
     openGaps: [],
     registers: [],

@@ -44,17 +44,6 @@ export function yieldWindow(core: Core, startS: number): void {
   core.events.add('window-conflict', null, wallS(core), detail)
 }
 
-/**
- * A cloud node that never had this meter's credential, because another one acknowledged it, has
- * refused its register: both go again. Throws what the store throws; the next `tick` tries again.
- */
-export function introduceAgain(core: Core, deviceId: string, register: Uint8Array): void {
-  const cwt = core.meters.get(deviceId)?.storedCredential ?? null
-  if (cwt === null) return
-  core.unsavedItems.push(encodeItem({ type: 'credential', cwt }), register)
-  saveCheckpoint(core)
-}
-
 function eventOf(code: string, timeS: number, detail: string) {
   return { code, timeS, deviceId: null, detail }
 }

@@ -72,6 +72,7 @@ function dispatch(core: Core, meter: Meter, message: ReceivedUp): void {
         (error) => takeUnreadable(core, meter, error),
       )
     case 'items':
+    case 'credential':
       return countRefused(core, 'not-for-a-fog')
   }
 }

@@ -5,7 +5,7 @@ import type { Waiting } from './dating.ts'
 import type { Meter } from './meter.ts'
 import { bytes, int, intOrNull, list } from './snapshot-values.ts'
 
-/** What a snapshot holds about a meter's time: [waiting, boot time, rhythm, open ranges]. */
+/** What a snapshot holds about a meter's time: [waiting, boot time, rhythm, open ranges, datings]. */
 export function timeValues(meter: Meter, nowMs: number): CborValue[] {
   const { bootTime, rhythm } = meter
   return [
@@ -13,12 +13,13 @@ export function timeValues(meter: Meter, nowMs: number): CborValue[] {
     bootTime && [bootTime.boot, bootTime.offsetS, bootTime.ageS, bootTime.exact],
     [rhythm.lastS, rhythm.lastNumber, rhythm.guessed, rhythm.stepS, rhythm.stepBeforeS],
     meter.openGaps.map(openGapValues),
+    meter.datings.map(({ first, last, byS, quality }) => [first, last, byS, quality]),
   ]
 }
 
 /** The mirror of `timeValues`, into `meter`; throws when something is not as written. */
 export function fillTime(meter: Meter, value: CborValue | undefined, nowMs: number): void {
-  const [waiting, bootTime, rhythm, openGaps] = list(value)
+  const [waiting, bootTime, rhythm, openGaps, datings] = list(value)
   meter.waiting = list(waiting).map((entry) => waitingFrom(entry, nowMs))
   if (bootTime !== null) {
     const [boot, offsetS, ageS, exact] = list(bootTime)
@@ -38,6 +39,10 @@ export function fillTime(meter: Meter, value: CborValue | undefined, nowMs: numb
     stepBeforeS: int(stepBeforeS),
   }
   meter.openGaps = list(openGaps).map((gap) => openGapFrom(gap, meter.deviceId))
+  meter.datings = list(datings).map((dating) => {
+    const [first, last, byS, quality] = list(dating)
+    return { first: int(first), last: int(last), byS: int(byS), quality: int(quality) }
+  })
 }
 
 /** Integers of one reading in a row of them. */

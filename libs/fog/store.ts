@@ -62,6 +62,17 @@ export interface Receipts {
   note(node: string, number: number): void
 }
 
+/** What waits for the cloud. */
+export interface Backlog {
+  items: number
+  /** Wall time (s) at which the oldest went in, null when there is none. */
+  oldestS: number | null
+  /** Nothing but credentials and registers, and as many as may be kept: no register fits. */
+  full: boolean
+  /** Items given up since the start because there was no room, by type. */
+  givenUp: Readonly<Record<string, number>>
+}
+
 /**
  * The durable side of a fog node. Every method is one transaction: when it returns, the change
  * survives a power cut; when it throws, nothing has changed.
@@ -75,9 +86,12 @@ export interface FogStore {
   checkpoint(checkpoint: Checkpoint): void
   /** Deletes groups committed before `beforeS` that no restart needs; returns how many. */
   prune(beforeS: number): number
+  /**
+   * What follows from a commit or checkpoint for the cloud. It has a limit; above that the oldest
+   * summaries, events and statuses go, never a register or a credential.
+   */
   readonly outbox: Outbox
-  /** Entries in the outbox, and the wall time (s) at which the oldest went in (null when empty). */
-  backlog(): { items: number; oldestS: number | null }
+  backlog(): Backlog
   /** Bytes the store occupies. */
   sizeBytes(): number
 }

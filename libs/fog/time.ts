@@ -2,7 +2,16 @@ import { timeQuality, timeQualityOf, type Statement } from '#reading'
 import type { IntervalReading } from '#window'
 import type { Core } from './core.ts'
 import { countDated } from './count.ts'
-import { datedBy, estimated, estimateOffsets, groupsOf, learned, type Waiting } from './dating.ts'
+import {
+  datedBy,
+  estimated,
+  estimateOffsets,
+  groupsOf,
+  learned,
+  readingsIn,
+  withDating,
+  type Waiting,
+} from './dating.ts'
 import type { Meter } from './meter.ts'
 
 /** Readings one meter may keep waiting: a day of them at one a minute, and a bounded snapshot. */
@@ -34,7 +43,7 @@ export function settleTimes(core: Core, meter: Meter, arrival: Arrival): void {
   const good = !isUnknown(readings.at(-1)!)
   if (good && anchor !== undefined) meter.bootTime = learned(anchor, endTimeS)
   release(core, meter, meter.waiting.length, known[0]!.timeS)
-  countDated(core, meter, { readings: known, receivedS: committedS, broken })
+  countDated(core, meter, { readings: known, receivedS: committedS, broken, guessed: false })
 }
 
 function hold(core: Core, meter: Meter, { statement, readings, committedS }: Arrival): void {
@@ -55,15 +64,15 @@ function hold(core: Core, meter: Meter, { statement, readings, committedS }: Arr
   meter.waiting.push(entry)
   core.waitingReadings += unknown.length
   const crowded = core.waitingReadings > core.settings.time.maxWaiting
-  const own = meter.waiting.reduce((sum, { readings: held }) => sum + held.length, 0)
-  if (crowded || own > maxWaitingOfMeter) release(core, meter, meter.waiting.length, null)
+  if (crowded || readingsIn(meter.waiting) > maxWaitingOfMeter)
+    release(core, meter, meter.waiting.length, null)
 }
 
 /** Dates and counts the oldest `count` entries; `beforeS` is the time of a good reading after them. */
 function release(core: Core, meter: Meter, count: number, beforeS: number | null): void {
   const entries = meter.waiting.splice(0, count)
   if (entries.length === 0) return
-  core.waitingReadings -= entries.reduce((sum, { readings }) => sum + readings.length, 0)
+  core.waitingReadings -= readingsIn(entries)
   const { lastNumber, lastS } = meter.rhythm
   let afterS = lastNumber > 0 ? lastS : null
   const groups = groupsOf(entries)
@@ -96,7 +105,9 @@ function countEntry(
   entry: Waiting,
   readings: readonly IntervalReading[],
 ): void {
-  countDated(core, meter, { readings, receivedS: entry.committedS, broken: false })
+  const guessed = timeQualityOf(readings[0]!.status) !== timeQuality.synchronised
+  meter.datings = withDating(meter.datings, entry, readings)
+  countDated(core, meter, { readings, receivedS: entry.committedS, broken: false, guessed })
 }
 
 function tell(
@@ -109,6 +120,16 @@ function tell(
     ? `readings ${first} to ${last} were stamped without the time and are dated by their boot`
     : `readings ${first} to ${last} were stamped without the time and are dated by what they lie between`
   core.derived.add(corrected ? 'time-corrected' : 'time-estimated', meter.deviceId, timeS, detail)
+}
+
+/** Forgets waiting readings numbered `first` to `through`: another node counts them. */
+export function dropWaiting(core: Core, meter: Meter, first: number, through: number): void {
+  const kept = meter.waiting.map((entry) => ({
+    ...entry,
+    readings: entry.readings.filter(({ number }) => number < first || number > through),
+  }))
+  core.waitingReadings -= readingsIn(meter.waiting) - readingsIn(kept)
+  meter.waiting = kept.filter(({ readings }) => readings.length > 0)
 }
 
 /**

@@ -53,7 +53,13 @@ function reachedS(core: Core, summaries: readonly Summary[], now: number): numbe
   return Math.max(ended, ...summaries.map(({ endS }) => endS))
 }
 
+/** While no register fits into the outbox, each meter keeps its own; the newest goes out later. */
 function forwardAll(core: Core, throughS: number): void {
+  if (!core.store.backlog().full) forwardRegisters(core, throughS)
+  if (core.unsavedItems.length > 0) saveCheckpoint(core)
+}
+
+function forwardRegisters(core: Core, throughS: number): void {
   core.forwardedThroughS = throughS
   const { seconds, graceSeconds, idleSeconds } = core.settings.window
   const notedByMs = core.clock.monotonic() - (seconds + graceSeconds + idleSeconds) * 1000
@@ -62,7 +68,6 @@ function forwardAll(core: Core, throughS: number): void {
     if (items.length > 0) core.counters.registers += 1
     core.unsavedItems.push(...items)
   }
-  if (core.unsavedItems.length > 0) saveCheckpoint(core)
 }
 
 function checkpointIfDue(core: Core): void {

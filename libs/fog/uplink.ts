@@ -2,7 +2,6 @@ import { createSender, packItems, type DeliveryEvent, type Outbox, type Sender }
 import { defaults } from '#defaults'
 import { decodeDown, decodeItem, encodeItems, encodeUp, type Down } from '#messages'
 import type { Clock } from '#ports'
-import { peekRegister } from '#reading'
 import type { Receipts } from './store.ts'
 
 /** A cloud node that holds less than it acknowledged. */
@@ -31,12 +30,12 @@ export interface UplinkOptions {
    * throws, the session does not begin, and the next greeting says the same again.
    */
   onSetBack(setBack: SetBack): void
-  /** The cloud does not know whose register this is; called once per meter and session. */
-  onUnknownMeter(deviceId: string, register: Uint8Array): void
   /** The cloud refused this window for good, because it holds another history of it. */
   onWindowConflict(startS: number): void
   /** The cloud asks to take numbers of a meter out of the windows (see `Fog.withdraw`). */
   onWithdraw(deviceId: string, first: number, through: number): void
+  /** The credential of a meter the cloud does not know; null when this node does not either. */
+  credentialOf(deviceId: string): Uint8Array | null
   onEvent?(event: DeliveryEvent): void
 }
 
@@ -58,14 +57,10 @@ export interface Uplink {
 const maxBytes = 3_500
 /** Refused with this: the revision is stored with other values. */
 const conflictCode = 'summary/conflict'
-/** Refused with this: the cloud has no credential of that meter; another cloud node may have. */
-const unknownMeterCode = 'register/unknown-meter'
 
 export function createUplink(options: UplinkOptions): Uplink {
   const { outbox, receipts } = options
   let node = ''
-  /** Meters introduced again in this session: a cloud that does not want them is not asked for ever. */
-  const introduced = new Set<string>()
 
   function noticeSetBack(durable: number): void {
     const receipted = receipts.through(node)
@@ -81,20 +76,12 @@ export function createUplink(options: UplinkOptions): Uplink {
   }
 
   function refuse(first: number, last: number, code: string): void {
-    const wanted = code === conflictCode || code === unknownMeterCode
-    const items = wanted ? outbox.read(first, last - first + 1) : []
+    const items = code === conflictCode ? outbox.read(first, last - first + 1) : []
     outbox.refuse(first, last, code)
     for (const { body } of items) {
       const item = decodeItem(body)
       if (item.type === 'summary') options.onWindowConflict(item.summary.startS)
-      else if (item.type === 'register') introduce(peekRegister(item.envelope).deviceId, body)
     }
-  }
-
-  function introduce(deviceId: string, register: Uint8Array): void {
-    if (introduced.has(deviceId)) return
-    introduced.add(deviceId)
-    options.onUnknownMeter(deviceId, register)
   }
 
   function answer(message: Parameters<Sender['onMessage']>[0]): Uint8Array[] {
@@ -118,17 +105,27 @@ export function createUplink(options: UplinkOptions): Uplink {
   return {
     onOpen(peer) {
       node = peer
-      introduced.clear()
       return sender.onOpen()
     },
     onMessage(payload) {
       const message: Down = decodeDown(payload)
-      if (message.type === 'revocations') options.onRevocations(message.list)
-      else if (message.type === 'withdraw')
-        options.onWithdraw(message.deviceId, message.first, message.through)
-      else if (message.type !== 'ended') return answer(message)
-      else if (message.code === 'superseded') options.onSuperseded()
-      return []
+      switch (message.type) {
+        case 'revocations':
+          options.onRevocations(message.list)
+          return []
+        case 'withdraw':
+          options.onWithdraw(message.deviceId, message.first, message.through)
+          return []
+        case 'unknown': {
+          const cwt = options.credentialOf(message.deviceId)
+          return cwt === null ? [] : [encodeUp({ type: 'credential', cwt })]
+        }
+        case 'ended':
+          if (message.code === 'superseded') options.onSuperseded()
+          return []
+        default:
+          return answer(message)
+      }
     },
     tick: () => [...sender.tick(), ...sender.pump()],
     onClosed: () => sender.onClosed(),

@@ -1,10 +1,12 @@
 import { encodeItem } from '#messages'
 import { decodeBlock, timeQuality, timeQualityOf, type Block } from '#reading'
-import { energyOf, type EnergyReading } from '#window'
+import { energyOf, type IntervalReading } from '#window'
 import { saveCheckpoint } from './checkpoint.ts'
 import { wallS, type Core } from './core.ts'
+import { asCounted } from './dating.ts'
 import { positionAfter, type Meter, type Position, type Run } from './meter.ts'
 import { continues } from './placement.ts'
+import { dropWaiting } from './time.ts'
 
 /** Groups read at a time. */
 const page = 256
@@ -29,17 +31,15 @@ export function withdrawRange(core: Core, range: Range): void {
   if (through <= run.withdrawn) return
   const found = readingsOf(core, meter, run, through)
   if (found === null) return refuse(core, range, 'the log does not reach back so far')
-  const waited = stopWaiting(core, meter, found.undated)
-  if (waited < found.undated.length)
-    return refuse(core, range, 'some were counted at a time that was worked out later')
   const { summaries, ...taken } = core.windows.withdraw({
     meter: meter.id ?? 0,
     readings: found.readings,
     otherThroughS: run.beforeS,
     otherFromS: found.nextS,
   })
+  dropWaiting(core, meter, run.withdrawn + 1, through)
   run.taken = {
-    readings: run.taken.readings + taken.readings + waited,
+    readings: run.taken.readings + taken.readings,
     importWh: run.taken.importWh + taken.importWh,
     exportWh: run.taken.exportWh + taken.exportWh,
   }
@@ -53,27 +53,8 @@ export function withdrawRange(core: Core, range: Range): void {
   saveCheckpoint(core)
 }
 
-/**
- * Readings that have no time yet are in no window: they are not waited for any more. Returns how many,
- * with nothing changed when it is not all of them.
- */
-function stopWaiting(core: Core, meter: Meter, numbers: readonly number[]): number {
-  if (numbers.length === 0) return 0
-  const leaving = new Set(numbers)
-  const isLeaving = ({ number }: { number: number }) => leaving.has(number)
-  const found = meter.waiting.flatMap(({ readings }) => readings.filter(isLeaving)).length
-  if (found < leaving.size) return found
-  meter.waiting = meter.waiting
-    .map((entry) => ({ ...entry, readings: entry.readings.filter((one) => !isLeaving(one)) }))
-    .filter(({ readings }) => readings.length > 0)
-  core.waitingReadings -= found
-  return found
-}
-
 interface Found {
-  readings: EnergyReading[]
-  /** Numbers of those that came without a time. */
-  undated: number[]
+  readings: IntervalReading[]
   /** Time of the first reading after them; Infinity when there is none. */
   nextS: number
 }
@@ -83,7 +64,10 @@ interface Found {
  * from where the run began. Null when pruning has taken the beginning.
  */
 function readingsOf(core: Core, meter: Meter, run: Run, through: number): Found | null {
-  const found: Found = { readings: [], undated: [], nextS: Infinity }
+  const found: Found = { readings: [], nextS: Infinity }
+  const waiting = new Set(
+    meter.waiting.flatMap(({ readings }) => readings.map(({ number }) => number)),
+  )
   let track = run.energy
   let before: Position | null = null
   for (const block of blocksFrom(core, meter, run)) {
@@ -94,11 +78,13 @@ function readingsOf(core: Core, meter: Meter, run: Run, through: number): Found 
     const energy = energyOf(track, { readings, startImportWh, startExportWh, continuous })
     track = energy.track
     before = positionAfter(statement)
-    for (const [index, { number, timeS }] of readings.entries()) {
-      const counted = energy.readings[index]
-      if (counted === undefined || number <= run.withdrawn) continue
-      if (number > through) found.nextS = Math.min(found.nextS, timeS)
-      else if (timeQualityOf(counted.status) === timeQuality.unknown) found.undated.push(number)
+    for (const reading of energy.readings) {
+      const { number, status } = reading
+      // What still waits for its time is in no window yet.
+      if (number <= run.withdrawn || waiting.has(number)) continue
+      const unknown = timeQualityOf(status) === timeQuality.unknown
+      const counted = unknown ? asCounted(meter.datings, reading) : reading
+      if (number > through) found.nextS = Math.min(found.nextS, counted.timeS)
       else found.readings.push(counted)
     }
     if (statement.last > through) break

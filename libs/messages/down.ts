@@ -15,6 +15,8 @@ export type Down =
    * count nothing up to `through`, and say so by a `withdrawn` item.
    */
   | { type: 'withdraw'; deviceId: string; first: number; through: number }
+  /** To a fog: a register cannot be verified here without this meter's credential. */
+  | { type: 'unknown'; deviceId: string }
   /** A signed revocation list (#credential). */
   | { type: 'revocations'; list: Uint8Array }
   /** This channel ends now, and `code` says why: nothing more is read from it. */
@@ -27,6 +29,7 @@ const RESEND = 3
 const REVOCATIONS = 4
 const ENDED = 5
 const WITHDRAW = 6
+const UNKNOWN = 7
 
 /** A down message as a CBOR array [type, …]; throws `messages/malformed` for impossible values. */
 export function encodeDown(message: Down): Uint8Array {
@@ -47,6 +50,8 @@ function downValue(message: Down): CborValue[] {
       return [RESEND, message.from]
     case 'withdraw':
       return [WITHDRAW, message.deviceId, message.first, message.through]
+    case 'unknown':
+      return [UNKNOWN, message.deviceId]
     case 'revocations':
       return [REVOCATIONS, message.list]
     default:
@@ -76,6 +81,8 @@ function downFrom(value: CborValue): Down {
       return { type: 'ended', code: code(fieldsOf(value, 'ended', 2), 1) }
     case WITHDRAW:
       return withdrawFrom(fieldsOf(value, 'withdraw', 4))
+    case UNKNOWN:
+      return { type: 'unknown', deviceId: text(fieldsOf(value, 'unknown', 2), 1, 32) }
     default:
       throw malformed(`there is no message type ${type}`)
   }

@@ -4,6 +4,7 @@ export { gapKinds, type Gap, type GapKind } from './gap.ts'
 export {
   askedAgain,
   decodeItem,
+  detailTypes,
   encodeItem,
   type FogEvent,
   type FogStatus,

@@ -79,6 +79,9 @@ const EVENT = 3
 const FOG_STATUS = 4
 const WITHDRAWN = 5
 
+/** What describes: all but the credentials and registers that bills rest on. */
+export const detailTypes = { summary: SUMMARY, event: EVENT, fogStatus: FOG_STATUS } as const
+
 const DEVICE_ID_BYTES = 32
 const DETAIL_BYTES = 512
 const VERSION_BYTES = 32

@@ -34,14 +34,20 @@ export type Up =
     }
   /** A whole block; `body` is #reading `encodeBlock`, to be decoded with `decodeBlock(body, deviceId)`. */
   | { type: 'report'; body: Uint8Array }
-  /** Outbox entries numbered `first`, `first + 1`, … */
-  | { type: 'items'; first: number; items: Item[] }
+  /**
+   * Outbox entries numbered `first`, `first + 1`, … With `gapFrom`, the numbers from there up to
+   * `first` − 1 were given up and will not come.
+   */
+  | { type: 'items'; first: number; items: Item[]; gapFrom?: number }
   /** A reading in full, needing no predecessor: the first live reading after a session opens. */
   | { type: 'reading'; reading: Reading }
+  /** The answer to `unknown`: a meter's credential, outside the numbers. */
+  | { type: 'credential'; cwt: Uint8Array }
 
 /** `Up` as decoded: single items may be unreadable without spoiling the rest. */
 export type ReceivedUp =
-  Exclude<Up, { type: 'items' }> | { type: 'items'; first: number; items: ReceivedItem[] }
+  | Exclude<Up, { type: 'items' }>
+  | { type: 'items'; first: number; items: ReceivedItem[]; gapFrom?: number }
 
 const HELLO = 0
 const LIVE = 1
@@ -49,6 +55,7 @@ const BLOCK = 2
 const REPORT = 3
 const ITEMS = 4
 const READING = 5
+const CREDENTIAL = 6
 
 /** Most items in one message. */
 export const MAX_ITEMS = 128
@@ -73,7 +80,9 @@ export function encodeUp(message: Up): Uint8Array {
     case 'report':
       return encodeReport(message.body)
     case 'items':
-      return encodeItems(message.first, message.items.map(encodeItem))
+      return encodeItems(message.first, message.items.map(encodeItem), message.gapFrom ?? null)
+    case 'credential':
+      return encode([CREDENTIAL, message.cwt])
     default:
       return encodeTypedInts(READING, readingValues(checkReading(message.reading)))
   }
@@ -105,7 +114,9 @@ function decodeOther(value: CborValue): ReceivedUp {
     case BLOCK:
       return blockFrom(fieldsOf(value, 'block', 5, 6))
     case ITEMS:
-      return itemsFrom(fieldsOf(value, 'items', 3))
+      return itemsFrom(fieldsOf(value, 'items', 3, 4))
+    case CREDENTIAL:
+      return { type: 'credential', cwt: bytes(fieldsOf(value, 'credential', 2), 1) }
     default:
       throw malformed('not a message to this side')
   }
@@ -159,13 +170,23 @@ function decodeReport(message: Uint8Array): ReceivedUp {
 }
 
 /** An `items` message from items encoded before, e.g. as an outbox holds them. */
-export function encodeItems(first: number, encodedItems: readonly Uint8Array[]): Uint8Array {
+export function encodeItems(
+  first: number,
+  encodedItems: readonly Uint8Array[],
+  gapFrom: number | null = null,
+): Uint8Array {
   const count = encodedItems.length
   if (count < 1 || count > MAX_ITEMS) throw malformed(`items: 1 to ${MAX_ITEMS}, not ${count}`)
-  // [4, first, []] with the real array head and its elements in place of the empty array.
-  const head = encodeTypedInts(ITEMS, [first, null])
+  if (gapFrom !== null) checkGap(gapFrom, first)
+  const head = encodeTypedInts(ITEMS, [first])
+  head[0] = arrayHead(gapFrom === null ? 3 : 4)
   const list = count < 24 ? [arrayHead(count)] : [0x98, count]
-  return concat(head.subarray(0, -1), Uint8Array.from(list), ...encodedItems)
+  const tail = gapFrom === null ? new Uint8Array() : encode(gapFrom)
+  return concat(head, Uint8Array.from(list), ...encodedItems, tail)
+}
+
+function checkGap(gapFrom: number, first: number): void {
+  if (gapFrom >= first) throw malformed('items: a gap lies before the first item')
 }
 
 function itemsFrom(f: Fields): ReceivedUp {
@@ -175,5 +196,9 @@ function itemsFrom(f: Fields): ReceivedUp {
     throw malformed(`items: must carry 1 to ${MAX_ITEMS} items`)
   }
   if (first > Number.MAX_SAFE_INTEGER - list.length) throw malformed('items: number too large')
-  return { type: 'items', first, items: list.map(receivedItemFrom) }
+  const items = list.map(receivedItemFrom)
+  if (f.length === 3) return { type: 'items', first, items }
+  const gapFrom = integer(f, 3, 1)
+  checkGap(gapFrom, first)
+  return { type: 'items', first, items, gapFrom }
 }

@@ -271,7 +271,7 @@ export function createMeter(options: MeterOptions): Meter {
       emit({ type: 'revocations', list: down.list })
       return []
     }
-    if (down.type === 'withdraw') {
+    if (down.type === 'withdraw' || down.type === 'unknown') {
       emit({ type: 'bad-message', code: 'not-for-a-meter' })
       return []
     }

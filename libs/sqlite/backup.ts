@@ -42,7 +42,9 @@ export async function backupDatabase(
   const temporary = `${out}.${process.pid}.partial`
   try {
     createPrivateFile(temporary)
-    const takenS = await copySnapshot(path, temporary, options)
+    const source = openSnapshot(path)
+    const takenS = Math.max(0, Math.floor(options.now() / 1000))
+    await copy(source, temporary, options.onProgress)
     const mark = { kind, owner, takenS }
     seal(temporary, mark)
     place(temporary, out, force)
@@ -58,28 +60,33 @@ export async function backupDatabase(
  * An open read transaction holds one moment of the store for all steps: without it SQLite begins
  * anew after every commit of the program, and under load never ends. The WAL grows meanwhile.
  */
-async function copySnapshot(
-  path: string,
-  temporary: string,
-  { now, onProgress }: BackupOptions,
-): Promise<number> {
+function openSnapshot(path: string): BetterSqlite3.Database {
   let source: BetterSqlite3.Database | undefined
   try {
     source = new BetterSqlite3(path, { readonly: true, fileMustExist: true })
     source.exec('BEGIN')
     source.prepare('SELECT count(*) FROM sqlite_schema').get()
-    const takenS = Math.max(0, Math.floor(now() / 1000))
-    await source.backup(temporary, {
+    return source
+  } catch (error) {
+    source?.close()
+    throw openError(path, error)
+  }
+}
+
+async function copy(
+  source: BetterSqlite3.Database,
+  to: string,
+  onProgress: BackupOptions['onProgress'],
+): Promise<void> {
+  try {
+    await source.backup(to, {
       progress({ totalPages, remainingPages }) {
         onProgress?.(totalPages - remainingPages, totalPages)
         return pagesPerStep
       },
     })
-    return takenS
-  } catch (error) {
-    throw openError(path, error)
   } finally {
-    source?.close()
+    source.close()
   }
 }
 

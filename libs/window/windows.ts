@@ -27,6 +27,8 @@ export interface Addition {
   receivedS: number
   /** Monotonic ms of now. */
   nowMs: number
+  /** The times are a guess of this node's: they have no say in how far time has come. */
+  guessed?: boolean
 }
 
 /** Readings of one meter that are to be counted no more. */
@@ -102,12 +104,12 @@ export function createWindows(settings: WindowSettings) {
    * Adds readings; returns those that were not taken, for an event: their window was forgotten,
    * there are too many windows, or one would grow beyond exact sums.
    */
-  function add({ meter, readings, receivedS, nowMs }: Addition): EnergyReading[] {
+  function add({ meter, readings, receivedS, nowMs, guessed }: Addition): EnergyReading[] {
     const refused = readings.filter((reading) => !addOne(meter, reading, receivedS, nowMs))
     const newest = readings.at(-1)
     if (newest === undefined) return refused
     // A clock the meter itself calls unknown has no say in how far time has come.
-    if (timeQualityOf(newest.status) !== timeQuality.unknown) {
+    if (!guessed && timeQualityOf(newest.status) !== timeQuality.unknown) {
       progress.set(meter, { timeS: newest.timeS, seenMs: nowMs })
     }
     if (refused.length < readings.length) lastAddedMs = nowMs

@@ -22,6 +22,10 @@ const subcommands: Record<string, Subcommand> = {
     about: 'a network and brokers that misbehave in every way',
     load: () => import('./network.ts'),
   },
+  moves: {
+    about: 'meters and fog nodes that change places, and a disk that is replaced',
+    load: () => import('./moves.ts'),
+  },
 }
 
 const USAGE_ERROR = 2

@@ -1,8 +1,8 @@
-import { execFileSync } from 'node:child_process'
-import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync } from 'node:fs'
+import { execFile, execFileSync } from 'node:child_process'
+import { closeSync, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync } from 'node:fs'
 import { rmSync, writeFileSync, writeSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { account } from '../../apps/demo/account.ts'
 import {
@@ -17,6 +17,7 @@ import type { ProcessSpec } from '../../apps/demo/processes.ts'
 import { scrape, total } from '../../apps/demo/scrape.ts'
 import { groundTruth } from '../support/ground-truth.ts'
 
+const cli = join(import.meta.dirname, '../../apps/cli/main.ts')
 const mounted: string[] = []
 
 function mount(folder: string): boolean {
@@ -79,6 +80,18 @@ function fill(path: string): void {
     }
   }
   closeSync(file)
+}
+
+function configOf(name: string): string {
+  return small.get(name)?.spec.config ?? ''
+}
+
+function fogmeter(...args: string[]): Promise<{ code: number; stderr: string }> {
+  return new Promise((resolve) => {
+    execFile(process.execPath, [cli, ...args], (error, _, stderr) => {
+      resolve({ code: error === null ? 0 : Number(error.code), stderr })
+    })
+  })
 }
 
 async function healthz({ port }: ProcessSpec): Promise<{ status: number; text: string }> {
@@ -149,6 +162,12 @@ describe.skipIf(!can)('a disk that is full and then is not (needs the right to m
   test('the fog node: meters keep what it cannot store, and deliver it afterwards', async () => {
     await untilGauge('agent', 'fogmeter_agent_readings_total', 50)
     const { spec, free } = await fillUp('fog-1-agent')
+    const out = join(dir, 'small/fog-1-agent/cloud.backup')
+    const backup = await fogmeter('backup', 'cloud', '--config', configOf('cloud'), '--out', out)
+    expect(backup.code).toBe(1)
+    expect(backup.stderr).toContain(`${out}: `)
+    expect(backup.stderr).toContain('the disk is full')
+    expect(readdirSync(dirname(out)).filter((name) => name.includes('backup'))).toEqual([])
     await untilGauge('meter', 'fogmeter_meter_outbox_blocks', 20)
     const stored = await gauge('agent', 'fogmeter_agent_readings_total')
     free()

@@ -212,18 +212,18 @@ describe('timeline', () => {
   })
 })
 
-/** `folder` is where systemd-timesyncd says whether it has set the clock. */
+/** `timesync` is where systemd-timesyncd says whether it has set the clock. */
 const readOneLine = async (
   nowS: number,
   line = '{"power_w":7}',
-  folder = '/nowhere',
+  timesync = '/nowhere',
 ): Promise<Measurement[]> => {
   const clock = { now: () => nowS * 1_000, monotonic: () => 0 }
   const source = openSource({
     config: { kind: 'stdin' },
     index: 0,
     clock,
-    time: openTimeSense({ clock, askTimesyncd: folder !== 'do not ask', folder }),
+    time: openTimeSense({ clock, askTimesyncd: timesync !== 'do not ask', folder: timesync }),
     timeline: null,
     newestTimeS: 0,
     input: Readable.from([`${line}\n`]),

@@ -157,10 +157,10 @@ describe('fogmeter meter run', () => {
     await expectOrderlyEnd(meter)
   })
 
-  test('a file that is not there: exit code 1, one sentence, no stack', async () => {
+  test('a file that is not there: exit code 3, one sentence, no stack', async () => {
     const { config } = configure('kind = "csv"\nfile = "none.csv"')
     const meter = start(config)
-    expect(await meter.exited).toBe(1)
+    expect(await meter.exited).toBe(3)
     expect(meter.log()).toMatch(/none\.csv: ENOENT.*check source\.file/)
     expect(meter.log()).not.toContain(' at ')
   })
@@ -272,7 +272,7 @@ describe('fogmeter meter run', () => {
       .replace(/\[fleet\][^[]*/, '')
     writeFileSync(config, text)
     const meter = start(config)
-    expect(await meter.exited).toBe(1)
+    expect(await meter.exited).toBe(4)
     expect(meter.log()).toContain('is the credential of a fog')
   })
 

@@ -94,8 +94,6 @@ function checkReports(world: World): void {
   const damaged = rotten.length > 0 || fogs.some(({ deviceId }) => truth.fog(deviceId).replaced > 0)
   if (damaged) return
   for (const { fog, number, code } of refusedOf(clouds)) {
-    // Another cloud had the credential; it and the register went again, which checkRegisters shows.
-    if (code === 'register/unknown-meter' && clouds.length > 1) continue
     truth.violation(`the cloud refused item ${number} of ${fog}: ${code}`)
   }
   for (const { code, fog, deviceId, detail } of eventsOf(clouds)) {

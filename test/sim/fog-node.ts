@@ -150,9 +150,9 @@ export function createFogNode(options: FogNodeOptions): FogNode {
       onRevocations: () => undefined,
       onSuperseded: () => undefined,
       onSetBack: (setBack) => fog.sendAgain(setBack),
-      onUnknownMeter: (meter, register) => fog.introduceAgain(meter, register),
       onWindowConflict: (startS) => fog.yieldWindow(startS),
       onWithdraw: (device, first, through) => fog.withdraw(device, first, through),
+      credentialOf: (device) => fog.credentialOf(device),
     })
     const onOpen = () => tickWithin(deliveringTickMs)
     up = runUplink(options, { ...shared, targets, uplink, life, onOpen })

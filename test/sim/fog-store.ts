@@ -166,7 +166,10 @@ export function openSimFogStore(disk: Disk, chance: Chance): SimFogStore {
         if (number > meta('next', 1)) renumber(number)
       },
     },
-    backlog: () => ({ items: outboxRows().size - deadRows(), oldestS: null }),
+    backlog: () => {
+      const items = outboxRows().size - deadRows()
+      return { items, oldestS: null, full: false, givenUp: {} }
+    },
     sizeBytes: () => 0,
   }
 }

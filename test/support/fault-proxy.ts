@@ -50,6 +50,8 @@ export interface FaultProxy {
   cut(): void
   /** Connections are accepted and stay, and nothing is carried any more. */
   blackHole(): void
+  /** What goes up arrives, what comes back does not: receipts get lost. */
+  deafen(): void
   /** No faults from now on. Lines that lost something are reset: their streams have holes. */
   heal(): void
   close(): Promise<void>
@@ -63,7 +65,7 @@ interface Line {
   holed: boolean
 }
 
-type Mode = 'carry' | 'cut' | 'hole'
+type Mode = 'carry' | 'cut' | 'hole' | 'deaf'
 
 export async function startFaultProxy(options: {
   target: () => number
@@ -116,8 +118,8 @@ export async function startFaultProxy(options: {
       for await (const chunk of from) {
         counts.chunks += 1
         if (slowMs > 0) await wait(slowMs, undefined, { signal })
-        if (mode === 'hole') line.holed = true
-        if (line.holed) continue
+        if (mode === 'hole' || (mode === 'deaf' && from === line.far)) line.holed = true
+        if (line.holed && !(mode === 'deaf' && from === line.near)) continue
         await deliver(line, to, chunk as Buffer)
       }
       if (!line.holed) to.end()
@@ -176,6 +178,9 @@ export async function startFaultProxy(options: {
     },
     blackHole() {
       mode = 'hole'
+    },
+    deafen() {
+      mode = 'deaf'
     },
     heal() {
       mode = 'carry'

@@ -95,7 +95,7 @@ export function memoryFogStore(disk: MemoryDisk, failing: () => boolean = () => 
         disk.next = Math.max(disk.next, number)
       },
     },
-    backlog: () => ({ items: waiting().length, oldestS: null }),
+    backlog: () => ({ items: waiting().length, oldestS: null, full: false, givenUp: {} }),
     sizeBytes: () => 0,
   }
 }

@@ -137,9 +137,9 @@ export function movingWorld() {
       clock,
       receipts: memoryReceipts(node.disk),
       onRevocations: () => undefined,
+      credentialOf: (deviceId) => bench.fog.credentialOf(deviceId),
       onSuperseded: () => undefined,
       onSetBack: (setBack) => bench.fog.sendAgain(setBack),
-      onUnknownMeter: () => undefined,
       onWindowConflict: (startS) => bench.fog.yieldWindow(startS),
       onWithdraw: (deviceId, first, through) => bench.fog.withdraw(deviceId, first, through),
     })

@@ -115,27 +115,48 @@ export function timeWorld(mode: 'live' | 'block', source: 'register' | 'power') 
     bench = fogBench({ clock: fogClock, settings, disk: bench.disk })
   }
 
+  function use(afterS: number, usedWh: number, shown: boolean): void {
+    nowS += afterS
+    registerWh += usedWh
+    measure(shown ? registerWh : 0)
+  }
+
+  function reboot(offS: number, clock: Start): void {
+    nowS += offS + 1
+    clockOffS = clock === 'stale' ? clockOffS - offS : offsets[clock]
+    known = clock === 'right'
+    bootedS = nowS
+    bootId += 1
+    meter = start()
+  }
+
   async function perform(step: TimeStep): Promise<void> {
-    if (step.do === 'measure' || step.do === 'zero') {
-      nowS += step.afterS
-      if (step.do === 'measure') registerWh += step.usedWh
-      measure(step.do === 'zero' ? 0 : registerWh)
-    } else if (step.do === 'learn') [known, clockOffS] = [true, 0]
-    else if (step.do === 'set') clockOffS += known ? step.byS : 0
-    else if (step.do === 'boot') {
-      nowS += step.offS + 1
-      clockOffS = step.start === 'stale' ? clockOffS - step.offS : offsets[step.start]
-      known = step.start === 'right'
-      bootedS = nowS
-      bootId += 1
-      meter = start()
-    } else if (step.do === 'restart') meter = start()
-    else if (step.do === 'deliver') await deliver()
-    else if (step.do === 'crash') crash()
-    else if (step.do === 'fogClock') fogOffS = offsets[step.start]
-    else {
-      nowS += step.seconds
-      bench.fog.tick()
+    switch (step.do) {
+      case 'measure':
+        return use(step.afterS, step.usedWh, true)
+      case 'zero':
+        return use(step.afterS, 0, false)
+      case 'learn':
+        ;[known, clockOffS] = [true, 0]
+        return
+      case 'set':
+        clockOffS += known ? step.byS : 0
+        return
+      case 'boot':
+        return reboot(step.offS, step.start)
+      case 'restart':
+        meter = start()
+        return
+      case 'deliver':
+        return deliver()
+      case 'crash':
+        return crash()
+      case 'fogClock':
+        fogOffS = offsets[step.start]
+        return
+      default:
+        nowS += step.seconds
+        bench.fog.tick()
     }
   }
 
@@ -169,36 +190,39 @@ export function timeWorld(mode: 'live' | 'block', source: 'register' | 'power') 
 const afterS = fc.integer({ min: 1, max: 90 })
 const anyStart = fc.constantFrom<Start>('right', '1970', 'stale', '2100')
 
-function step<T extends TimeStep>(weight: number, arbitrary: fc.Arbitrary<T>) {
+function weighted<T extends TimeStep>(weight: number, arbitrary: fc.Arbitrary<T>) {
   return { weight, arbitrary: arbitrary as fc.Arbitrary<TimeStep> }
 }
 
-const measuring = step(
+const measuring = weighted(
   10,
   fc.record({ do: fc.constant('measure' as const), afterS, usedWh: fc.nat(50) }),
 )
 const ordinary = [
   measuring,
-  step(3, fc.constantFrom({ do: 'deliver' as const }, { do: 'restart' as const })),
-  step(2, fc.constant({ do: 'crash' as const })),
-  step(2, fc.constant({ do: 'learn' as const })),
-  step(1, fc.record({ do: fc.constant('fogClock' as const), start: anyStart })),
+  weighted(3, fc.constantFrom({ do: 'deliver' as const }, { do: 'restart' as const })),
+  weighted(2, fc.constant({ do: 'crash' as const })),
+  weighted(2, fc.constant({ do: 'learn' as const })),
+  weighted(1, fc.record({ do: fc.constant('fogClock' as const), start: anyStart })),
 ]
 
 /** Everything that happens to clocks, transient zeros included. */
 export const anyClocks: fc.Arbitrary<TimeStep[]> = fc.array(
   fc.oneof(
     ...ordinary,
-    step(1, fc.record({ do: fc.constant('zero' as const), afterS })),
-    step(2, fc.record({ do: fc.constant('boot' as const), offS: fc.nat(7_200), start: anyStart })),
-    step(
+    weighted(1, fc.record({ do: fc.constant('zero' as const), afterS })),
+    weighted(
+      2,
+      fc.record({ do: fc.constant('boot' as const), offS: fc.nat(7_200), start: anyStart }),
+    ),
+    weighted(
       1,
       fc.record({
         do: fc.constant('set' as const),
         byS: fc.integer({ min: -20_000, max: 20_000 }),
       }),
     ),
-    step(1, fc.record({ do: fc.constant('wait' as const), seconds: fc.nat(30_000) })),
+    weighted(1, fc.record({ do: fc.constant('wait' as const), seconds: fc.nat(30_000) })),
   ),
   { minLength: 5, maxLength: 80 },
 )

@@ -6,7 +6,7 @@ import type { CloudStore } from '#cloud'
 import { decodeSign1 } from '#cose'
 import { nodeCrypto } from '#crypto-node'
 import { CodedError } from '#errors'
-import { encodeDown, encodeItem, encodeUp } from '#messages'
+import { encodeDown, encodeItem, encodeItems, encodeUp } from '#messages'
 import type { Item, Summary } from '#messages'
 import { encodeStatement, readingLimits, signStatement, status, timeQuality } from '#reading'
 import { windowEnd } from '#window'
@@ -107,6 +107,28 @@ describe('the inbox', () => {
     cloud.received('c1', fog.credential, hello(1, 1))
     expect(sent(cloud.flush())).toEqual([{ type: 'welcome', durable: 1 }])
     expect(contents.events).toMatchObject([{ code: 'numbers-restarted' }])
+  })
+
+  test('a gap the fog declares is passed over and noted; one it does not declare is asked for', () => {
+    const { cloud, contents } = begin()
+    const deliver = (first: number, gapFrom: number | null) => {
+      const encoded = encodeItem(
+        summaryItem({ startS: startS + first * 900, endS: startS + first * 900 + 900 }),
+      )
+      cloud.received('c1', fog.credential, encodeItems(first, [encoded], gapFrom))
+      return sent(cloud.flush())
+    }
+    expect(deliver(1, null)).toEqual([{ type: 'receipt', durable: 1 }])
+    expect(deliver(5, null)).toEqual([{ type: 'resend', from: 2 }])
+    expect(deliver(5, 3)).toEqual([])
+    expect(contents.events).toEqual([])
+    expect(deliver(5, 2)).toEqual([{ type: 'receipt', durable: 5 }])
+    expect(deliver(5, 2)).toEqual([{ type: 'receipt', durable: 5 }])
+    expect(deliver(4, 1)).toEqual([{ type: 'receipt', durable: 5 }])
+    expect(contents.events.map(({ code, detail }) => [code, detail])).toEqual([
+      ['items-given-up', 'outbox numbers 2 to 4: the fog node had no room'],
+    ])
+    expect(contents.summaries.map(({ number }) => number)).toEqual([1, 5])
   })
 
   test('the newest channel of a fog wins', () => {
@@ -257,7 +279,6 @@ describe('registers', () => {
 
   const stranger = device('meter', 'kitchen', { seed: 7 })
   const refusals: [name: string, list: Item[], code: string][] = [
-    ['of a meter never introduced', [register(meter, 15)], 'register/unknown-meter'],
     [
       'signed by another key',
       [credentialItem(meter), register(stranger, 15)],
@@ -291,6 +312,98 @@ describe('registers', () => {
     expect(contents.refused.map((entry) => entry.code)).toEqual([code])
     expect(contents.registers).toEqual([])
     expect(answers.at(-1)).toEqual({ type: 'receipt', durable: list.length })
+  })
+
+  test('of a meter never introduced: its credential is asked for, and then it counts', () => {
+    const { deliver, cloud, contents } = begin()
+    const next = { startS: startS + 900, endS: startS + 1_800 }
+    expect(deliver(1, summaryItem(), register(meter, 15), summaryItem(next))).toEqual([
+      { type: 'unknown', deviceId: 'kitchen' },
+      { type: 'resend', from: 2 },
+      { type: 'receipt', durable: 1 },
+    ])
+    expect(contents).toMatchObject({ refused: [], registers: [] })
+    const answer = encodeUp({ type: 'credential', cwt: meter.credential.encoded })
+    cloud.received('c1', fog.credential, answer)
+    expect(deliver(2, register(meter, 15), summaryItem(next))).toEqual([
+      { type: 'receipt', durable: 3 },
+    ])
+    expect(contents.registers).toHaveLength(1)
+    expect(contents.summaries).toHaveLength(2)
+  })
+
+  test('… and refused when nobody answers, or with another credential', () => {
+    const { deliver, cloud, contents } = begin()
+    const wrong = encodeUp({ type: 'credential', cwt: device('meter', 'x').credential.encoded })
+    const foreign = device('meter', 'kitchen', { issuer: foreignAuthority }).credential
+    for (let asked = 0; asked < 5; asked++) {
+      expect(deliver(1, register(meter, 15))).toContainEqual({
+        type: 'unknown',
+        deviceId: 'kitchen',
+      })
+      cloud.received('c1', fog.credential, wrong)
+      const untrusted = encodeUp({ type: 'credential', cwt: foreign.encoded })
+      cloud.received('c1', fog.credential, untrusted)
+    }
+    expect(deliver(1, register(meter, 15))).toEqual([
+      { type: 'refused', first: 1, last: 1, code: 'register/unknown-meter' },
+      { type: 'receipt', durable: 1 },
+    ])
+    expect(contents.refused.map(({ code }) => code)).toEqual(['register/unknown-meter'])
+  })
+
+  test('a fog that counts what another one counts is asked at once to let go, on its own channel', () => {
+    const { deliver, cloud, clock, contents } = begin()
+    const second = device('fog', 'fog-2')
+    cloud.opened('c2', second.credential)
+    const claim = (last: number, from: number): Item => {
+      const item = register(meter, last) as Extract<Item, { type: 'register' }>
+      return { ...item, from }
+    }
+    const withdraw = { type: 'withdraw', deviceId: 'kitchen', first: 20, through: 45 }
+    deliver(1, credentialItem(meter), claim(30, 20))
+    cloud.received('c2', second.credential, items(1, [credentialItem(meter), claim(45, 1)]))
+    const outputs = cloud.flush()
+    const asked = outputs.filter((output) => output.type === 'send' && output.cid === 'c1')
+    expect(sent(asked)).toEqual([{ ...withdraw, through: 30 }])
+    // Not twice in a minute, unless there is more of it.
+    expect(deliver(3, summaryItem())).toEqual([{ type: 'receipt', durable: 3 }])
+    expect(deliver(4, claim(45, 20))).toContainEqual(withdraw)
+    clock.nowMs += 60_000
+    expect(deliver(5, claim(60, 20))).toContainEqual(withdraw)
+    const taken = {
+      deviceId: 'kitchen',
+      first: 20,
+      through: 45,
+      readings: 26,
+      importWh: 9,
+      exportWh: 0,
+    }
+    expect(deliver(6, { type: 'withdrawn', withdrawn: taken })).toEqual([
+      { type: 'receipt', durable: 6 },
+    ])
+    expect(contents.runs).toMatchObject([
+      { fog: 'fog-1', first: 20, last: 60, doubled: 45, withdrawn: 45 },
+      { fog: 'fog-2', first: 1, last: 45, doubled: 0 },
+    ])
+    expect(contents.events.map(({ code }) => code)).toEqual([
+      'counted-twice',
+      'counted-twice',
+      'withdrawn',
+    ])
+  })
+
+  test('a run that cannot be is refused, and so is letting go of one never claimed', () => {
+    const { deliver, contents } = begin()
+    const item = register(meter, 15) as Extract<Item, { type: 'register' }>
+    deliver(1, credentialItem(meter), { ...item, from: 16 })
+    const nothing = { deviceId: 'kitchen', first: 1, through: 2 }
+    const withdrawn = { ...nothing, readings: 2, importWh: 1, exportWh: 0 }
+    deliver(3, { type: 'withdrawn', withdrawn })
+    expect(contents.refused.map(({ code }) => code)).toEqual([
+      'register/bad-run',
+      'withdrawn/unknown',
+    ])
   })
 
   test('of a revoked meter: refused; without the list it would count', () => {

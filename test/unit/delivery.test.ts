@@ -197,6 +197,7 @@ const itemOf = (first: number, bytes: number): SendItem => ({
   last: first,
   body: new Uint8Array(bytes),
   again: false,
+  gapFrom: null,
 })
 
 test('packItems fills payloads up to the limit and starts anew at a hole', () => {

@@ -158,6 +158,17 @@ describe('fault proxy', () => {
     idle.socket.destroy()
   })
 
+  it('deaf: what goes up arrives, nothing comes back; healing resets', async () => {
+    const client = await dial()
+    proxy.deafen()
+    client.socket.write(message)
+    client.socket.write(message)
+    await expect.poll(() => echo.received().length).toBe(2 * message.length)
+    expect(client.back()).toHaveLength(0)
+    proxy.heal()
+    expect(await client.ended).toBe('ECONNRESET')
+  })
+
   it('does the same for the same seed', async () => {
     const runs = []
     for (let run = 0; run < 2; run++) {

@@ -289,6 +289,50 @@ describe('readings without a time', () => {
   })
 })
 
+describe('readings without a time that another node counts too', () => {
+  const dark = { status: unknown }
+
+  test('leave the windows they were dated into', async () => {
+    const s = scene()
+    await s.send([40, 50], dark, { boot: 7, ageS: 50 })
+    await s.send(from(startS, 2 * hour + 100), {}, { boot: 7, ageS: 100 })
+    await s.send([900], dark, { boot: 7, ageS: hour + 100 })
+    s.pass(200)
+    expect(windowsOf(s.bench().items())).toEqual([
+      [2, 3, 20, 0, 0],
+      [3, 1, 10, 0, 0],
+    ])
+    s.bench().fog.withdraw('meter-1', 1, 2)
+    expect(s.end().windows).toEqual([
+      [2, 1, 10, 0, 0],
+      [3, 1, 10, 0, 0],
+    ])
+  })
+
+  test('are withdrawn after a restart too, and where their time was only estimated', async () => {
+    const s = scene({ fogClockS: startS + 600, maxWaitMs: 60_000 })
+    await s.send([40, 50], dark, { boot: 7, ageS: 50 })
+    s.pass(60)
+    s.pass(200)
+    expect(windowsOf(s.bench().items())).toEqual([[0, 2, 10, 2, 0]])
+    s.bench().fog.close()
+    s.restart()
+    s.bench().fog.withdraw('meter-1', 1, 1)
+    s.pass(200)
+    expect(windowsOf(s.bench().items())).toEqual([[0, 1, 10, 1, 0]])
+  })
+
+  test('are not counted at all when they still wait', async () => {
+    const s = scene()
+    await s.send([40, 50], dark, { boot: 7, ageS: 50 })
+    await s.send([60], dark, { boot: 7, ageS: 60 })
+    s.bench().fog.withdraw('meter-1', 1, 1)
+    expect(s.bench().fog.waitingReadings()).toBe(2)
+    await s.send(from(startS, 2 * hour + 100), {}, { boot: 7, ageS: 100 })
+    expect(s.end().windows).toEqual([[2, 3, 30, 0, 0]])
+  })
+})
+
 describe('a clock that was set', () => {
   test.each([
     ['three hours on', 3 * hour],
@@ -336,6 +380,19 @@ describe('a fog node with a wrong clock', () => {
     const { windows, events } = s.end()
     expect(windows).toEqual([0, 1, 2, 3].map((at) => [at, at === 0 ? 2 : 1, 10, 0, 0]))
     expect(events).toEqual([])
+  })
+
+  test('in 2100 beside a meter that never learns the time: its guess closes no windows', async () => {
+    const s = scene({ fogClockS: 4_102_444_800, maxWaitMs: 60_000 })
+    await s.send([50], { status: unknown }, { boot: 7, ageS: 50 })
+    s.pass(60)
+    await s.send([110], { status: unknown }, { boot: 7, ageS: 110 })
+    s.pass(1)
+    s.bench().fog.prune(4_102_444_800 - 7 * 86_400)
+    await s.send(from(startS, 60, hour + 60), {}, { boot: 7, ageS: 170 })
+    const { windows, events } = s.end()
+    expect(windows.reduce((sum, row) => sum + Number(row[1]), 0)).toBe(4)
+    expect(events).not.toContain('not-summed-up')
   })
 
   test('a register of a meter whose clock is ahead goes out all the same', async () => {

@@ -163,7 +163,11 @@ const anyUp: fc.Arbitrary<Up> = fc.oneof(
   fc
     .tuple(number, fc.array(anyItem, { minLength: 1, maxLength: 30 }))
     .map(([first, items]): Up => ({ type: 'items', first, items })),
+  fc.tuple(range, anyItem).map(([{ first, last }, item]): Up => {
+    return { type: 'items', first: last + 1, items: [item], gapFrom: first }
+  }),
   anyReading.map((reading): Up => ({ type: 'reading', reading })),
+  bytes.map((cwt): Up => ({ type: 'credential', cwt })),
 )
 
 const anyDown: fc.Arbitrary<Down> = fc.oneof(
@@ -176,6 +180,7 @@ const anyDown: fc.Arbitrary<Down> = fc.oneof(
   fc.tuple(range, deviceId).map(([{ first, last }, name]): Down => {
     return { type: 'withdraw', deviceId: name, first, through: last }
   }),
+  deviceId.map((name): Down => ({ type: 'unknown', deviceId: name })),
 )
 
 /** What is left of a window when everything in it was withdrawn. */

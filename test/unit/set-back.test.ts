@@ -13,7 +13,14 @@ import { nodeCrypto } from '#crypto-node'
 import { encodeDown, encodeItem, type Item } from '#messages'
 import { createWindows, windowDefaults } from '#window'
 import { device, summaryItem, testCloud } from '../support/cloud.ts'
-import { fogBench, meterCredential, settled, virtualClock } from '../support/fog.ts'
+import {
+  fogBench,
+  meterCredential,
+  report,
+  settled,
+  simulatedMeter,
+  virtualClock,
+} from '../support/fog.ts'
 
 let folder: string
 let path: string
@@ -103,12 +110,12 @@ function link(store: SqliteFogStore, contents = createMemoryStore()) {
     onRevocations: () => undefined,
     onSuperseded: () => undefined,
     onWithdraw: () => undefined,
+    credentialOf: () => null,
     onSetBack(setBack) {
       if (handlers.failing) throw new Error('disk full')
       setBacks.push(setBack)
       putItems(store, item(0), item(1), item(2))
     },
-    onUnknownMeter: () => undefined,
     onWindowConflict: (startS) => void conflicts.push(startS),
   })
   let channel = 0
@@ -133,6 +140,10 @@ function link(store: SqliteFogStore, contents = createMemoryStore()) {
 
 const item = (index: number) =>
   summaryItem({ startS: 1_767_225_600 + 900 * index, endS: 1_767_226_500 + 900 * index })
+
+function summaryOf(one: Item) {
+  return one.type === 'summary' ? one.summary : null
+}
 
 function putItems(store: SqliteFogStore, ...items: Item[]): void {
   store.commit({ committedS: 1, blocks: [], meters: [], items: items.map(encodeItem) })
@@ -184,6 +195,21 @@ describe('a cloud that was set back', () => {
   })
 })
 
+test('a fog node with an older or new store loses nothing that it puts under used numbers', () => {
+  const before = open()
+  const { talk, contents } = linkWithItems(before)
+  talk()
+  path = join(folder, 'new.db')
+  const store = open()
+  putItems(store, item(7), item(8))
+  const { talk: talkAgain } = link(store, contents)
+  talkAgain()
+  expect(contents.contents.summaries.map(({ number, summary }) => [number, summary])).toEqual(
+    [0, 1, 2, 7, 8].map((index, at) => [at + 1, summaryOf(item(index))]),
+  )
+  expect(contents.contents.events).toMatchObject([{ code: 'numbers-restarted' }])
+})
+
 test('a window of which the cloud holds another history is given up, by its start', () => {
   const store = open()
   const { talk, conflicts } = link(store)
@@ -192,6 +218,33 @@ test('a window of which the cloud holds another history is given up, by its star
   putItems(store, summaryItem({ readings: 31, powerSumW: 15_500 }))
   talk()
   expect(conflicts).toEqual([1_767_225_600])
+})
+
+test('what comes later for such a window never takes the place of the fuller sums', async () => {
+  const bench = fogBench()
+  const meter = simulatedMeter('m')
+  bench.hello('c', meter)
+  bench.up('c', report(meter.block(4)))
+  await bench.commit()
+  const summaries = () =>
+    bench.items().flatMap((sent) => (sent.type === 'summary' ? [sent.summary] : []))
+  const closeWindows = () => {
+    bench.clock.advance(400_000)
+    bench.fog.tick()
+  }
+  closeWindows()
+  const [{ startS, endS } = { startS: 0, endS: 0 }] = summaries()
+  bench.fog.yieldWindow(startS)
+  bench.up('c', report(meter.block(1, 0, { timeS: endS })))
+  await bench.commit()
+  closeWindows()
+  // Revision 0 again, which the cloud refuses again; a revision 1 it would have taken.
+  expect(summaries().map(({ revision, readings }) => [revision, readings])).toEqual([
+    [0, 4],
+    [0, 1],
+  ])
+  const codes = bench.items().map((sent) => (sent.type === 'event' ? sent.event.code : sent.type))
+  expect(codes).toContain('window-conflict')
 })
 
 describe('windows', () => {

@@ -4,7 +4,7 @@ import { windowEnd } from '#window'
 import { anyClocks, learningClocks, timeWorld, type TimeStep } from '../support/time-world.ts'
 
 /** FOGMETER_LONG=20 plays twenty times as many histories. */
-const numRuns = 60 * Number(process.env['FOGMETER_LONG'] ?? 1)
+const numRuns = 30 * Number(process.env['FOGMETER_LONG'] ?? 1)
 
 async function play(mode: 'live' | 'block', source: 'register' | 'power', steps: TimeStep[]) {
   const world = timeWorld(mode, source)
@@ -18,11 +18,17 @@ describe.each(['live', 'block'] as const)('%s mode', (mode) => {
   test('whatever the clocks do, each reading is in one window and the energy is exact', async () => {
     await fc.assert(
       fc.asyncProperty(anyClocks, async (steps) => {
-        const { windows, truth, events } = await play(mode, 'register', steps)
+        const { windows, gaps, truth, events } = await play(mode, 'register', steps)
         expect(sum(windows.map(({ readings }) => readings))).toBe(truth.length)
         const used = truth.at(-1)!.registerWh - truth[0]!.registerWh
         expect(sum(windows.map(({ importWh }) => importWh))).toBe(used)
         expect(events).not.toContain('not-summed-up')
+        // What a summary counts as doubtful is listed, and nothing else.
+        const listed = (kind: string) =>
+          sum(gaps.filter((gap) => gap.kind === kind).map(({ readings }) => readings))
+        expect(listed('time-estimated')).toBe(sum(windows.map(({ quality: q }) => q.estimated)))
+        expect(listed('time-unknown')).toBe(sum(windows.map(({ quality: q }) => q.unknownTime)))
+        expect(listed('substitute')).toBe(sum(windows.map(({ quality: q }) => q.substitute)))
       }),
       { numRuns },
     )

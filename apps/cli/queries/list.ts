@@ -1,4 +1,4 @@
-import type { Page } from '#cloud-store'
+import { parseWhen, type Page } from '#cloud-store'
 import { notFound } from './failure.ts'
 import { parseFog, parseLimit } from './options.ts'
 import type { ListOptions } from './options.ts'
@@ -49,6 +49,8 @@ function printTable<Row>({ columns, notes }: Listing<Row>, rows: readonly Row[])
 
 function filtersOf({ fog, since, until }: ListOptions): Filters {
   const name = parseFog(fog)
+  // Whoever answers reads them by its own clock; nonsense is refused before anybody is asked.
+  for (const time of [since, until]) if (time !== undefined) parseWhen(time, 0)
   return {
     ...(name === undefined ? {} : { fog: name }),
     ...(since === undefined ? {} : { since }),
