@@ -135,12 +135,10 @@ export function openOutbox(db: Database, maxItems: number): SqliteOutbox {
     oldest: () => sql.firstAfter.get(acknowledged)?.number ?? next,
     next: () => next,
     read: (fromNumber, maxRead) =>
-      sql.from
-        .all(Math.max(fromNumber, acknowledged + 1), maxRead)
-        .map(({ number, body }) => {
-          const content = contentOf(`outbox item ${number}`, body)
-          return { first: number, last: number, body: content }
-        }),
+      sql.from.all(Math.max(fromNumber, acknowledged + 1), maxRead).map(({ number, body }) => {
+        const content = contentOf(`outbox item ${number}`, body)
+        return { first: number, last: number, body: content }
+      }),
     dropThrough(number) {
       if (inDoubt) return renumber(number + 1)
       const through = Math.min(number, next - 1)
