@@ -28,10 +28,10 @@ const nextName = 'outbox next'
 const doubtName = 'outbox in doubt'
 
 /**
- * An item is an array of fewer than 24 elements, so its second byte is its type; five bytes of
- * checksum stand before it, or none in what an earlier release wrote.
+ * An item is an array of fewer than 24 elements, so its second byte is its type; it comes behind the
+ * five bytes of the checksum, which rows from before there were checksums do not have.
  */
-const typeSql = "substr(body, CASE WHEN substr(body, 1, 1) = x'c5' THEN 7 ELSE 2 END, 1)"
+const typeSql = "substr(body, CASE substr(body, 1, 1) WHEN x'c5' THEN 7 ELSE 2 END, 1)"
 const names = new Map(Object.entries(detailTypes).map(([name, type]) => [type as number, name]))
 const detailSql = [...names.keys()].map((type) => `x'${type.toString(16).padStart(2, '0')}'`)
 

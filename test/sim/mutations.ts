@@ -103,10 +103,9 @@ export const mutations: readonly Mutation[] = [
   },
   {
     name: 'outbox-number-reuse',
-    about: 'after a restart the outbox goes on after the highest number still held',
+    about: 'after a restart the outbox numbers on from how many items it holds',
     fogStore(store, disk) {
-      const held = [...disk.rows('outbox').keys()].map(Number)
-      const next = Math.max(0, ...held) + 1
+      const next = disk.rows('outbox').size + 1
       if (disk.get('meta', 'next') !== undefined) disk.set('meta', 'next', { value: next })
       return store
     },
