@@ -44,7 +44,8 @@ export function startNode(options: NodeOptions): RunningNode {
   const { config, own, trust, log } = options
   // Two agents on one store would give two items the same outbox number, and lose both.
   const unlock = lockDatabase(config.store.path)
-  const store = openFogStore(config.store.path, systemClock, config.store.maxOutboxItems)
+  const { path, maxOutboxItems } = config.store
+  const store = openFogStore(path, systemClock, maxOutboxItems, own.credential.deviceId)
   reportRestored(store, log)
   const pool = startPool(config, log)
   const responder = createResponder({

@@ -18,6 +18,7 @@ Examples:
   fogmeter backup agent --config agent.toml --out fog-1.backup
                                                  its store as one file, while it runs
   fogmeter summary list --since 2h               ask the cloud
+  fogmeter meter list                            each meter's newest signed register
 
 Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 not found or not readable,
 4 not verified or damaged.

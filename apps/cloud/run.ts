@@ -46,7 +46,7 @@ async function start(context: Context, config: CloudConfig, onStop: OnStop): Pro
   const identity = loadIdentity(config.identity)
   // A second service on this file would receipt what the first has not stored.
   onStop(lockDatabase(config.store.path))
-  const { store, queries, database } = openCloudStore(config.store.path)
+  const { store, queries, database } = openCloudStore(config.store.path, identity.deviceId)
   onStop(() => database.close())
   reportRestored(log, database)
   onStop(startCheckpoints(database, CHECKPOINT_MS, (err) => log.warn({ err }, 'no checkpoint')))

@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import { parseIso } from '#ports'
 
 /**
  * The kinds of value a configuration file may hold. Each carries what is expected in words and an
@@ -144,7 +145,7 @@ export function startTime(example: string) {
     v.string(),
     v.rawTransform(({ dataset, addIssue, NEVER }): number | null => {
       if (dataset.value === 'now') return null
-      const time = pattern.test(dataset.value) ? Date.parse(dataset.value) : Number.NaN
+      const time = pattern.test(dataset.value) ? parseIso(dataset.value) : Number.NaN
       if (Number.isFinite(time)) return Math.floor(time / 1000)
       addIssue()
       return NEVER

@@ -31,13 +31,17 @@ const storeName = 'store'
 const saveMetaSql =
   'INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value'
 
-/** Opens (and creates) the store, its outbox limited to `maxOutboxItems`; throws `sqlite/…`. */
+/**
+ * Opens (and creates) the store of the fog node `device`, its outbox limited to `maxOutboxItems`.
+ * Throws `sqlite/…`.
+ */
 export function openFogStore(
   path: string,
   clock: { now(): number },
   maxOutboxItems: number = defaults.outbox.fogItems,
+  device?: string,
 ): SqliteFogStore {
-  const db = openFogDatabase(path, false)
+  const db = openFogDatabase(path, false, device)
   const outbox = openOutbox(db, maxOutboxItems)
   const receipts = openReceipts(db)
   const nowS = () => Math.max(0, Math.floor(clock.now() / 1000))

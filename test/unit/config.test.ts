@@ -140,6 +140,8 @@ describe('values', () => {
     expect(now.source).toMatchObject({ start: null })
     const march = parseConfig(meterConfig, withStart('2026-03-01T00:00:00Z'), '/x.toml')
     expect(march.source).toMatchObject({ start: Date.UTC(2026, 2, 1) / 1000 })
+    const never = () => parseConfig(meterConfig, withStart('2026-02-29T00:00:00Z'), '/x.toml')
+    expect(never).toThrow('source.start')
   })
 })
 
