@@ -11,6 +11,8 @@ import {
   listener,
   oneOf,
   path,
+  port,
+  serialLine,
   startTime,
   text,
 } from './leaf.ts'
@@ -50,6 +52,28 @@ const sourceTime = {
   time_scale: v.optional(integer(1, 100_000, 1), 1),
 }
 
+/** A meter's own port: at most one reading in this time, whatever its rhythm. */
+const portRhythm = { interval_seconds: v.optional(integer(0, 3_600, 10), 10) }
+
+const p1Source = v.strictObject({
+  kind: v.literal('p1'),
+  port: port('/dev/ttyUSB0'),
+  serial: v.optional(serialLine('115200 8N1'), '115200 8N1'),
+  utc_offset_minutes: v.optional(integer(-720, 840, 60), 60),
+  key_file: v.optional(path('p1.key')),
+  ...portRhythm,
+})
+
+const smlSource = v.strictObject({
+  kind: v.literal('sml'),
+  port: port('/dev/ttyUSB0'),
+  serial: v.optional(serialLine('9600 8N1'), '9600 8N1'),
+  ...portRhythm,
+})
+
+/** The source a command line names, with the defaults of a configuration file. */
+export const portSource = v.variant('kind', [p1Source, smlSource])
+
 const source = v.variant('kind', [
   v.strictObject({
     kind: v.literal('sim'),
@@ -71,6 +95,8 @@ const source = v.variant('kind', [
     ...sourceTime,
   }),
   v.strictObject({ kind: v.literal('stdin') }),
+  p1Source,
+  smlSource,
 ])
 
 /** apps/meter: one meter, or a fleet of alike ones in one process. */

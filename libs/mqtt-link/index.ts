@@ -1,3 +1,4 @@
+export { Backoff } from './backoff.ts'
 export { runInitiator } from './initiator.ts'
 export { runResponder } from './responder.ts'
 export type {

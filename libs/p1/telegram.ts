@@ -66,7 +66,10 @@ export function parseP1(bytes: Uint8Array, options: P1Options): P1Telegram {
         ? [{ what: codes.time, why: 'not a time with S (summer) or W (winter)' }]
         : []),
       ...values.unread,
-      ...odd.map((row) => ({ what: row.slice(0, 16), why: 'not in the form of a line' })),
+      ...odd.map((row) => ({
+        what: row.split('(')[0]?.slice(0, 16) ?? '',
+        why: 'not in the form of a line',
+      })),
     ],
   }
 }
