@@ -76,7 +76,7 @@ function sourceIn(
   if (kind !== 'p1' && kind !== 'sml') return null
   const source = sourceAt(kind, place)
   if (source === null || configured?.kind !== kind) return source
-  return { ...configured, port: source.port } as MeterConfig['source']
+  return { ...configured, port: source.port }
 }
 
 function rhythmOf(configured: MeterConfig['source'] | null) {

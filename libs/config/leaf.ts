@@ -125,7 +125,7 @@ export function serialLine(example: string) {
 }
 
 /** Where bytes of a meter come from: a device or file, `tcp://host:port`, or `-` for stdin. */
-export function port(example: string) {
+export function meterPort(example: string) {
   return v.pipe(
     v.string(),
     v.minLength(1),
@@ -141,7 +141,7 @@ export function port(example: string) {
   )
 }
 
-/** Splits `tcp://host:port`, as `port` has checked it. */
+/** Splits `tcp://host:port`, as `meterPort` has checked it. */
 export function tcpAddress(value: string): Address | null {
   return parseAddress(value, /^tcp:\/\//)
 }

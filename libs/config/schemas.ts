@@ -10,8 +10,8 @@ import {
   integer,
   listener,
   oneOf,
+  meterPort,
   path,
-  port,
   serialLine,
   startTime,
   text,
@@ -57,7 +57,7 @@ const portRhythm = { interval_seconds: v.optional(integer(0, 3_600, 10), 10) }
 
 const p1Source = v.strictObject({
   kind: v.literal('p1'),
-  port: port('/dev/ttyUSB0'),
+  port: meterPort('/dev/ttyUSB0'),
   serial: v.optional(serialLine('115200 8N1'), '115200 8N1'),
   utc_offset_minutes: v.optional(integer(-720, 840, 60), 60),
   key_file: v.optional(path('p1.key')),
@@ -66,7 +66,7 @@ const p1Source = v.strictObject({
 
 const smlSource = v.strictObject({
   kind: v.literal('sml'),
-  port: port('/dev/ttyUSB0'),
+  port: meterPort('/dev/ttyUSB0'),
   serial: v.optional(serialLine('9600 8N1'), '9600 8N1'),
   ...portRhythm,
 })

@@ -4,8 +4,7 @@ export {
   formatEncrypted,
   parseEncrypted,
   publicAuthenticationKey,
-  type Sealed,
 } from './encrypted.ts'
 export { createP1Framer } from './frame.ts'
 export { parseP1 } from './telegram.ts'
-export type { MbusChannel, P1Options, P1Telegram, PowerFailure } from './types.ts'
+export type { MbusChannel, P1Telegram } from './types.ts'

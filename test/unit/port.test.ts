@@ -90,13 +90,16 @@ const readAll = (source: PortSource, more: Parameters<typeof listen>[1] = {}) =>
 
 describe('a file, a pipe', () => {
   test('every telegram, by its own time; those that are stored already are left out', async () => {
-    const input = () => Readable.from([recorded('p1/v5.txt'), recorded('p1/v5-two-mbus.txt')])
-    const both = await readAll(p1('-'), { input: input() })
+    const input = [recorded('p1/v5.txt'), recorded('p1/v5-two-mbus.txt')]
+    const both = await readAll(p1('-'), { input: Readable.from(input) })
     expect(both).toMatchObject([
       { timeS: 1_483_381_202, importWh: 6_825, powerW: 244 },
       { timeS: 1_587_933_205, importWh: 2_375_582, powerW: 111, replaced: true },
     ])
-    const later = await readAll(p1('-'), { input: input(), newestTimeS: 1_483_381_202 })
+    const later = await readAll(p1('-'), {
+      input: Readable.from(input),
+      newestTimeS: 1_483_381_202,
+    })
     expect(later.map(({ timeS }) => timeS)).toEqual([1_587_933_205])
   })
 
@@ -180,17 +183,14 @@ describe('encrypted telegrams', () => {
 describe('a TCP port', () => {
   test('opened again when it closes, when it breaks, and when it is silent', async () => {
     const sockets: Socket[] = []
-    let answer: (socket: Socket, index: number) => void = () => undefined
     const server = createServer((socket) => {
       socket.on('error', () => undefined)
-      answer(socket, sockets.push(socket) - 1)
-    })
-    answer = (socket, index) => {
+      const index = sockets.push(socket) - 1
       if (index === 0) socket.end(telegram(100))
       else if (index === 1) socket.write(telegram(200))
       // The third says nothing, the fourth does.
       else if (index === 3) socket.write(telegram(300))
-    }
+    })
     server.listen(0, '127.0.0.1')
     await once(server, 'listening')
     const { port } = server.address() as AddressInfo
@@ -266,24 +266,24 @@ describe.skipIf(!hasSocat)(`a serial port${hasSocat ? '' : ' (skipped: needs soc
   })
 })
 
-describe('the time of a telegram', () => {
-  const message = { live: true, telegram: { timeS: 1_795_000_100 } } as never
+const message = { live: true, telegram: { timeS: 1_795_000_100 } } as never
 
-  function dating(nowS: number, known: boolean) {
-    const said: unknown[] = []
-    const log = {
-      info: () => undefined,
-      debug: () => undefined,
-      warn: (data: object) => void said.push(data),
-    }
-    const dated = createDating({
-      clock: { now: () => nowS * 1_000 + 999, monotonic: () => 0 },
-      time: { known: () => known, boot: { id: 1, ageS: () => 42 } },
-      log,
-    })
-    return { dated, said }
+function dating(nowS: number, known: boolean) {
+  const said: unknown[] = []
+  const log = {
+    info: () => undefined,
+    debug: () => undefined,
+    warn: (data: object) => void said.push(data),
   }
+  const dated = createDating({
+    clock: { now: () => nowS * 1_000 + 999, monotonic: () => 0 },
+    time: { known: () => known, boot: { id: 1, ageS: () => 42 } },
+    log,
+  })
+  return { dated, said }
+}
 
+describe('the time of a telegram', () => {
   test('of now by this machine, which also notices a meter that is wrong, once', () => {
     const { dated, said } = dating(1_795_000_000, true)
     expect(dated(message)).toEqual({ timeS: 1_795_000_000, ageS: 42 })
@@ -308,9 +308,9 @@ describe('the time of a telegram', () => {
   })
 })
 
-describe('the rhythm', () => {
-  const at = (powerW: number, more: Partial<Measurement> = {}) => ({ timeS: 1, powerW, ...more })
+const at = (powerW: number, more: Partial<Measurement> = {}) => ({ timeS: 1, powerW, ...more })
 
+describe('the rhythm', () => {
   test('one in ten seconds, with the mean of those held back', () => {
     const rhythm = createRhythm(10)
     const taken = [0, 1, 2, 9.6, 10, 19, 19.6].map((s, i) => rhythm(at(100 * i), s)?.powerW ?? null)
