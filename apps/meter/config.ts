@@ -8,8 +8,9 @@ import {
   type MeterInstance,
 } from '#config'
 import { CodedError } from '#errors'
+import { isPower } from './mqtt-table.ts'
 
-const feedsOne: ReadonlySet<string> = new Set(['stdin', 'p1', 'sml'])
+const feedsOne: ReadonlySet<string> = new Set(['stdin', 'p1', 'sml', 'mqtt'])
 
 /** A checked configuration and the meters it asks for. */
 export interface MeterPlan {
@@ -24,12 +25,16 @@ export function loadMeterConfig(path: string, source?: string): MeterPlan {
     source === undefined ? loaded : { ...loaded, source: parseSource(source, loaded.source) }
   const { kind } = config.source
   if (config.fleet !== undefined && config.fleet.count > 1 && feedsOne.has(kind)) {
-    const what = kind === 'stdin' ? 'pipe' : 'port'
+    const what = kind === 'stdin' ? 'pipe' : 'source'
     throw configProblem(
       path,
       'source.kind',
       `found "${kind}" for a fleet; one ${what} feeds one meter`,
     )
+  }
+  if (config.source.kind === 'mqtt' && !config.source.map.some(isPower)) {
+    const fix = 'add one with value = "power", or "import_power"'
+    throw configProblem(path, 'source.map', `found no row that makes a reading; ${fix}`)
   }
   return { config, instances: expandMeters(config, path) }
 }

@@ -3,7 +3,6 @@ import type { Clock } from '#ports'
 import { timeQuality } from '#reading'
 import type { TimeSense } from './clock.ts'
 import type { PortLog } from './port-report.ts'
-import type { Received } from './telegrams.ts'
 
 /** A grid operator sets its meters to the second; minutes off is not delay any more. */
 const MAX_OFF_S = 120
@@ -11,7 +10,7 @@ const MAX_OFF_S = 120
 export type Moment = Pick<Measurement, 'timeS' | 'timeQuality' | 'ageS'>
 
 /**
- * When a telegram was sent. In a file that is what it says. What comes now is dated by this machine,
+ * When a telegram was sent, which itself says `timeS`. In a file that is what it says. What comes now is dated by this machine,
  * whose clock is kept by a time service; while it is not yet, by the meter, whose clock somebody may
  * have set wrong: that time counts as estimated.
  */
@@ -31,8 +30,7 @@ export function createDating(options: { clock: Clock; time: TimeSense; log: Port
     }
   }
 
-  return ({ telegram, live }: Received): Moment => {
-    const { timeS } = telegram
+  return (timeS: number | null, live: boolean): Moment => {
     if (!live && timeS !== null) return { timeS }
     const nowS = Math.max(0, Math.floor(clock.now() / 1_000))
     const ageS = time.boot.ageS()

@@ -14,7 +14,8 @@ export interface PortReport {
   opened(live: boolean): void
   failed(error: CodedError): void
   refused(error: CodedError): void
-  telegram(telegram: Telegram): void
+  /** One that was used. */
+  telegram(telegram: Pick<Telegram, 'unread'>): void
 }
 
 export function createPortReport(port: string, log: PortLog): PortReport {

@@ -38,10 +38,9 @@ export async function* fromPort(options: PortSourceOptions): AsyncGenerator<Meas
     remember(memory)
   }
 
-  for await (const received of telegrams({ ...options, report })) {
+  for await (const { telegram, live } of telegrams({ ...options, report })) {
     settle()
-    const { telegram, live } = received
-    const moment = dated(received)
+    const moment = dated(telegram.timeS, live)
     if (!live && telegram.timeS !== null && telegram.timeS <= newestTimeS) continue
     try {
       const measurement = { ...follower.follow(telegram), ...moment }

@@ -77,6 +77,7 @@ async function* measurementsOf({
     clock,
     time: openTimeSense({ clock, askTimesyncd: true }),
     timeline,
+    log,
     port: null,
     newestTimeS: 0,
     input: process.stdin,

@@ -140,8 +140,8 @@ async function feed(
     clock: systemClock,
     time,
     input: process.stdin,
+    log: options.log,
     port: {
-      log: options.log,
       record: options.logTelegrams === undefined ? undefined : recorder(options.logTelegrams),
       ...memoryOf(group),
     },

@@ -61,6 +61,12 @@ export function oneOf<const T extends readonly [string, ...string[]]>(...options
   return v.pipe(v.picklist(options), notes(listed, quoted(options[0])))
 }
 
+/** The name of one MQTT topic, not a filter. */
+export function topic(example: string) {
+  const expected = 'a topic without + and #'
+  return v.pipe(v.string(), v.regex(/^[^+#\0]{1,1000}$/), notes(expected, quoted(example)))
+}
+
 /** A device or node name, as in credentials and topics. */
 export function deviceName(example: string) {
   const expected = 'a name of 1 to 32 letters, digits, dots, dashes or underscores'

@@ -15,6 +15,7 @@ import {
   serialLine,
   startTime,
   text,
+  topic,
 } from './leaf.ts'
 
 /** What each program can be told. deploy/examples/ explains every key to the person who sets it. */
@@ -71,6 +72,32 @@ const smlSource = v.strictObject({
   ...portRhythm,
 })
 
+/** What other gadgets publish already; `field` leads into JSON, without it the payload is the value. */
+const mqttSource = v.strictObject({
+  kind: v.literal('mqtt'),
+  ...remoteBroker,
+  map: v.pipe(
+    v.array(
+      v.strictObject({
+        topic: topic('tele/plug/SENSOR'),
+        field: v.optional(text('keys into the JSON, with dots between', 'ENERGY.Power')),
+        value: oneOf(
+          'power',
+          'import_power',
+          'export_power',
+          'import',
+          'export',
+          'voltage',
+          'current',
+        ),
+        unit: oneOf('W', 'kW', 'Wh', 'kWh', 'Wmin', 'V', 'A', 'mA'),
+      }),
+    ),
+    v.minLength(1),
+  ),
+  ...portRhythm,
+})
+
 /** The source a command line names, with the defaults of a configuration file. */
 export const portSource = v.variant('kind', [p1Source, smlSource])
 
@@ -97,6 +124,7 @@ const source = v.variant('kind', [
   v.strictObject({ kind: v.literal('stdin') }),
   p1Source,
   smlSource,
+  mqttSource,
 ])
 
 /** apps/meter: one meter, or a fleet of alike ones in one process. */

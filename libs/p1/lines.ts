@@ -1,5 +1,5 @@
 import { CodedError } from '#errors'
-import { crc16Arc, type Shown } from '#telegram'
+import { crc16Arc, parseDecimal, shownIn, type Shown } from '#telegram'
 import { toBytes, toText } from './text.ts'
 
 /** One line: an OBIS code and what stands in its brackets. */
@@ -85,33 +85,9 @@ function codeOf(written: string): string {
   return written.endsWith('*255') ? written.slice(0, -4) : written
 }
 
-/** Units with their prefixes; another spelling is another unit. */
-const units: Readonly<Record<string, readonly [unit: string, exponent: number]>> = {
-  Wh: ['Wh', 0],
-  kWh: ['Wh', 3],
-  MWh: ['Wh', 6],
-  W: ['W', 0],
-  kW: ['W', 3],
-  MW: ['W', 6],
-  V: ['V', 0],
-  kV: ['V', 3],
-  A: ['A', 0],
-  mA: ['A', -3],
-  J: ['J', 0],
-  MJ: ['J', 6],
-  GJ: ['J', 9],
-}
-
-const VALUE = /^(-?)(\d{1,20})(?:\.(\d{1,15}))?(?:\*(.*))?$/
-
 /** `00123.456*kWh` as an exact number with its unit; null when it is not a number. */
 export function parseValue(code: string, text: string, unit?: string): Shown | null {
-  const match = VALUE.exec(text)
-  if (match === null) return null
-  const [, sign = '', digits = '', fraction = '', written = unit ?? ''] = match
-  const [name, exponent] = Object.hasOwn(units, written)
-    ? (units[written] ?? [written, 0])
-    : [written, 0]
-  const mantissa = BigInt(sign + digits + fraction)
-  return { code, mantissa, exponent: exponent - fraction.length, unit: name }
+  const [digits = '', ...rest] = text.split('*')
+  const value = parseDecimal(digits)
+  return value === null ? null : shownIn(code, value, unit ?? rest.join('*'))
 }

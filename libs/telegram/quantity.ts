@@ -24,7 +24,7 @@ export const quantities = {
 } as const satisfies Record<string, Quantity>
 
 /** Beyond this no meter scales, and 10^n would only cost time. */
-const MAX_EXPONENT = 15
+const MAX_EXPONENT = 20
 
 /** Null unless `shown` is in exactly the unit expected. A unit is never guessed. */
 export function exactly(shown: Shown, { unit }: Quantity): Exact | null {

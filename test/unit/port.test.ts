@@ -266,8 +266,6 @@ describe.skipIf(!hasSocat)(`a serial port${hasSocat ? '' : ' (skipped: needs soc
   })
 })
 
-const message = { live: true, telegram: { timeS: 1_795_000_100 } } as never
-
 function dating(nowS: number, known: boolean) {
   const said: unknown[] = []
   const log = {
@@ -286,21 +284,21 @@ function dating(nowS: number, known: boolean) {
 describe('the time of a telegram', () => {
   test('of now by this machine, which also notices a meter that is wrong, once', () => {
     const { dated, said } = dating(1_795_000_000, true)
-    expect(dated(message)).toEqual({ timeS: 1_795_000_000, ageS: 42 })
+    expect(dated(1_795_000_100, true)).toEqual({ timeS: 1_795_000_000, ageS: 42 })
     expect(said).toEqual([])
     const wrong = dating(1_795_003_700, true)
-    wrong.dated(message)
-    wrong.dated(message)
+    wrong.dated(1_795_000_100, true)
+    wrong.dated(1_795_000_100, true)
     expect(wrong.said).toEqual([{ event: 'meter-clock', bySeconds: -3_600 }])
   })
 
   test('before this machine knows the time: by the meter, as an estimate', () => {
-    expect(dating(60, false).dated(message)).toEqual({
+    expect(dating(60, false).dated(1_795_000_100, true)).toEqual({
       timeS: 1_795_000_100,
       ageS: 42,
       timeQuality: 1,
     })
-    expect(dating(60, false).dated({ live: true, telegram: { timeS: null } } as never)).toEqual({
+    expect(dating(60, false).dated(null, true)).toEqual({
       timeS: 60,
       ageS: 42,
       timeQuality: 2,
