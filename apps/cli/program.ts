@@ -14,6 +14,7 @@ Examples:
   fogmeter enrol fog fog-1                       keys and credential for a fog node
   fogmeter enrol meter kitchen --group house-7   … and for a meter
   fogmeter config check agent.toml --for agent   is this file right?
+  fogmeter meter read --source p1:/dev/ttyUSB0   what does my meter say?
   fogmeter agent run --config agent.toml         run a program
   fogmeter backup agent --config agent.toml --out fog-1.backup
                                                  its store as one file, while it runs
@@ -77,6 +78,7 @@ export async function runCli(args: readonly string[]): Promise<void> {
 function mayQuery([first = '', second]: readonly string[]): boolean {
   return (
     second !== 'run' &&
+    second !== 'read' &&
     !['authority', 'enrol', 'revoke', 'config', 'backup', 'restore'].includes(first)
   )
 }

@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import type { RunningService, ServiceContext } from '#service'
 import { wholeNumber } from './authority.ts'
+import { addReadCommand } from './read.ts'
 
 /** A program ready to start: its configuration is read and right. */
 interface Program {
@@ -15,7 +16,10 @@ interface MeterFlags {
   stopAfter?: number
   maxReadings?: number
   stay?: boolean
+  logTelegrams?: string
 }
+
+const SOURCES = 'sim, replay, csv:FILE, stdin, p1:PORT or sml:PORT'
 
 /** `broker|agent|cloud|meter run --config FILE`. */
 export function addRunCommands(program: Command): void {
@@ -24,15 +28,18 @@ export function addRunCommands(program: Command): void {
     agent: "the fog node's agent: verifies and sums up readings, passes summaries on",
     cloud: 'the cloud service: stores summaries, answers queries',
   }
-  addRun(program, 'broker', about.broker).action((flags) => run('broker', () => broker(flags)))
-  addRun(program, 'agent', about.agent).action((flags) => run('agent', () => agent(flags)))
-  addRun(program, 'cloud', about.cloud).action((flags) => run('cloud', () => cloud(flags)))
-  addRun(program, 'meter', 'meters: one, or a fleet in one process')
-    .option('--source <source>', 'instead of the configured one: sim, replay, csv:FILE or stdin')
+  addRun(program, 'broker', about.broker).action((flags) => start('broker', () => broker(flags)))
+  addRun(program, 'agent', about.agent).action((flags) => start('agent', () => agent(flags)))
+  addRun(program, 'cloud', about.cloud).action((flags) => start('cloud', () => cloud(flags)))
+  const run = addRun(program, 'meter', 'meters: one, or a fleet in one process')
+  run
+    .option('--source <source>', `instead of the configured one: ${SOURCES}`)
+    .option('--log-telegrams <file>', 'append every byte of a p1 or sml port to this file')
     .option('--stop-after <seconds>', 'stop measuring after this long', wholeNumber)
     .option('--max-readings <count>', 'stop after this many readings of each meter', wholeNumber)
     .option('--stay', 'stay when nothing is left to measure and to deliver, instead of ending')
-    .action((flags: MeterFlags) => run('meter', () => meter(flags)))
+    .action((flags: MeterFlags) => start('meter', () => meter(flags)))
+  if (run.parent !== null) addReadCommand(run.parent)
 }
 
 function addRun(program: Command, name: string, description: string): Command {
@@ -46,15 +53,15 @@ function addRun(program: Command, name: string, description: string): Command {
 }
 
 /** Wrong configurations end here, with exit code 2; what happens later is the log's. */
-async function run(name: string, prepare: () => Promise<Program>): Promise<void> {
-  const { config, start, stopTimeoutMs } = await prepare()
+async function start(name: string, prepare: () => Promise<Program>): Promise<void> {
+  const { config, start: begin, stopTimeoutMs } = await prepare()
   const { runService } = await import('#service')
   await runService({
     name,
     ...(stopTimeoutMs !== undefined && { stopTimeoutMs }),
     start: (context) => {
       context.log.level = config.log.level
-      return start(context)
+      return begin(context)
     },
   })
 }
@@ -84,11 +91,12 @@ async function meter(flags: MeterFlags): Promise<Program> {
   const { loadMeterConfig } = await import('../meter/config.ts')
   const plan = loadMeterConfig(flags.config, flags.source)
   const { meterStopTimeoutMs, runMeter } = await import('../meter/run.ts')
-  const { stopAfter, maxReadings, stay } = flags
+  const { stopAfter, maxReadings, stay, logTelegrams } = flags
   const options = {
     ...(stopAfter !== undefined && { stopAfterSeconds: stopAfter }),
     ...(maxReadings !== undefined && { maxReadings }),
     ...(stay !== undefined && { stay }),
+    ...(logTelegrams !== undefined && { logTelegrams }),
   }
   return {
     config: plan.config,

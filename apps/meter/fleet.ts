@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs'
 import { equal } from '#bytes'
 import type { MeterConfig } from '#config'
 import {
@@ -19,6 +18,7 @@ import { openMeterStore, type MeterStoreFile } from '#meter-store'
 import { runInitiator, type InitiatorLink } from '#mqtt-link'
 import { systemClock, systemRandom, type Logger } from '#service'
 import { lockDatabase } from '#sqlite'
+import { brokerAccess } from './broker-access.ts'
 import { openTimeSense, type TimeSense } from './clock.ts'
 import type { MeterPlan } from './config.ts'
 import { createGroup, type Group } from './group.ts'
@@ -101,7 +101,8 @@ export function openFleet({ config, instances }: MeterPlan, log: Logger): Fleet 
   function link(unit: Unit, identity: DeviceIdentity, onProgress: () => void): InitiatorLink {
     const { credential, signingSecret } = identity
     return runInitiator({
-      ...brokerOf(config),
+      ...brokerAccess(config.broker),
+      keepaliveSeconds: config.broker.keepaliveSeconds,
       crypto: nodeCrypto,
       random: systemRandom,
       clock: systemClock,
@@ -200,29 +201,6 @@ function settingsOf(config: MeterConfig): MeterSettings {
     rolloverWh: rolloverWh === 0 ? null : rolloverWh,
     maxPowerW,
     ...defaults.delivery,
-  }
-}
-
-function brokerOf({ broker }: MeterConfig) {
-  const { url, ca, username, passwordFile, keepaliveSeconds } = broker
-  return {
-    url,
-    keepaliveSeconds,
-    ...(ca !== undefined && { ca }),
-    ...(username !== undefined && { username }),
-    ...(passwordFile !== undefined && { password: readPassword(passwordFile) }),
-  }
-}
-
-function readPassword(path: string): string {
-  try {
-    return readFileSync(path, 'utf8').trim()
-  } catch (cause) {
-    throw new CodedError(
-      'meter/no-password',
-      `${path} (broker.password_file) cannot be read: put the broker's password into it, mode 0600`,
-      { cause },
-    )
   }
 }
 

@@ -1,3 +1,4 @@
+import { fromUtf8, utf8 } from '#bytes'
 import type { MeterConfig } from '#config'
 import {
   createMetrics,
@@ -6,10 +7,13 @@ import {
   type RunningService,
   type ServiceContext,
 } from '#service'
+import type { FollowMemory } from '#telegram'
 import type { MeterPlan } from './config.ts'
 import type { TimeSense } from './clock.ts'
 import { openFleet, type Fleet } from './fleet.ts'
 import type { Group } from './group.ts'
+import type { PortLog } from './port-report.ts'
+import { recorder } from './recording.ts'
 import { openSource } from './source.ts'
 import { addMeterMetrics, meterViews } from './status.ts'
 import { openTimeline, type Timeline } from './timeline.ts'
@@ -21,6 +25,8 @@ export interface MeterRunOptions {
   stopAfterSeconds?: number
   /** Stop measuring after this many readings of each meter. */
   maxReadings?: number
+  /** Appends what a port says to this file, byte for byte. */
+  logTelegrams?: string
   /** Stay (with /status) when the source has ended and everything is delivered. */
   stay?: boolean
 }
@@ -31,6 +37,7 @@ const TICK_MS = 1_000
 /** How long a stop waits for receipts: while the fog node answers, and while it does not. */
 const DRAIN_MS = { answering: 15_000, silent: 1_000 }
 const TIMELINE = 'timeline'
+const PORT_METER = 'port-meter'
 
 /** Longer than a drain, so that it is not cut short; for `runService`. */
 export const meterStopTimeoutMs = 20_000
@@ -64,7 +71,7 @@ export async function runMeter(
   }, TICK_MS)
   const stopAfter = stopAfterTimer(options, measuring)
   fleet.connect(measuring.signal, drained.check)
-  const feeds = feedAll(plan.config, fleet, options, measuring.signal)
+  const feeds = feedAll(plan.config, fleet, options, measuring.signal, log)
   endWhenDone(feeds, fleet, drained, context, options)
   log.info({ event: 'started', meters: fleet.units.length, node: plan.config.node }, 'measuring')
 
@@ -92,6 +99,7 @@ async function feedAll(
   fleet: Fleet,
   options: MeterRunOptions,
   signal: AbortSignal,
+  log: PortLog,
 ): Promise<void> {
   const timeline = timelineOf(config, fleet.groups[0])
   const groupOf = new Map(fleet.groups.flatMap((group) => group.units.map((unit) => [unit, group])))
@@ -102,6 +110,7 @@ async function feedAll(
       timeline,
       signal,
       time: fleet.time,
+      log,
       ...options,
     }),
   )
@@ -117,6 +126,7 @@ async function feed(
     timeline: Timeline | null
     signal: AbortSignal
     time: TimeSense
+    log: PortLog
   },
 ): Promise<void> {
   const { config, index, timeline, signal, time, maxReadings = Infinity } = options
@@ -130,6 +140,11 @@ async function feed(
     clock: systemClock,
     time,
     input: process.stdin,
+    log: options.log,
+    port: {
+      record: options.logTelegrams === undefined ? undefined : recorder(options.logTelegrams),
+      ...memoryOf(group),
+    },
   })
   let taken = 0
   for await (const measurement of source) {
@@ -140,8 +155,21 @@ async function feed(
   unit.finished = true
 }
 
+/** What a port's meter is known by is stored behind the readings that came from it. */
+function memoryOf(group: Group) {
+  const note = group.store.note(PORT_METER)
+  return {
+    remembered: note === null ? null : (JSON.parse(fromUtf8(note)) as FollowMemory),
+    remember(memory: FollowMemory) {
+      group.flush()
+      // Readings that could not be stored: the change is noticed once more after a restart.
+      if (group.failure() === null) group.store.setNote(PORT_METER, utf8(JSON.stringify(memory)))
+    },
+  }
+}
+
 function timelineOf({ source }: MeterConfig, group: Group | undefined): Timeline | null {
-  if (group === undefined || source.kind === 'stdin' || source.kind === 'csv') return null
+  if (group === undefined || !('start' in source)) return null
   const { start, intervalSeconds, timeScale } = source
   return openTimeline({
     clock: systemClock,

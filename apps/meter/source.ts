@@ -9,6 +9,9 @@ import type { Clock } from '#ports'
 import { timeQuality as timeQualities } from '#reading'
 import { replayHousehold } from './replay.ts'
 import type { TimeSense } from './clock.ts'
+import { fromBroker } from './mqtt-source.ts'
+import type { PortLog } from './port-report.ts'
+import { fromPort, type PortSourceOptions } from './port-source.ts'
 import type { Timeline } from './timeline.ts'
 
 /** What a source needs to know about the meter it feeds. */
@@ -26,6 +29,10 @@ export interface SourceOptions {
   signal: AbortSignal
   /** A line of a pipe that could not be used. */
   onBadLine: (error: CodedError) => void
+  /** For sources that listen to somebody. */
+  log: PortLog
+  /** For `p1` and `sml`: what else their port needs. */
+  port: Pick<PortSourceOptions, 'remembered' | 'remember' | 'record'> | null
 }
 
 /** Measurements, each at the moment it is due; ends when the source does or `signal` aborts. */
@@ -33,6 +40,11 @@ export function openSource(options: SourceOptions): AsyncGenerator<Measurement, 
   const { config } = options
   if (config.kind === 'stdin') return fromLines(options)
   if (config.kind === 'csv') return fromCsv(options, config)
+  if (config.kind === 'p1' || config.kind === 'sml') {
+    if (options.port === null) throw new CodedError('meter/no-port', 'a port needs a memory')
+    return fromPort({ ...options, ...options.port, source: config })
+  }
+  if (config.kind === 'mqtt') return fromBroker({ ...options, source: config })
   return fromModel(options, config)
 }
 

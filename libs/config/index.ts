@@ -11,4 +11,6 @@ export {
   type MeterConfig,
 } from './schemas.ts'
 export { expandMeters, type MeterInstance } from './fleet.ts'
+export { tcpAddress, type SerialLine } from './leaf.ts'
+export { sourceAt, type PortSource } from './source.ts'
 export { allKeys, type TableSchema } from './schema-tree.ts'

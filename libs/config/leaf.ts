@@ -62,6 +62,12 @@ export function oneOf<const T extends readonly [string, ...string[]]>(...options
   return v.pipe(v.picklist(options), notes(listed, quoted(options[0])))
 }
 
+/** The name of one MQTT topic, not a filter. */
+export function topic(example: string) {
+  const expected = 'a topic without + and #'
+  return v.pipe(v.string(), v.regex(/^[^+#\0]{1,1000}$/), notes(expected, quoted(example)))
+}
+
 /** A device or node name, as in credentials and topics. */
 export function deviceName(example: string) {
   const expected = 'a name of 1 to 32 letters, digits, dots, dashes or underscores'
@@ -92,6 +98,59 @@ export function brokerUrl(example: string) {
     }),
     notes('mqtt://host:port, mqtts://host:port or unix:///path/of/socket', quoted(example)),
   )
+}
+
+/** How a serial line is set. */
+export interface SerialLine {
+  baudRate: number
+  dataBits: 7 | 8
+  parity: 'none' | 'even' | 'odd'
+  stopBits: 1 | 2
+}
+
+const parities = { N: 'none', E: 'even', O: 'odd' } as const
+
+/** Baud rate, data bits, parity and stop bits, e.g. `9600 7E1`. */
+export function serialLine(example: string) {
+  return v.pipe(
+    v.string(),
+    v.rawTransform(({ dataset, addIssue, NEVER }): SerialLine => {
+      const match = /^(\d{2,7}) ([78])([NEO])([12])$/.exec(dataset.value)
+      if (match !== null) {
+        return {
+          baudRate: Number(match[1]),
+          dataBits: match[2] === '7' ? 7 : 8,
+          parity: parities[match[3] as keyof typeof parities],
+          stopBits: match[4] === '2' ? 2 : 1,
+        }
+      }
+      addIssue()
+      return NEVER
+    }),
+    notes('baud rate, data bits, parity and stop bits', quoted(example)),
+  )
+}
+
+/** Where bytes of a meter come from: a device or file, `tcp://host:port`, or `-` for stdin. */
+export function meterPort(example: string) {
+  return v.pipe(
+    v.string(),
+    v.minLength(1),
+    v.rawTransform(({ dataset, addIssue, NEVER }): string | PathText => {
+      const { value } = dataset
+      if (value === '-') return value
+      if (!value.startsWith('tcp:')) return new PathText(value)
+      if (parseAddress(value, /^tcp:\/\//)) return value
+      addIssue()
+      return NEVER
+    }),
+    notes('a device, a file, tcp://host:port or "-" for standard input', quoted(example)),
+  )
+}
+
+/** Splits `tcp://host:port`, as `meterPort` has checked it. */
+export function tcpAddress(value: string): Address | null {
+  return parseAddress(value, /^tcp:\/\//)
 }
 
 /** `host:port`. */

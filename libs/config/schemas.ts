@@ -10,9 +10,12 @@ import {
   integer,
   listener,
   oneOf,
+  meterPort,
   path,
+  serialLine,
   startTime,
   text,
+  topic,
 } from './leaf.ts'
 
 /** What each program can be told. deploy/examples/ explains every key to the person who sets it. */
@@ -50,6 +53,54 @@ const sourceTime = {
   time_scale: v.optional(integer(1, 100_000, 1), 1),
 }
 
+/** A meter's own port: at most one reading in this time, whatever its rhythm. */
+const portRhythm = { interval_seconds: v.optional(integer(0, 3_600, 10), 10) }
+
+const p1Source = v.strictObject({
+  kind: v.literal('p1'),
+  port: meterPort('/dev/ttyUSB0'),
+  serial: v.optional(serialLine('115200 8N1'), '115200 8N1'),
+  utc_offset_minutes: v.optional(integer(-720, 840, 60), 60),
+  key_file: v.optional(path('p1.key')),
+  ...portRhythm,
+})
+
+const smlSource = v.strictObject({
+  kind: v.literal('sml'),
+  port: meterPort('/dev/ttyUSB0'),
+  serial: v.optional(serialLine('9600 8N1'), '9600 8N1'),
+  ...portRhythm,
+})
+
+/** What other gadgets publish already; `field` leads into JSON, without it the payload is the value. */
+const mqttSource = v.strictObject({
+  kind: v.literal('mqtt'),
+  ...remoteBroker,
+  map: v.pipe(
+    v.array(
+      v.strictObject({
+        topic: topic('tele/plug/SENSOR'),
+        field: v.optional(text('keys into the JSON, with dots between', 'ENERGY.Power')),
+        value: oneOf(
+          'power',
+          'import_power',
+          'export_power',
+          'import',
+          'export',
+          'voltage',
+          'current',
+        ),
+        unit: oneOf('W', 'kW', 'Wh', 'kWh', 'Wmin', 'V', 'A', 'mA'),
+      }),
+    ),
+    v.minLength(1),
+  ),
+  ...portRhythm,
+})
+
+/** The source a command line names, with the defaults of a configuration file. */
+export const portSource = v.variant('kind', [p1Source, smlSource])
+
 const source = v.variant('kind', [
   v.strictObject({
     kind: v.literal('sim'),
@@ -71,6 +122,9 @@ const source = v.variant('kind', [
     ...sourceTime,
   }),
   v.strictObject({ kind: v.literal('stdin') }),
+  p1Source,
+  smlSource,
+  mqttSource,
 ])
 
 /** apps/meter: one meter, or a fleet of alike ones in one process. */

@@ -15,15 +15,15 @@ export interface ConnectionOptions extends LinkOptions {
   readonly url: string
   readonly ca?: string | Uint8Array
   readonly clientId: string
-  /** The one subscription of this connection. */
-  readonly topicFilter: string
+  /** What this connection subscribes to, once. */
+  readonly topicFilter: string | readonly string[]
 }
 
 export interface ConnectionEvents {
   /** Connected and subscribed. Once. */
   up(): void
   /** The broker's next packet waits until `done` is called. */
-  message(topic: string, payload: Buffer, done: () => void): void
+  message(topic: string, payload: Buffer, done: () => void, retained: boolean): void
   /** The socket has room again after `publish` returned false. */
   drain(): void
   /** Over, whatever the reason: `mqtt-link/…` and words. Once, and the last event. */
@@ -74,7 +74,7 @@ export function openConnection(options: ConnectionOptions, events: ConnectionEve
 
   client.handleMessage = (packet, done) => {
     if (state !== 'up') return done()
-    events.message(packet.topic, packet.payload as Buffer, done)
+    events.message(packet.topic, packet.payload as Buffer, done, packet.retain)
   }
   client.on('error', abort)
   client.stream.on('error', (error) => {
@@ -83,8 +83,10 @@ export function openConnection(options: ConnectionOptions, events: ConnectionEve
   })
   client.on('connect', () => {
     code = 'mqtt-link/not-admitted'
-    client.subscribe(options.topicFilter, { qos: 0 }, (error, granted) => {
-      if (error || granted?.[0]?.qos !== 0) return abort(error ?? new Error('subscription refused'))
+    const filters = [options.topicFilter].flat()
+    client.subscribe(filters, { qos: 0 }, (error, granted = []) => {
+      const all = granted.length > 0 && granted.every(({ qos }) => qos === 0)
+      if (error || !all) return abort(error ?? new Error('subscription refused'))
       clearTimeout(timer)
       state = 'up'
       code = 'mqtt-link/disconnected'

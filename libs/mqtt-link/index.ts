@@ -1,3 +1,5 @@
+export { Backoff } from './backoff.ts'
+export { openConnection, type Connection } from './connection.ts'
 export { runInitiator } from './initiator.ts'
 export { runResponder } from './responder.ts'
 export type {

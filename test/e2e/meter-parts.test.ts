@@ -225,6 +225,8 @@ const readOneLine = async (
     clock,
     time: openTimeSense({ clock, askTimesyncd: timesync !== 'do not ask', folder: timesync }),
     timeline: null,
+    log: { info: () => undefined, warn: () => undefined, debug: () => undefined },
+    port: null,
     newestTimeS: 0,
     input: Readable.from([`${line}\n`]),
     signal: new AbortController().signal,
