@@ -32,8 +32,6 @@ export interface RunningNode {
   close(): Promise<void>
 }
 
-/** A watchdog wants a sign of life this often; without meters it is a commit of one small row. */
-const probeMs = 10_000
 const pruneMs = 3_600_000
 const shrinkMs = 600_000
 /** Signature checks still under way when stopping get this long. */
@@ -176,14 +174,11 @@ function startUpkeep({ config, log, notify }: NodeOptions, fog: Fog, store: Sqli
     fog.tick()
     const now = systemClock.monotonic()
     const done = fog.counters().commits
-    if (done === commits && now - committedAt < probeMs) return
+    if (done === commits && now - committedAt < notify.probeMs) return
     if (done === commits) store.probe()
-    commits = done
+    ;[commits, committedAt] = [done, now]
     sayGivenUp()
-    if (now - committedAt >= probeMs / 2) {
-      committedAt = now
-      notify.watchdog()
-    }
+    notify.watchdog()
   }
   const retentionS = config.store.retentionDays * 86_400
   const prune = () => void fog.prune(Math.floor(systemClock.now() / 1000) - retentionS)
