@@ -9,6 +9,7 @@ import { encodeItem } from '#messages'
 import { runResponder, type ResponderLink } from '#mqtt-link'
 import { systemClock, systemRandom, version, type Logger, type Notify } from '#service'
 import { lockDatabase } from '#sqlite'
+import { createLifeSign } from './life-sign.ts'
 import { startVerifyPool, type VerifyPool } from './verify-pool.ts'
 
 export interface NodeOptions {
@@ -146,8 +147,6 @@ export function settingsOf({ commit, window, time }: AgentConfig): FogSettings {
 /** Timers around the core: commits, sign of life, pruning, cutting the WAL. */
 function startUpkeep({ config, log, notify }: NodeOptions, fog: Fog, store: SqliteFogStore) {
   let problem: string | null = null
-  let [commits, committedAt] = [0, systemClock.monotonic()]
-
   const guarded = (what: string, work: () => void) => () => {
     try {
       work()
@@ -170,15 +169,16 @@ function startUpkeep({ config, log, notify }: NodeOptions, fog: Fog, store: Sqli
       'the outbox to the cloud is full: the oldest items go, registers stay; is the cloud up?',
     )
   }
+  const lifeSign = createLifeSign({
+    clock: systemClock,
+    notify,
+    commits: () => fog.counters().commits,
+    waiting: () => fog.inFlight(),
+    probe: () => store.probe(),
+  })
   const tick = () => {
     fog.tick()
-    const now = systemClock.monotonic()
-    const done = fog.counters().commits
-    if (done === commits && now - committedAt < notify.probeMs) return
-    if (done === commits) store.probe()
-    ;[commits, committedAt] = [done, now]
-    sayGivenUp()
-    notify.watchdog()
+    if (lifeSign()) sayGivenUp()
   }
   const retentionS = config.store.retentionDays * 86_400
   const prune = () => void fog.prune(Math.floor(systemClock.now() / 1000) - retentionS)
