@@ -38,7 +38,7 @@ export async function stage(options: StageOptions): Promise<Tree> {
 }
 
 function addPrograms(tree: Tree, { root, bundle, version, architecture }: StageOptions): void {
-  for (const [name, code] of bundle.files) tree.write(`${app}/${name}`, code)
+  for (const [name, code] of bundle.files) tree.write(`${app}/${name}`, code.replace(/^#!.*\n/, ''))
   const about = { name: 'fogmeter', version, type: 'module', private: true }
   tree.write(`${app}/package.json`, `${JSON.stringify(about)}\n`)
   const data = 'household-days.txt.gz'
