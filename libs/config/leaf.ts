@@ -75,13 +75,19 @@ export function deviceName(example: string) {
   return v.pipe(v.string(), v.regex(pattern), notes(expected, quoted(example)))
 }
 
-/** A file or folder; `{name}` inside stands for the meter's name where a fleet is allowed. */
+/**
+ * A file or folder, or `credential:NAME` for what systemd hands over; `{name}` inside stands for the
+ * meter's name where a fleet is allowed.
+ */
 export function path(example: string) {
   return v.pipe(
     v.string(),
-    v.minLength(1),
+    v.regex(/^(?!credential:(?![\w{}-][\w.{}-]*$))./s),
     v.transform((value) => new PathText(value)),
-    notes('a path (relative ones start at this file’s folder)', quoted(example)),
+    notes(
+      'a path (relative ones start at this file’s folder) or "credential:NAME"',
+      quoted(example),
+    ),
   )
 }
 

@@ -26,7 +26,6 @@ export interface SqliteFogStore extends FogStore {
 }
 
 const throughName = 'checkpoint'
-const probeName = 'probe'
 const storeName = 'store'
 const saveMetaSql =
   'INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value'
@@ -61,7 +60,6 @@ export function openFogStore(
       throw error
     }
   }
-  const saveProbe = db.prepare(saveMetaSql)
   let restored = readMark(db)
   return {
     receipts,
@@ -85,7 +83,7 @@ export function openFogStore(
     outbox,
     backlog: () => outbox.backlog(),
     sizeBytes: () => sizeBytes(db),
-    probe: () => transact(() => void saveProbe.run(probeName, nowS())),
+    probe: () => transact(() => db.probe()),
     shrink: () => void db.checkpoint(),
     close: () => {
       db.checkpoint()

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { parse } from 'smol-toml'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import {
   agentConfig,
   allKeys,
@@ -111,6 +111,19 @@ describe('values', () => {
     expect(broker.limits.packetBytes).toBe(defaults.broker.packetBytes)
     const window = parseConfig(agentConfig, agentText(), '/etc/x.toml').window
     expect(window.seconds).toBe(defaults.window.seconds)
+  })
+
+  test('credential:NAME is what systemd hands over, and stays as written where it does not', () => {
+    const text = minimalMeter.replace('{name}.key', 'credential:meter.key')
+    const keyPath = () => parseConfig(meterConfig, text, '/etc/x.toml').identity.key
+    expect(keyPath()).toBe('credential:meter.key')
+    vi.stubEnv('CREDENTIALS_DIRECTORY', '/run/credentials/x.service')
+    expect(keyPath()).toBe('/run/credentials/x.service/meter.key')
+    vi.unstubAllEnvs()
+    for (const name of ['', '.', '..', '../x', '/etc/shadow', 'a/b', '.hidden']) {
+      const [problem] = problems(meterConfig, text.replace('meter.key', name))
+      expect(problem).toContain('"credential:NAME"')
+    }
   })
 
   test('relative paths start at the file, absolute ones stay', () => {

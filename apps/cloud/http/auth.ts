@@ -4,6 +4,7 @@ import { isIPv4 } from 'node:net'
 import bearerAuth from '@fastify/bearer-auth'
 import type { FastifyInstance } from 'fastify'
 import { CodedError } from '#errors'
+import { isCredential } from '#identity'
 import { HttpError } from './errors.ts'
 
 /** Says whether a presented token is the configured one. Holds only its SHA-256. */
@@ -31,7 +32,7 @@ export function loadToken(path: string): TokenCheck {
 
 function readTokenFile(path: string): string {
   try {
-    if ((statSync(path).mode & 0o077) !== 0)
+    if ((statSync(path).mode & 0o077) !== 0 && !isCredential(path))
       throw new CodedError(
         'http/token-permissions',
         `${path} can be read by other users; run: chmod 600 ${path}`,
