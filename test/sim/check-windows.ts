@@ -91,8 +91,9 @@ function add(sums: Sums, reading: Reading, previous: Pick<Reading, 'importWh' | 
   sums.readings += 1
   sums.powerSumW += reading.powerW
   sums.voltageSumDv += reading.voltageDv ?? 0
-  // A reading that announces a new register carries no energy of its own.
-  if ((reading.status & (status.registerReset | status.meterReplaced)) !== 0) return
+  // A reading that announces a register which starts somewhere else carries no energy of its own.
+  const anew = (reading.status & (status.registerReset | status.meterReplaced)) !== 0
+  if (anew && (reading.status & status.registerContinued) === 0) return
   sums.importWh += reading.importWh - previous.importWh
   sums.exportWh += reading.exportWh - previous.exportWh
 }
