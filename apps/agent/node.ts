@@ -9,6 +9,7 @@ import { encodeItem } from '#messages'
 import { runResponder, type ResponderLink } from '#mqtt-link'
 import { systemClock, systemRandom, version, type Logger, type Notify } from '#service'
 import { lockDatabase } from '#sqlite'
+import { createLifeSign } from './life-sign.ts'
 import { startVerifyPool, type VerifyPool } from './verify-pool.ts'
 
 export interface NodeOptions {
@@ -32,8 +33,6 @@ export interface RunningNode {
   close(): Promise<void>
 }
 
-/** A watchdog wants a sign of life this often; without meters it is a commit of one small row. */
-const probeMs = 10_000
 const pruneMs = 3_600_000
 const shrinkMs = 600_000
 /** Signature checks still under way when stopping get this long. */
@@ -44,7 +43,8 @@ export function startNode(options: NodeOptions): RunningNode {
   const { config, own, trust, log } = options
   // Two agents on one store would give two items the same outbox number, and lose both.
   const unlock = lockDatabase(config.store.path)
-  const store = openFogStore(config.store.path, systemClock, config.store.maxOutboxItems)
+  const { path, maxOutboxItems } = config.store
+  const store = openFogStore(path, systemClock, maxOutboxItems, own.credential.deviceId)
   reportRestored(store, log)
   const pool = startPool(config, log)
   const responder = createResponder({
@@ -148,8 +148,6 @@ export function settingsOf({ commit, window, time }: AgentConfig): FogSettings {
 /** Timers around the core: commits, sign of life, pruning, cutting the WAL. */
 function startUpkeep({ config, log, notify }: NodeOptions, fog: Fog, store: SqliteFogStore) {
   let problem: string | null = null
-  let [commits, committedAt] = [0, systemClock.monotonic()]
-
   const guarded = (what: string, work: () => void) => () => {
     try {
       work()
@@ -172,18 +170,16 @@ function startUpkeep({ config, log, notify }: NodeOptions, fog: Fog, store: Sqli
       'the outbox to the cloud is full: the oldest items go, registers stay; is the cloud up?',
     )
   }
+  const lifeSign = createLifeSign({
+    clock: systemClock,
+    notify,
+    commits: () => fog.counters().commits,
+    waiting: () => fog.inFlight(),
+    probe: () => store.probe(),
+  })
   const tick = () => {
     fog.tick()
-    const now = systemClock.monotonic()
-    const done = fog.counters().commits
-    if (done === commits && now - committedAt < probeMs) return
-    if (done === commits) store.probe()
-    commits = done
-    sayGivenUp()
-    if (now - committedAt >= probeMs / 2) {
-      committedAt = now
-      notify.watchdog()
-    }
+    if (lifeSign()) sayGivenUp()
   }
   const retentionS = config.store.retentionDays * 86_400
   const prune = () => void fog.prune(Math.floor(systemClock.now() / 1000) - retentionS)

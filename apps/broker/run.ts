@@ -7,8 +7,6 @@ import { createMetrics, startMetrics, systemClock } from '#service'
 import type { RunningService, ServiceContext } from '#service'
 import { describeBroker } from './metrics.ts'
 
-const WATCHDOG_MS = 10_000
-
 /**
  * The keyless MQTT broker of a fog node or of the cloud. Logs `listening` with the ports it got.
  * Throws coded errors for everything a configuration can get wrong.
@@ -66,7 +64,7 @@ function feedWatchdog(
       () => notify.watchdog(),
       (error: unknown) => log.error({ err: error }, 'a message did not come through'),
     )
-  }, WATCHDOG_MS)
+  }, notify.probeMs)
   return () => clearInterval(timer)
 }
 

@@ -80,9 +80,9 @@ async function storeOf(kind: StoreKind, config: string): Promise<Store> {
   return { path: store.path, owner: await ownerOf(identity), tryOut }
 }
 
-async function ownerOf(identity: { key: string; credential: string; authority: string }) {
-  const { loadIdentity } = await import('#identity')
-  return loadIdentity(identity).deviceId
+async function ownerOf(identity: { credential: string; authority: string }) {
+  const { loadDeviceId } = await import('#identity')
+  return loadDeviceId(identity)
 }
 
 /** The meters of one file are backed up together; it goes by the name of the first. */

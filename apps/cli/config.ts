@@ -1,4 +1,5 @@
 import { Option, type Command } from 'commander'
+import type { CloudConfig } from '#config'
 
 const programs = ['broker', 'agent', 'cloud', 'meter'] as const
 type Program = (typeof programs)[number]
@@ -27,8 +28,14 @@ async function checkConfig(file: string, options: { for: Program }): Promise<voi
     loadMeterConfig(file)
   } else {
     const { brokerConfig, agentConfig, cloudConfig, loadConfig } = config
-    const schemas = { broker: brokerConfig, agent: agentConfig, cloud: cloudConfig }
-    loadConfig(schemas[options.for], file)
+    if (options.for === 'broker') loadConfig(brokerConfig, file)
+    else if (options.for === 'agent') loadConfig(agentConfig, file)
+    else await checkGuarded(loadConfig(cloudConfig, file))
   }
   process.stdout.write(`${file}: right for the ${options.for}\n`)
+}
+
+async function checkGuarded({ http }: CloudConfig): Promise<void> {
+  const { assertGuarded } = await import('../cloud/http/auth.ts')
+  assertGuarded(http)
 }

@@ -19,6 +19,7 @@ Examples:
   fogmeter backup agent --config agent.toml --out fog-1.backup
                                                  its store as one file, while it runs
   fogmeter summary list --since 2h               ask the cloud
+  fogmeter meter list                            each meter's newest signed register
 
 Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 not found or not readable,
 4 not verified or damaged.
@@ -32,8 +33,11 @@ For every new shell, add to its start file:
   fish   fogmeter completion fish | source       in ~/.config/fish/config.fish
 `
 
-/** Every command of `fogmeter`. Actions import what they need when they run, so that help is quick. */
-export function buildProgram(): Command {
+/**
+ * Every command of `fogmeter`. Actions import what they need when they run, so that help is quick;
+ * the queries bring tables and an HTTP client along, so they can be left out.
+ */
+export async function buildProgram({ queries }: { queries: boolean }): Promise<Command> {
   const program = new Command('fogmeter')
     .description('Secure smart metering over MQTT: enrol devices, run the programs, ask the cloud.')
     .version(packageFile.version, '-V, --version', 'show the version')
@@ -52,6 +56,8 @@ export function buildProgram(): Command {
   addConfigCommand(program)
   addBackupCommands(program)
   program.commandsGroup('Questions to the cloud:')
+  if (queries) (await import('./queries/index.ts')).registerQueries(program)
+  addCompletion(program)
   return program
 }
 
@@ -63,9 +69,7 @@ export async function runCli(args: readonly string[]): Promise<void> {
     throw error
   })
   try {
-    const program = buildProgram()
-    if (mayQuery(args)) (await import('./queries/index.ts')).registerQueries(program)
-    addCompletion(program)
+    const program = await buildProgram({ queries: mayQuery(args) })
     if (args.length === 0) program.help({ error: true })
     await program.parseAsync(args, { from: 'user' })
   } catch (error) {
@@ -73,7 +77,7 @@ export async function runCli(args: readonly string[]): Promise<void> {
   }
 }
 
-/** The queries bring tables and an HTTP client along; a program that is started needs neither. */
+/** A program that is started, and what an authority does, needs no queries. */
 function mayQuery([first = '', second]: readonly string[]): boolean {
   return (
     second !== 'run' &&

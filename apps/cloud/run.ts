@@ -42,11 +42,11 @@ export async function runCloud(
 }
 
 async function start(context: Context, config: CloudConfig, onStop: OnStop): Promise<string> {
-  const { log, notify } = context
+  const { log } = context
   const identity = loadIdentity(config.identity)
   // A second service on this file would receipt what the first has not stored.
   onStop(lockDatabase(config.store.path))
-  const { store, queries, database } = openCloudStore(config.store.path)
+  const { store, queries, database } = openCloudStore(config.store.path, identity.deviceId)
   onStop(() => database.close())
   reportRestored(log, database)
   onStop(startCheckpoints(database, CHECKPOINT_MS, (err) => log.warn({ err }, 'no checkpoint')))
@@ -63,7 +63,7 @@ async function start(context: Context, config: CloudConfig, onStop: OnStop): Pro
     ),
   })
   onStop(() => drain.close())
-  drain.changes.on('stored', () => notify.watchdog())
+  onStop(feedWatchdog(context, drain, database))
 
   const counted = createMetrics('cloud')
   const { registry } = counted
@@ -89,6 +89,25 @@ async function start(context: Context, config: CloudConfig, onStop: OnStop): Pro
   onStop(() => http.close())
   log.info({ event: 'listening', url: http.url, node: identity.deviceId }, 'cloud is ready')
   return http.url
+}
+
+/** The watchdog lives on commits; while nobody delivers anything, on one that changes nothing. */
+function feedWatchdog({ log, notify }: Context, drain: Drain, database: Database): () => void {
+  let stored = false
+  drain.changes.on('stored', () => {
+    stored = true
+    notify.watchdog()
+  })
+  const timer = setInterval(() => {
+    try {
+      if (!stored) database.probe()
+      stored = false
+      notify.watchdog()
+    } catch (err) {
+      log.error({ err }, 'the store takes no writes')
+    }
+  }, notify.probeMs)
+  return () => clearInterval(timer)
 }
 
 /** A restored store says so once; each fog node's event follows when it finds out what is missing. */

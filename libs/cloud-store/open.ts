@@ -40,19 +40,24 @@ export interface Queries {
   accounting(): Accounting
 }
 
-/** Opens (and creates) the cloud's file for the one program that writes it. */
-export function openCloudStore(path: string): {
+const owner = { kind: 'cloud', table: 'summary' } as const
+
+/** Opens (and creates) the file of the cloud service `device` for the one program that writes it. */
+export function openCloudStore(
+  path: string,
+  device?: string,
+): {
   store: CloudStore
   queries: Queries
   database: Database
 } {
-  const database = openDatabase(path, { migrations })
+  const database = openDatabase(path, { migrations, owner: { ...owner, device } })
   return { store: createStore(database), queries: createQueries(database), database }
 }
 
 /** Opens the file for looking only, beside the running cloud. */
 export function openCloudQueries(path: string): { queries: Queries; close: () => void } {
-  const database = openDatabase(path, { migrations, readonly: true })
+  const database = openDatabase(path, { migrations, owner, readonly: true })
   return { queries: createQueries(database), close: () => database.close() }
 }
 

@@ -1,4 +1,5 @@
 import { CodedError } from '#errors'
+import { parseIso } from '#ports'
 
 const UNITS: Record<string, number> = { s: 1, m: 60, h: 3_600, d: 86_400, w: 604_800 }
 const AGO = /^(\d{1,9})([smhdw])$/
@@ -15,9 +16,9 @@ export function parseWhen(text: string, nowS: number): number {
   if (ago) return Math.max(0, nowS - Number(ago[1]) * (UNITS[ago[2] ?? ''] ?? 0))
   if (EPOCH.test(text)) return Number(text)
   const iso = ISO.exec(text)
-  // Date.parse takes a date-time without offset as local time, and answers must not depend on that.
+  // JavaScript takes a date-time without offset as local time, and answers must not depend on that.
   const zone = iso && text.includes('T') && iso[1] === undefined ? 'Z' : ''
-  const milliseconds = iso ? Date.parse(text + zone) : Number.NaN
+  const milliseconds = iso ? parseIso(text + zone) : Number.NaN
   if (Number.isFinite(milliseconds)) return Math.max(0, Math.floor(milliseconds / 1000))
   throw new CodedError(
     'query/bad-time',

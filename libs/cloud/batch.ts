@@ -46,6 +46,8 @@ interface BatchContext {
   nowS: number
   /** Whether to ask this channel's fog for the credential of a meter once more. */
   mayAskFor(cid: string, deviceId: string): boolean
+  /** The open channel of a fog; null while it has none. */
+  channelOf(fog: string): string | null
 }
 
 /** One entry's view of the running transaction. */
@@ -64,20 +66,26 @@ export function commitBatch(
     const result: BatchResult = { answers: [], counters: newCounters(), changed: false }
     const records = new Map<string, FogRecord>()
     const receipts = new Map<string, { cid: string; durable: number }>()
+    const doubling = new Set<string>()
     for (const { cid, peer, message, oldestHeld } of entries) {
       const fog = peer.deviceId
       const record = records.get(fog) ?? copy(tx.fog(fog)) ?? newFog()
       records.set(fog, record)
-      const scope: Scope = { ...context, tx, fog: peer, record, cid, result }
+      const scope: Scope = { ...context, tx, fog: peer, record, doubling, cid, result }
       if (message.type === 'hello') applyHello(scope, message)
       else if (message.type === 'credential') applyAnswer(scope, message)
       else if (applyItems(scope, message, oldestHeld))
         receipts.set(fog, { cid, durable: record.durable - record.offset })
-      for (const answer of withdrawals(scope)) result.answers.push({ cid, message: answer })
     }
     for (const [fog, record] of records) tx.saveFog(fog, record, context.nowS)
     for (const { cid, durable } of receipts.values())
       result.answers.push({ cid, message: { type: 'receipt', durable } })
+    for (const fog of new Set([...records.keys(), ...doubling])) {
+      const cid = context.channelOf(fog)
+      if (cid === null) continue
+      for (const message of withdrawals(tx, fog, context.nowS))
+        result.answers.push({ cid, message })
+    }
     return result
   })
 }

@@ -58,7 +58,7 @@ const MAX_ITEMS = 4_096
 const RESEND_QUIET_MS = 1_000
 
 /** A fog is asked this often for the credential of a meter in one session, for so many meters. */
-const MAX_ASKED = 5
+const MAX_ASKED = 16
 const MAX_WANTED = 4_096
 
 interface Session {
@@ -192,8 +192,14 @@ function attempt(state: State, entries: Entry[], outputs: CloudOutput[]): unknow
   const { crypto, trust, clock, store } = state.options
   try {
     const nowS = Math.floor(clock.now() / 1000)
-    const mayAskFor = (cid: string, deviceId: string) => mayAskForCredential(state, cid, deviceId)
-    announce(state, commitBatch({ crypto, trust, nowS, mayAskFor }, store, entries), outputs)
+    const context = {
+      crypto,
+      trust,
+      nowS,
+      mayAskFor: (cid: string, deviceId: string) => mayAskForCredential(state, cid, deviceId),
+      channelOf: (fog: string) => state.current.get(fog) ?? null,
+    }
+    announce(state, commitBatch(context, store, entries), outputs)
     return null
   } catch (error) {
     state.counters.commitFailures += 1

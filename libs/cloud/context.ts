@@ -11,6 +11,8 @@ export interface ApplyContext {
   fog: Credential
   record: FogRecord
   nowS: number
+  /** Fog nodes that have turned out to count what another one counts; filled as items are applied. */
+  doubling: Set<string>
 }
 
 /**

@@ -1,7 +1,7 @@
 import type { Down, Withdrawn } from '#messages'
 import type { Statement } from '#reading'
 import { note, Refusal, type ApplyContext } from './context.ts'
-import type { Run } from './store.ts'
+import type { CloudTx, Run } from './store.ts'
 
 /** Runs of one meter at most: more are no moves of a meter but a fog that makes them up. */
 const MAX_RUNS = 1_024
@@ -54,13 +54,15 @@ function doubledThrough(context: ApplyContext, run: Run, keeper: Run, through: n
   const keeps = keeper.fog === run.fog ? `a store of ${keeper.fog} before` : keeper.fog
   const detail = `readings ${run.first} to ${through} are counted by ${run.fog} too; ${keeps} keeps them`
   note(context, 'counted-twice', run.deviceId, detail)
+  context.doubling.add(run.fog)
   return { ...run, doubled: through, askedS: 0 }
 }
 
-/** What this fog is to let go of, as far as it was not asked just now. */
-export function withdrawals({ tx, fog, record, nowS }: ApplyContext): Down[] {
+/** What a fog is to let go of with its present store, as far as it was not asked just now. */
+export function withdrawals(tx: CloudTx, fog: string, nowS: number): Down[] {
+  const offset = tx.fog(fog)?.offset ?? 0
   return tx
-    .doubledRuns(fog.deviceId, record.offset, MAX_ASKED)
+    .doubledRuns(fog, offset, MAX_ASKED)
     .filter(({ askedS }) => Math.abs(nowS - askedS) >= ASK_AGAIN_S)
     .map((run): Down => {
       tx.saveRun({ ...run, askedS: nowS })

@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import { parseIso } from '#ports'
 
 /**
  * The kinds of value a configuration file may hold. Each carries what is expected in words and an
@@ -74,13 +75,19 @@ export function deviceName(example: string) {
   return v.pipe(v.string(), v.regex(pattern), notes(expected, quoted(example)))
 }
 
-/** A file or folder; `{name}` inside stands for the meter's name where a fleet is allowed. */
+/**
+ * A file or folder, or `credential:NAME` for what systemd hands over; `{name}` inside stands for the
+ * meter's name where a fleet is allowed.
+ */
 export function path(example: string) {
   return v.pipe(
     v.string(),
-    v.minLength(1),
+    v.regex(/^(?!credential:(?![\w{}-][\w.{}-]*$))./s),
     v.transform((value) => new PathText(value)),
-    notes('a path (relative ones start at this file’s folder)', quoted(example)),
+    notes(
+      'a path (relative ones start at this file’s folder) or "credential:NAME"',
+      quoted(example),
+    ),
   )
 }
 
@@ -203,7 +210,7 @@ export function startTime(example: string) {
     v.string(),
     v.rawTransform(({ dataset, addIssue, NEVER }): number | null => {
       if (dataset.value === 'now') return null
-      const time = pattern.test(dataset.value) ? Date.parse(dataset.value) : Number.NaN
+      const time = pattern.test(dataset.value) ? parseIso(dataset.value) : Number.NaN
       if (Number.isFinite(time)) return Math.floor(time / 1000)
       addIssue()
       return NEVER

@@ -11,7 +11,7 @@ const NOT_FOUND =
   /\/(not-found|not-enrolled|missing|unreadable|token-unreadable|no-(file|key|password|store|token))$/
 /** It is there, and is not what it has to be. */
 const NOT_VERIFIED =
-  /^(.*\/(untrusted|bad-signature|revoked|expired|not-yet-valid|mismatch|wrong-(role|group)|store-damaged)|credential\/malformed|sqlite\/corrupt|identity\/(bad-key|bad-credential|damaged-record|other-authority))$/
+  /^(.*\/(untrusted|bad-signature|revoked|expired|not-yet-valid|mismatch|wrong-(role|group)|store-damaged)|credential\/malformed|sqlite\/(corrupt|wrong-store)|identity\/(bad-key|bad-credential|damaged-record|other-authority))$/
 
 /** The exit code for an error's stable code. */
 export function exitCodeOf(error: unknown): number {

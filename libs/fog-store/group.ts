@@ -1,5 +1,7 @@
+import { addChecksum } from '#bytes'
 import { CodedError } from '#errors'
 import type { BlockRow } from '#fog'
+import { contentOf } from './blob.ts'
 
 /** Meter id and length of the body, four bytes each. */
 const HEAD = 8
@@ -15,11 +17,12 @@ export function encodeGroup(blocks: readonly BlockRow[]): Uint8Array {
     out.set(body, at + HEAD)
     at += HEAD + body.length
   }
-  return out
+  return addChecksum(out)
 }
 
 /** The mirror of `encodeGroup`; bodies are views into `bytes`. Throws `fog/store-damaged`. */
-export function decodeGroup(bytes: Uint8Array): BlockRow[] {
+export function decodeGroup(stored: Uint8Array): BlockRow[] {
+  const bytes = contentOf('a group of blocks', stored)
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
   const rows: BlockRow[] = []
   let at = 0

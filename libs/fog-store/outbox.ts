@@ -1,7 +1,9 @@
+import { addChecksum } from '#bytes'
 import type { Outbox } from '#delivery'
 import type { Backlog } from '#fog'
 import { detailTypes } from '#messages'
 import type { Database } from '#sqlite'
+import { contentOf } from './blob.ts'
 
 /** The outbox over its table, and what the other transactions of the store need from it. */
 export interface SqliteOutbox extends Outbox {
@@ -25,8 +27,11 @@ const nextName = 'outbox next'
 /** 1 from the restoring of a backup to the first welcome. */
 const doubtName = 'outbox in doubt'
 
-/** An item is an array of fewer than 24 elements, so its second byte is its type. */
-const typeSql = 'substr(body, 2, 1)'
+/**
+ * An item is an array of fewer than 24 elements, so its second byte is its type; it comes behind the
+ * five bytes of the checksum, which rows from before there were checksums do not have.
+ */
+const typeSql = "substr(body, CASE substr(body, 1, 1) WHEN x'c5' THEN 7 ELSE 2 END, 1)"
 const names = new Map(Object.entries(detailTypes).map(([name, type]) => [type as number, name]))
 const detailSql = [...names.keys()].map((type) => `x'${type.toString(16).padStart(2, '0')}'`)
 
@@ -130,9 +135,10 @@ export function openOutbox(db: Database, maxItems: number): SqliteOutbox {
     oldest: () => sql.firstAfter.get(acknowledged)?.number ?? next,
     next: () => next,
     read: (fromNumber, maxRead) =>
-      sql.from
-        .all(Math.max(fromNumber, acknowledged + 1), maxRead)
-        .map(({ number, body }) => ({ first: number, last: number, body })),
+      sql.from.all(Math.max(fromNumber, acknowledged + 1), maxRead).map(({ number, body }) => {
+        const content = contentOf(`outbox item ${number}`, body)
+        return { first: number, last: number, body: content }
+      }),
     dropThrough(number) {
       if (inDoubt) return renumber(number + 1)
       const through = Math.min(number, next - 1)
@@ -156,7 +162,7 @@ export function openOutbox(db: Database, maxItems: number): SqliteOutbox {
     },
     append(items, atS) {
       if (items.length === 0) return
-      for (const body of items) sql.insert.run(next++, atS, body)
+      for (const body of items) sql.insert.run(next++, atS, addChecksum(body))
       sql.saveNext.run(nextName, next)
       held += items.length
       trim()

@@ -49,6 +49,7 @@ const pageSize = 1_024
 /** Four megabytes of WAL between checkpoints: hot pages are copied back once, not every time. */
 const autocheckpointPages = 4_096
 
-export function openFogDatabase(path: string, readonly: boolean): Database {
-  return openDatabase(path, { migrations, pageSize, autocheckpointPages, readonly })
+export function openFogDatabase(path: string, readonly: boolean, device?: string): Database {
+  const owner = { kind: 'agent', table: 'window', device }
+  return openDatabase(path, { migrations, owner, pageSize, autocheckpointPages, readonly })
 }

@@ -1,7 +1,9 @@
 import { randomInt } from 'node:crypto'
+import { addChecksum } from '#bytes'
 import { defaults } from '#defaults'
 import type { BlockGroup, Checkpoint, Commit, FogStore, Loaded, MeterRow, Receipts } from '#fog'
 import { readMark, writeMark, type BackupMark, type Database } from '#sqlite'
+import { contentOf } from './blob.ts'
 import { decodeGroup, encodeGroup } from './group.ts'
 import { openOutbox, type SqliteOutbox } from './outbox.ts'
 import { openReceipts } from './receipts.ts'
@@ -24,18 +26,21 @@ export interface SqliteFogStore extends FogStore {
 }
 
 const throughName = 'checkpoint'
-const probeName = 'probe'
 const storeName = 'store'
 const saveMetaSql =
   'INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value'
 
-/** Opens (and creates) the store, its outbox limited to `maxOutboxItems`; throws `sqlite/…`. */
+/**
+ * Opens (and creates) the store of the fog node `device`, its outbox limited to `maxOutboxItems`.
+ * Throws `sqlite/…`.
+ */
 export function openFogStore(
   path: string,
   clock: { now(): number },
   maxOutboxItems: number = defaults.outbox.fogItems,
+  device?: string,
 ): SqliteFogStore {
-  const db = openFogDatabase(path, false)
+  const db = openFogDatabase(path, false, device)
   const outbox = openOutbox(db, maxOutboxItems)
   const receipts = openReceipts(db)
   const nowS = () => Math.max(0, Math.floor(clock.now() / 1000))
@@ -55,7 +60,6 @@ export function openFogStore(
       throw error
     }
   }
-  const saveProbe = db.prepare(saveMetaSql)
   let restored = readMark(db)
   return {
     receipts,
@@ -79,7 +83,7 @@ export function openFogStore(
     outbox,
     backlog: () => outbox.backlog(),
     sizeBytes: () => sizeBytes(db),
-    probe: () => transact(() => void saveProbe.run(probeName, nowS())),
+    probe: () => transact(() => db.probe()),
     shrink: () => void db.checkpoint(),
     close: () => {
       db.checkpoint()
@@ -102,7 +106,13 @@ function load(db: Database): Loaded {
       .prepare<MeterRow>(
         'SELECT id, device_id AS deviceId, credential, state FROM meter ORDER BY id',
       )
-      .all(),
+      .all()
+      .map((row) => {
+        return {
+          ...row,
+          credential: contentOf(`the credential of ${row.deviceId}`, row.credential),
+        }
+      }),
     windows: db
       .prepare<{ startS: number; state: Uint8Array }>(
         'SELECT start_s AS startS, state FROM window ORDER BY start_s',
@@ -146,7 +156,9 @@ function commitWith(
   return ({ committedS, blocks, meters, items }: Commit) => {
     const id = blocks.length > 0 ? lastId + 1 : lastId
     transact(() => {
-      for (const row of meters) saveMeter.run(row.id, row.deviceId, row.credential)
+      for (const row of meters) {
+        saveMeter.run(row.id, row.deviceId, addChecksum(row.credential))
+      }
       if (blocks.length > 0) insertBlock.run(id, committedS, encodeGroup(blocks))
       outbox.append(items, nowS())
     })

@@ -86,15 +86,20 @@ export interface Fog {
   openWindows(): number
 }
 
+const quietDayMs = 86_400_000
+
 /**
  * Forgetting a window is for ever, so this node's clock alone does not decide: the time its meters
- * have reached must be that far too. A clock that was in 2100 for a moment forgets nothing.
+ * have reached must be that far too, and by the clock that never steps a window must have been left
+ * alone for a day. A clock that was in 2100 for a moment forgets nothing.
  */
 function forgetWindows(core: Core, beforeS: number): void {
   const reachedS = core.windows.reachedS()
   if (reachedS === null) return
   const retentionS = wallS(core) - beforeS
-  core.windows.forgetThrough(Math.min(beforeS, reachedS - retentionS))
+  const quietMs = Math.min(Math.max(0, retentionS * 1000), quietDayMs)
+  const quietSinceMs = core.clock.monotonic() - quietMs
+  core.windows.forgetThrough(Math.min(beforeS, reachedS - retentionS), quietSinceMs)
 }
 
 /** Opens a fog node on its store. Throws `fog/store-damaged` and what the store throws. */

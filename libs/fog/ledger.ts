@@ -23,7 +23,8 @@ export function applyBlock(core: Core, meter: Meter, block: Block, committedS: n
   const { statement, readings } = block
   const continuous = continues(meter.durable, statement)
   if (!continuous) noteBreak(core, meter, statement)
-  if (beginsRun(meter, statement)) beginRun(core, meter, statement.first)
+  if (readings.length === 0) endRun(meter)
+  else if (beginsRun(meter, statement)) beginRun(core, meter, statement.first, continuous)
   noteSkipped(core, meter, statement)
   count(core, meter, block, continuous, committedS)
   meter.durable = positionAfter(statement)
@@ -39,13 +40,22 @@ export function applyBlock(core: Core, meter: Meter, block: Block, committedS: n
   if (readings.length === 0) core.counters.readingsGivenUp += countOf(statement)
 }
 
-function beginsRun({ durable }: Meter, { first }: Statement): boolean {
-  return durable.number === 0 || first > durable.number + 1
+function beginsRun({ durable, runs }: Meter, { first }: Statement): boolean {
+  const run = runs.at(-1)
+  return run === undefined || run.ended || first > durable.number + 1
 }
 
-function beginRun(core: Core, meter: Meter, first: number): void {
+/** Readings given up by their meter are not counted here; another node may have had them before. */
+function endRun(meter: Meter): void {
+  const run = meter.runs.at(-1)
+  if (run) run.ended = true
+}
+
+function beginRun(core: Core, meter: Meter, first: number, continuous: boolean): void {
   meter.runs.push({
     first,
+    ended: false,
+    continuous,
     groupId: core.lastGroupId,
     energy: meter.energy,
     beforeS: meter.countedS,

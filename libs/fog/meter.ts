@@ -41,6 +41,10 @@ export interface RecentBlock {
  */
 export interface Run {
   first: number
+  /** A block followed that is not counted: the next one that is begins another run. */
+  ended: boolean
+  /** Its first block continued what was durable before. */
+  continuous: boolean
   /** Group of the log that holds its first block. */
   groupId: number
   /** What had been counted before it: with the log, this gives each reading's energy once more. */
@@ -58,7 +62,7 @@ export interface PendingRegister {
   endTimeS: number
   statement: Statement
   signature: Uint8Array
-  /** Where the run began that it belongs to; null when that was before this was kept track of. */
+  /** Where the run began that it belongs to; null when it is not counted, or the run is not known. */
   from: number | null
   /** Monotonic ms since when it waits. */
   notedMs: number

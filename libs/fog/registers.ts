@@ -16,7 +16,8 @@ export function noteStatement(
   const { statement, signature } = block
   const { last, endTimeS } = statement
   if (last <= meter.forwarded) return
-  const from = meter.runs.at(-1)?.first ?? null
+  const run = meter.runs.at(-1)
+  const from = run === undefined || run.ended ? null : run.first
   const newest = meter.registers.at(-1)
   const replaces =
     newest !== undefined &&

@@ -1,3 +1,4 @@
+import { addChecksum, dropChecksum } from '#bytes'
 import { decode, encode, type CborValue } from '#cbor'
 import { decodeCredential } from '#credential'
 import type { Crypto } from '#crypto'
@@ -22,7 +23,7 @@ const recentKept = 16
 /** A meter's state as of a checkpoint: a CBOR array, see `restoreMeter`. */
 export function snapshotMeter(meter: Meter, nowMs: number): Uint8Array {
   const { durable, energy } = meter
-  return encode([
+  const values = encode([
     VERSION,
     durable.number,
     durable.chain,
@@ -39,6 +40,7 @@ export function snapshotMeter(meter: Meter, nowMs: number): Uint8Array {
     meter.countedS,
     timeValues(meter, nowMs),
   ])
+  return addChecksum(values)
 }
 
 /** The mirror of `snapshotMeter`; throws `fog/store-damaged`. */
@@ -47,7 +49,7 @@ export function restoreMeter(crypto: Crypto, row: MeterRow, nowMs: number): Mete
     const meter = newMeter(crypto, decodeCredential(row.credential))
     meter.id = row.id
     meter.storedCredential = row.credential
-    if (row.state !== null) fill(meter, decode(row.state, { size: mostBytes }), nowMs)
+    if (row.state !== null) fill(meter, decodedState(row.state), nowMs)
     return meter
   } catch (error) {
     throw new CodedError(
@@ -57,6 +59,8 @@ export function restoreMeter(crypto: Crypto, row: MeterRow, nowMs: number): Mete
     )
   }
 }
+
+const decodedState = (state: Uint8Array) => decode(dropChecksum(state), { size: mostBytes })
 
 function fill(meter: Meter, value: CborValue, nowMs: number): void {
   const f = list(value)
@@ -90,10 +94,12 @@ function registerValue(register: PendingRegister): CborValue[] {
   return [registerEnvelope(register), register.from]
 }
 
-function runValues({ first, groupId, energy, beforeS, withdrawn, taken }: Run): CborValue[] {
-  const { readings, importWh, exportWh } = taken
+function runValues(run: Run): CborValue[] {
+  const { first, groupId, energy, beforeS, withdrawn, ended, continuous } = run
+  const { readings, importWh, exportWh } = run.taken
   const tracks = [trackValues(energy.import), trackValues(energy.export)]
-  return [first, groupId, ...tracks, beforeS, withdrawn, readings, importWh, exportWh]
+  const taken = [readings, importWh, exportWh]
+  return [first, groupId, ...tracks, beforeS, withdrawn, ...taken, ended, continuous]
 }
 
 function runFrom(value: CborValue): Run {
@@ -105,6 +111,8 @@ function runFrom(value: CborValue): Run {
     beforeS: int(f[4]),
     withdrawn: int(f[5]),
     taken: { readings: int(f[6]), importWh: int(f[7]), exportWh: int(f[8]) },
+    ended: f[9] === true,
+    continuous: f[10] === true,
   }
 }
 

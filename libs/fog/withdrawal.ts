@@ -74,7 +74,7 @@ function readingsOf(core: Core, meter: Meter, run: Run, through: number): Found 
     if (block === null) return null
     const { statement, readings } = block
     const { startImportWh, startExportWh } = statement
-    const continuous = before !== null && continues(before, statement)
+    const continuous = before === null ? run.continuous : continues(before, statement)
     const energy = energyOf(track, { readings, startImportWh, startExportWh, continuous })
     track = energy.track
     before = positionAfter(statement)

@@ -1,4 +1,5 @@
 import { CodedError } from '#errors'
+import { parseIso } from '#ports'
 import { readingLimits } from '#reading'
 
 /** One measurement from a file or a pipe; null is "not given". */
@@ -90,7 +91,7 @@ export function timeFromIso(text: string, where: string, zoneless: 'utc' | 'refu
     throw badValue(where, `${JSON.stringify(text)} lacks a zone such as Z or +01:00`)
   }
   const zone = (match[3] ?? 'Z').replace(/^([+-]\d\d)(\d\d)$/, '$1:$2')
-  const ms = Date.parse(`${match[1]}T${match[2]}${zone}`)
+  const ms = parseIso(`${match[1]}T${match[2]}${zone}`)
   if (Number.isNaN(ms)) throw badValue(where, `${JSON.stringify(text)} is not a date`)
   return timeFromEpoch(ms / 1_000, where)
 }

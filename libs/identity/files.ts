@@ -136,11 +136,24 @@ function syncFolder(path: string): void {
   }
 }
 
+/** Whether systemd handed this file to this program; then its mode is systemd's to choose. */
+export function isCredential(path: string): boolean {
+  return isBelow(path, process.env['CREDENTIALS_DIRECTORY'])
+}
+
 function isBelow(path: string, folder: string | undefined): boolean {
   return folder !== undefined && resolve(path).startsWith(resolve(folder) + sep)
 }
 
 function unreadable(path: string, fix: string, cause: unknown): CodedError {
+  const name = /^credential:(.*)/.exec(path)?.[1]
+  if (name !== undefined)
+    return new CodedError(
+      'identity/missing',
+      `${path} is handed over by systemd: start this by a unit with LoadCredential=${name}:FILE, or ` +
+        'write the path of the file instead',
+      { cause },
+    )
   if (systemCode(cause) === 'ENOENT')
     return new CodedError('identity/missing', `${path} does not exist; ${fix}`, { cause })
   const reason = reasonOf(cause)

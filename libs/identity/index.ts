@@ -3,7 +3,8 @@ export { createAuthority } from './authority.ts'
 export { enrol, type EnrolmentPaths, type EnrolOptions } from './enrol.ts'
 export { revoke } from './revoke.ts'
 export { createKeyFile } from './keys.ts'
-export { loadIdentity, type DeviceIdentity, type IdentityPaths } from './load.ts'
+export { isCredential } from './files.ts'
+export { loadDeviceId, loadIdentity, type DeviceIdentity, type IdentityPaths } from './load.ts'
 export { readEnrolments } from './record.ts'
 export {
   recallRevocations,

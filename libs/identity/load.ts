@@ -5,6 +5,8 @@ import { codeOf, CodedError } from '#errors'
 import { readFile } from './files.ts'
 import { readKeyFile, readPublicKeyFile } from './keys.ts'
 
+const FIX = 'enrol the device and copy its files here'
+
 export interface IdentityPaths {
   /** PKCS#8 PEM, mode 0600. */
   key: string
@@ -23,6 +25,14 @@ export interface DeviceIdentity {
 }
 
 /**
+ * The name of the device a store belongs to, for those who work on the store and need no key.
+ * @throws identity/missing, unreadable, bad-key, bad-credential, untrusted
+ */
+export function loadDeviceId(paths: Omit<IdentityPaths, 'key'>): string {
+  return readCredentialFile(paths).credential.deviceId
+}
+
+/**
  * Loads who this device is, and refuses files that do not belong together: the credential must be
  * for this key and signed by this authority. Its dates are not judged here, so that a Pi whose
  * clock is not set yet can start.
@@ -33,10 +43,8 @@ export function loadIdentity(
   options: { credentialsDirectory?: string | undefined } = {},
 ): DeviceIdentity {
   const guarded = options.credentialsDirectory ?? process.env['CREDENTIALS_DIRECTORY']
-  const fix = 'enrol the device and copy its files here'
-  const signingSecret = readKeyFile(paths.key, fix, guarded)
-  const authorityKey = readPublicKeyFile(paths.authority, fix)
-  const credential = readCredential(paths, authorityKey, readFile(paths.credential, fix))
+  const signingSecret = readKeyFile(paths.key, FIX, guarded)
+  const { authorityKey, credential } = readCredentialFile(paths)
   const { publicKey } = nodeCrypto.signingKey(signingSecret)
   if (!equal(publicKey, credential.publicKey))
     throw new CodedError(
@@ -46,8 +54,14 @@ export function loadIdentity(
   return { deviceId: credential.deviceId, signingSecret, credential, authorityKey }
 }
 
+function readCredentialFile(paths: Omit<IdentityPaths, 'key'>) {
+  const authorityKey = readPublicKeyFile(paths.authority, FIX)
+  const credential = readCredential(paths, authorityKey, readFile(paths.credential, FIX))
+  return { authorityKey, credential }
+}
+
 function readCredential(
-  paths: IdentityPaths,
+  paths: Omit<IdentityPaths, 'key'>,
   authorityKey: Uint8Array,
   encoded: Uint8Array,
 ): Credential {

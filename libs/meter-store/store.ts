@@ -32,6 +32,9 @@ export interface MeterStoreFile {
   close(): void
 }
 
+/** Of which meters is in its rows: a file may serve several. */
+const owner = { kind: 'meter', table: 'note' } as const
+
 /** Dead rows of `reading` are removed once this many have been written. */
 const CLEAN_EVERY = 1_024
 /** Refused blocks kept per file; older ones go. */
@@ -55,7 +58,7 @@ interface Shared {
  * (WAL, synchronous=FULL). Throws `sqlite/…`.
  */
 export function openMeterStore(path: string): MeterStoreFile {
-  const database = openDatabase(path, { migrations })
+  const database = openDatabase(path, { migrations, owner })
   const sql = prepareStatements(database)
   const shared: Shared = { database, sql, lagging: new Map(), oldestRow: new Map(), written: 0 }
   // Also of meters this process does not run: their open readings must outlive its cleaning.

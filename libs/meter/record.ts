@@ -1,3 +1,4 @@
+import { addChecksum, dropChecksum } from '#bytes'
 import { decode, decodeInts, encode, encodeInts } from '#cbor'
 import { CodedError } from '#errors'
 import { readingFromValues, readingValues, type Anchor, type Reading } from '#reading'
@@ -37,7 +38,7 @@ export function encodeRecord({ reading, memory, anchor }: OpenRecord): Uint8Arra
   const left = importLeft !== null || exportLeft !== null
   if (anchor !== null || left) values.push(anchor?.boot ?? null, anchor?.ageS ?? null)
   if (left) values.push(...leftValues(importLeft), ...leftValues(exportLeft))
-  return encodeInts(values)
+  return addChecksum(encodeInts(values))
 }
 
 function leftValues(left: Left | null): (number | null)[] {
@@ -55,7 +56,7 @@ const recordLengths: readonly number[] = [12, 14, 20]
 /** The mirror of `encodeRecord`; throws `meter/store-damaged`. */
 export function decodeRecord(bytes: Uint8Array): OpenRecord {
   return guarded(() => {
-    const values = decodeInts(bytes)
+    const values = decodeInts(dropChecksum(bytes))
     const [importRestWs, exportRestWs, rawImportWh, rawExportWh, boot, ageS] = values.slice(8)
     if (!recordLengths.includes(values.length)) throw damaged()
     if (importRestWs == null || exportRestWs == null) throw damaged()
@@ -77,13 +78,13 @@ export function decodeRecord(bytes: Uint8Array): OpenRecord {
 /** [accounted, chain, record or null] as CBOR. */
 export function encodeHead(head: Head): Uint8Array {
   const newest = head.newest === null ? null : encodeRecord(head.newest)
-  return encode([head.accounted, head.chain, newest])
+  return addChecksum(encode([head.accounted, head.chain, newest]))
 }
 
 /** The mirror of `encodeHead`; throws `meter/store-damaged`. */
 export function decodeHead(bytes: Uint8Array): Head {
   return guarded(() => {
-    const value = decode(bytes)
+    const value = decode(dropChecksum(bytes))
     if (!Array.isArray(value) || value.length !== 3) throw damaged()
     const [accounted, chain, newest] = value
     if (typeof accounted !== 'number' || !(chain instanceof Uint8Array)) throw damaged()

@@ -33,10 +33,20 @@ export function readCa(ca: string | Uint8Array | undefined): string | Buffer | u
   if (ca === undefined) return undefined
   if (typeof ca !== 'string') return Buffer.from(ca)
   if (ca.includes('-----BEGIN')) return ca
+  const bytes = readCertificates(ca)
+  if (bytes.includes('-----BEGIN CERTIFICATE-----')) return bytes
+  // The system would trust nobody, and say of every broker that it is the wrong one.
+  throw new CodedError(
+    'mqtt-link/bad-ca',
+    `${ca} holds no certificate; give the path of a PEM file`,
+  )
+}
+
+function readCertificates(path: string): Buffer {
   try {
-    return readFileSync(ca)
+    return readFileSync(path)
   } catch (error) {
-    const message = `cannot read the certificates in ${ca}; give the path of a PEM file`
+    const message = `cannot read the certificates in ${path}; give the path of a PEM file`
     throw new CodedError('mqtt-link/bad-ca', message, { cause: error })
   }
 }

@@ -35,8 +35,13 @@ const REASONS: readonly [pattern: RegExp, advice: string][] = [
   [/EACCES/, "this user may not open the broker's socket: add it to the group of the socket"],
   [/no answer from the broker/, 'check the url of the broker, and firewalls on the way'],
   [
+    /before secure TLS connection|wrong version number/,
+    'the broker does not speak TLS there: write mqtt://, or give it an mqtts:// listener',
+  ],
+  [
     /broker closed the connection/,
-    "the broker's log says why; if this goes on, look for a second program with the same identity",
+    "the broker's log says why: it may want mqtts://; if this goes on, look for a second program " +
+      'with the same identity',
   ],
 ]
 

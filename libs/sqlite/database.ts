@@ -26,6 +26,8 @@ export interface Database {
   transaction<T>(work: () => T): T
   /** Moves the WAL into the main file and truncates it; false when a reader kept it from finishing. */
   checkpoint(): boolean
+  /** One durable write that changes nothing, to know that the disk still takes them. */
+  probe(): void
   /** Throws `sqlite/corrupt` with the first findings of PRAGMA integrity_check. */
   checkIntegrity(): void
   close(): void
@@ -80,6 +82,11 @@ export function wrapDatabase(path: string, handle: BetterSqlite3.Database): Data
       guard(() => {
         const [row] = handle.pragma('wal_checkpoint(TRUNCATE)') as { busy: number }[]
         return row?.busy === 0
+      }),
+    probe: () =>
+      guard(() => {
+        const version = Number(handle.pragma('user_version', { simple: true }))
+        handle.pragma(`user_version = ${version}`)
       }),
     checkIntegrity: () => guard(() => checkIntegrity(path, handle)),
     close: () => guard(() => void handle.close()),

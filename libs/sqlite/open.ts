@@ -3,10 +3,13 @@ import BetterSqlite3 from 'better-sqlite3'
 import { CodedError } from '#errors'
 import { sqliteError, wrapDatabase } from './database.ts'
 import type { Database } from './database.ts'
+import { checkOwner, writeOwner, type StoreOwner } from './owner.ts'
 
 export interface OpenOptions {
   /** Schema steps in order. `user_version` counts the ones applied; never edit one that shipped. */
   migrations: readonly string[]
+  /** Whose store this has to be; a new file becomes it. */
+  owner?: StoreOwner
   /** A second process may look (the CLI); it never migrates and sees whatever schema is there. */
   readonly?: boolean
   /** Bytes; only takes effect on a new file. SQLite's default is 4096. */
@@ -29,7 +32,8 @@ const synchronousFull = 2
  *
  * Throws `sqlite/not-durable` when the file cannot give a durable commit (better-sqlite3 is compiled
  * with synchronous=NORMAL for WAL, so this is set and then read back), `sqlite/newer-schema` when a
- * later release wrote the file, and the codes of `Database` for everything else.
+ * later release wrote the file, `sqlite/wrong-store` when it is another program's or device's, and the
+ * codes of `Database` for everything else.
  */
 export function openDatabase(path: string, options: OpenOptions): Database {
   const readonly = options.readonly ?? false
@@ -42,9 +46,12 @@ export function openDatabase(path: string, options: OpenOptions): Database {
       fileMustExist: readonly,
       timeout: options.busyTimeoutMs ?? 5_000,
     })
+    // First of all: what belongs to somebody else stays as it is.
+    if (options.owner) checkOwner(path, handle, options.owner)
     if (!readonly) prepareForWriting(path, handle, options)
     handle.pragma('foreign_keys = ON')
     migrate(path, handle, options.migrations, readonly)
+    if (options.owner && !readonly) writeOwner(handle, options.owner)
     return wrapDatabase(path, handle)
   } catch (error) {
     handle?.close()

@@ -1,3 +1,4 @@
+import { addChecksum, dropChecksum } from '#bytes'
 import { decode, encode, type CborValue } from '#cbor'
 import { CodedError } from '#errors'
 import { emptyTotals, type Totals } from './accumulator.ts'
@@ -48,7 +49,7 @@ export function newWindow(startS: number, endS: number, nowMs: number, late: boo
 export function encodeWindow(window: Window): Uint8Array {
   const t = window.totals
   const known = (value: number) => (t.readings === 0 ? 0 : value)
-  return encode([
+  const values = encode([
     VERSION,
     window.endS,
     window.issued,
@@ -70,6 +71,7 @@ export function encodeWindow(window: Window): Uint8Array {
     t.substitute,
     known(t.firstReceivedS),
   ])
+  return addChecksum(values)
 }
 
 /** The mirror of `encodeWindow`; additions count as made now. Throws `window/damaged`. */
@@ -115,7 +117,7 @@ export function decodeWindow({ startS, state }: WindowRow, nowMs: number): Windo
 function fieldsOf(state: Uint8Array, startS: number): CborValue[] {
   let value: CborValue
   try {
-    value = decode(state)
+    value = decode(dropChecksum(state))
   } catch (error) {
     throw damaged(startS, error)
   }

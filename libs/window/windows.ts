@@ -1,3 +1,4 @@
+import { addChecksum, dropChecksum } from '#bytes'
 import { encode, decode } from '#cbor'
 import type { Summary } from '#messages'
 import { timeQuality, timeQualityOf } from '#reading'
@@ -71,6 +72,16 @@ function countPending(windows: Iterable<Window>): number {
 
 /** Row key of the horizon, which no window can have. */
 const HORIZON_KEY = -1
+
+function horizonFrom(state: Uint8Array): number {
+  try {
+    const value = decode(dropChecksum(state))
+    if (typeof value === 'number') return value
+  } catch (error) {
+    throw damaged(HORIZON_KEY, error)
+  }
+  throw damaged(HORIZON_KEY)
+}
 
 export type Windows = ReturnType<typeof createWindows>
 
@@ -231,14 +242,17 @@ export function createWindows(settings: WindowSettings) {
   /**
    * Drops issued and withheld windows that end at or before `timeS`. Readings for them are refused
    * from now on: a revision without the earlier readings would replace full totals by partial ones.
+   * A window that got something after `quietSinceMs` (monotonic) stays, whatever clocks say.
    */
-  function forgetThrough(timeS: number): void {
+  function forgetThrough(timeS: number, quietSinceMs = Number.POSITIVE_INFINITY): void {
     for (const window of all()) {
       if (window.endS > timeS || (window.pending && !isSmall(window))) continue
+      if (window.addedMs > quietSinceMs) continue
+      // As far as windows were forgotten and no further: other old readings can have theirs.
+      if (window.issued > 0) horizonS = Math.max(horizonS, window.endS)
       for (let end = window.startS + lengthS; end <= window.endS; end += lengthS) byEnd.delete(end)
       removed.add(window.startS)
     }
-    horizonS = Math.max(horizonS, Math.floor(timeS / lengthS) * lengthS)
     horizonDirty = true
   }
 
@@ -281,7 +295,7 @@ export function createWindows(settings: WindowSettings) {
   }
 
   function horizonRow(): WindowRow {
-    return { startS: HORIZON_KEY, state: encode(horizonS) }
+    return { startS: HORIZON_KEY, state: addChecksum(encode(horizonS)) }
   }
 
   /** Takes over the rows of a checkpoint into empty windows. Throws `window/damaged`. */
@@ -291,9 +305,7 @@ export function createWindows(settings: WindowSettings) {
         index(decodeWindow(row, nowMs))
         continue
       }
-      const value = decode(row.state)
-      if (typeof value !== 'number') throw damaged(HORIZON_KEY)
-      horizonS = value
+      horizonS = horizonFrom(row.state)
     }
     lastAddedMs = nowMs
   }

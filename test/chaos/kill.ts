@@ -34,7 +34,7 @@ interface KillOptions {
 }
 
 /** Two of one lane die together this often. */
-const togetherShare = 0.2
+const togetherShare = 0.4
 /** A new process gets at most this long to work again before the next one dies. */
 const longestPauseMs = 400
 

@@ -221,6 +221,19 @@ describe('config check and run', () => {
     expect(run.stderr).toContain(words)
   })
 
+  test('an API open to the network without a token: said by the check already', async () => {
+    const text = `broker.url = "unix:b.sock"
+identity = { key = "c.key", credential = "c.cwt", authority = "authority.pub" }
+store.path = "cloud.db"
+http.listen = `
+    const open = write('open.toml', `${text}"0.0.0.0:8080"\n`)
+    const outcome = await fogmeter('config', 'check', open, '--for', 'cloud')
+    expect([outcome.code, outcome.stdout]).toEqual([2, ''])
+    expect(outcome.stderr).toContain('set http.token_file')
+    const local = write('local.toml', `${text}"127.0.0.1:8080"\n`)
+    expect(await fogmeter('config', 'check', local, '--for', 'cloud')).toMatchObject({ code: 0 })
+  })
+
   test('a file that is not there: exit code 3, and a source that is none: 2', async () => {
     expect(await fogmeter('agent', 'run', '--config', 'none.toml')).toMatchObject({ code: 3 })
     const file = write('source.toml', METER)

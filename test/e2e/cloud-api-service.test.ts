@@ -62,7 +62,7 @@ function configText(): string {
 
 const silent = createLogger({ name: 'test', level: 'error' })
 silent.level = 'silent'
-const nobody = { ready() {}, status() {}, stopping() {}, watchdog() {} }
+const nobody = { ready() {}, status() {}, stopping() {}, watchdog() {}, probeMs: 10_000 }
 
 async function startCloud(text: string) {
   const config = parseConfig(cloudConfig, text, join(folder, 'cloud.toml'))

@@ -340,6 +340,8 @@ describe('who may ask', () => {
     const right = { authorization: `Bearer ${secret}` }
     expect(await get(guarded, '/summary', right)).toMatchObject({ status: 200 })
     expect(await get(guarded, '/healthz')).toMatchObject({ status: 200 })
+    const lower = { authorization: `bearer ${secret}` }
+    expect(await get(guarded, '/summary', lower)).toMatchObject({ status: 200 })
     const { body } = await get(guarded, '/api/v1/openapi.json', right)
     expect(body['security']).toEqual([{ bearer: [] }])
   })

@@ -1,5 +1,6 @@
 import { checkWindows } from './check-windows.ts'
-import { eventsOf, refusedOf, registersOf, totalsOf } from './cloud-view.ts'
+import { eventsOf, missingRanges, refusedOf, registersOf, totalsOf } from './cloud-view.ts'
+import { rottenBlock } from './truth.ts'
 import type { World } from './world.ts'
 
 /** What the final account counts, beside the violations it adds to the truth. */
@@ -11,6 +12,8 @@ export interface Account {
   heldTwice: number
   refusedMeasurements: number
   excused: number
+  /** Blocks whose readings a meter gave up because it had no room. */
+  givenUp: number
 }
 
 /** The account after everything has healed and drained: nothing lost, nothing counted twice. */
@@ -20,6 +23,7 @@ export function checkEnd(world: World): Account {
   checkRegisters(world)
   checkTotals(world)
   checkReports(world)
+  checkGivenUp(world)
   const blocks = [...world.truth.meters.values()].flatMap((meter) => meter.blocks)
   return {
     readings: blocks.reduce((sum, block) => sum + block.readings.length, 0),
@@ -29,6 +33,7 @@ export function checkEnd(world: World): Account {
       .filter((block) => block.heldBy.size > 1)
       .reduce((sum, block) => sum + block.readings.length, 0),
     refusedMeasurements: world.meters.reduce((sum, { refused }) => sum + refused, 0),
+    givenUp: blocks.filter(({ thinned, whole }) => thinned && !whole).length,
     excused: blocks.filter((block) => block.excused !== null).length,
   }
 }
@@ -93,5 +98,19 @@ function checkReports(world: World): void {
   }
   for (const { code, fog, deviceId, detail } of eventsOf(clouds)) {
     if (alarming.test(code)) truth.violation(`${fog} reports ${code} of ${deviceId}: ${detail}`)
+  }
+}
+
+/** Readings that nobody will ever see are listed, each of them. */
+function checkGivenUp({ truth, clouds, fogs }: World): void {
+  if (fogs.some(({ deviceId }) => truth.fog(deviceId).replaced > 0)) return
+  for (const { deviceId, blocks } of truth.meters.values()) {
+    const listed = missingRanges(clouds, deviceId)
+    for (const { first, last, whole, heldBy, excused } of blocks) {
+      const given = heldBy.size > 0 && excused === null
+      if (whole || (!given && excused !== rottenBlock)) continue
+      const known = listed.some((gap) => gap.first <= first && gap.last >= last)
+      if (!known) truth.violation(`${deviceId} ${first} to ${last} is missing and in no list`)
+    }
   }
 }

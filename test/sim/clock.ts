@@ -18,8 +18,11 @@ export interface DeviceClock extends Clock {
   step(mostMs: number): void
   /** True time that passes while the device counts `ms`. */
   trueDelay(ms: number): number
-  /** How far a reading's time should be trusted: `timeQuality` of #reading. */
-  quality(): 0 | 1 | 2
+  /** How far the device trusts it, `timeQuality` of #reading: it only knows when it was never set. */
+  quality(): 0 | 2
+  /** Of the machine, since it started. */
+  readonly bootId: number
+  ageS(): number
 }
 
 export function createDeviceClock(
@@ -32,11 +35,13 @@ export function createDeviceClock(
   let bootedAtMs = 0
   let originMs = 0
   let wallAtBootMs = 0
+  let bootId = 0
 
   const clock: DeviceClock = {
     fault,
     boot() {
       bootedAtMs = engine.nowMs
+      bootId = chance.int(1, 2 ** 48)
       originMs = chance.int(0, 10_000_000)
       wallAtBootMs = wallAt(fault, engine.nowMs, chance)
     },
@@ -46,7 +51,11 @@ export function createDeviceClock(
     now: () => Math.floor(Math.max(0, wallAtBootMs + (engine.nowMs - bootedAtMs) * rate)),
     monotonic: () => Math.floor(originMs + (engine.nowMs - bootedAtMs) * rate),
     trueDelay: (ms) => ms / rate,
-    quality: () => (fault === '1970' || fault === '2100' ? 2 : fault === 'steps' ? 1 : 0),
+    quality: () => (fault === '1970' ? 2 : 0),
+    get bootId() {
+      return bootId
+    },
+    ageS: () => Math.floor(((engine.nowMs - bootedAtMs) * rate) / 1000),
   }
   clock.boot()
   return clock

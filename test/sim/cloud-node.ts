@@ -37,9 +37,11 @@ export function createCloudNode(options: CloudNodeOptions): CloudNode {
   let link: SimResponderLink | null = null
 
   function boot(life: Life): void {
-    const store = openSimCloudStore(disk)
+    const store = openSimCloudStore(disk, (tx) => mutation.cloudTx?.(tx, chance) ?? tx)
     const cloud: Cloud = createCloud({
-      ...{ crypto, clock, store: mutation.cloudStore?.(store, chance) ?? store },
+      crypto,
+      clock,
+      store,
       trust: createTrust({ crypto, authorityKey, now: () => null }),
     })
     let due: number | null = null
@@ -70,9 +72,19 @@ export function createCloudNode(options: CloudNodeOptions): CloudNode {
 
     const trust = trustOf(surroundings, clock, own)
     link = runSimResponder({
-      ...{ engine, clock, random: chance.bytes, broker, alive: life.alive, run: life.run },
+      engine,
+      clock,
+      random: chance.bytes,
+      broker,
+      alive: life.alive,
+      run: life.run,
       responder: createResponder({
-        ...{ crypto, clock, random: chance.bytes, own, trust, limits: plan.limits },
+        crypto,
+        clock,
+        random: chance.bytes,
+        own,
+        trust,
+        limits: plan.limits,
         peerRole: 'fog',
         group: 'default',
       }),
@@ -88,7 +100,13 @@ export function createCloudNode(options: CloudNodeOptions): CloudNode {
     broker,
     disk,
     supervisor: createSupervisor({
-      ...{ engine, chance, truth, disk, clock, boot, name: deviceId },
+      engine,
+      chance,
+      truth,
+      disk,
+      clock,
+      boot,
+      name: deviceId,
       cut(hang) {
         if (hang) broker.halfOpen(nodeOwner)
         else link?.close()

@@ -4,7 +4,10 @@ import type { Run, SummaryEntry } from '#cloud'
 import type { Disk } from './disk.ts'
 
 /** The cloud's database on a simulated disk, with what `#cloud-store` promises about it. */
-export function openSimCloudStore(disk: Disk): CloudStore {
+export function openSimCloudStore(
+  disk: Disk,
+  through: (tx: CloudTx) => CloudTx = (tx) => tx,
+): CloudStore {
   const tx: CloudTx = {
     fog: (deviceId) => disk.get<FogRecord>('fog', deviceId) ?? null,
     saveFog: (deviceId, record) => disk.set('fog', deviceId, { ...record }),
@@ -24,7 +27,8 @@ export function openSimCloudStore(disk: Disk): CloudStore {
       disk.set('credential', deviceId, [encoded, ...known])
     },
   }
-  return { transact: (work) => disk.transaction(() => work(tx)) }
+  const seen = through(tx)
+  return { transact: (work) => disk.transaction(() => work(seen)) }
 }
 
 const windowKey = (fog: string, startS: number) => `${fog} ${startS}`
@@ -89,12 +93,13 @@ function registerTables(disk: Disk): RegisterTables {
   }
 }
 
+const runKey = (run: Run) => `${run.deviceId} ${run.fog} ${run.offset} ${run.first}`
+
 function runTables(disk: Disk): Pick<CloudTx, 'runs' | 'saveRun' | 'doubledRuns'> {
-  const keyOf = (run: Run) => `${run.deviceId} ${run.fog} ${run.offset} ${run.first}`
   const runs = () => [...disk.rows<Run>('run').values()]
   return {
     runs: (deviceId) => runs().filter((run) => run.deviceId === deviceId),
-    saveRun: (run) => disk.set('run', keyOf(run), run),
+    saveRun: (run) => disk.set('run', runKey(run), run),
     doubledRuns: (fog, offset, limit) =>
       runs()
         .filter((run) => run.fog === fog && run.offset === offset && run.doubled > run.withdrawn)

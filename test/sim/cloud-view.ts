@@ -1,7 +1,7 @@
 /** What the clouds' databases hold, several services taken together. */
 import { equal } from '#bytes'
 import type { RegisterEntry, Run, SummaryEntry } from '#cloud'
-import { decodeItem, type FogEvent, type Item, type Summary } from '#messages'
+import { decodeItem, type FogEvent, type Gap, type Item, type Summary } from '#messages'
 import { peekRegister } from '#reading'
 import type { CloudNode } from './cloud-node.ts'
 import type { Disk } from './disk.ts'
@@ -53,6 +53,11 @@ function holds(disk: Disk, fog: string, item: Item): boolean {
           run.first === first &&
           run.withdrawn >= through,
       )
+    }
+    case 'gap': {
+      const { deviceId, kind, first, last } = item.gap
+      const stored = disk.get<Gap>('gap', `${deviceId} ${fog} ${kind} ${first}`)
+      return stored !== undefined && stored.last >= last
     }
     case 'credential':
       return [...disk.rows<Uint8Array[]>('credential').values()]
@@ -140,4 +145,11 @@ export function doubledRuns(clouds: Clouds): Run[] {
   return disksOf(clouds)
     .flatMap((disk) => [...disk.rows<Run>('run').values()])
     .filter((run) => run.doubled > run.withdrawn)
+}
+
+/** Ranges of readings that are listed as not being there. */
+export function missingRanges(clouds: Clouds, deviceId: string): Gap[] {
+  return disksOf(clouds)
+    .flatMap((disk) => [...disk.rows<Gap>('gap').values()])
+    .filter((gap) => gap.deviceId === deviceId && gap.kind === 'missing')
 }

@@ -127,7 +127,7 @@ export function watchSealing(
       const inner = crypto.aead(key)
       const keyId = String.fromCharCode(...key)
       return {
-        open: inner.open,
+        open: (nonce, aad, ciphertext) => inner.open(nonce, aad, ciphertext),
         seal(nonce, aad, plaintext) {
           onSeal(keyId, String.fromCharCode(...nonce))
           return inner.seal(nonce, aad, plaintext)

@@ -27,8 +27,10 @@ export interface Disk {
   readonly syncs: number
   /** The power is off: until `crash` says that it is back, everything throws. */
   readonly off: boolean
+  // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- rows are what their store put there
   get<T>(table: string, key: Key): T | undefined
   /** Rows in the order they were first written. */
+  // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- as above
   rows<T>(table: string): Map<Key, T>
   set(table: string, key: Key, value: unknown): void
   delete(table: string, key: Key): void
@@ -122,7 +124,9 @@ export function createDisk(chance: Chance): Disk {
     get off() {
       return off
     },
+    // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- as above
     get: <T>(table: string, key: Key) => tableOf(table).get(key) as T | undefined,
+    // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- as above
     rows: <T>(table: string) => tableOf(table) as Map<Key, T>,
     set: change,
     delete: (table, key) => change(table, key, undefined),

@@ -63,7 +63,7 @@ export function createEngine(print: ((line: string) => void) | null = null): Eng
         next.run()
         if (!awaited) continue
         awaited = false
-        for (let turn = 0; turn < TURNS; turn++) await undefined
+        for (let turn = 0; turn < TURNS; turn++) await Promise.resolve()
       }
       nowMs = Math.max(nowMs, untilMs)
     },

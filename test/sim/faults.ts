@@ -1,6 +1,6 @@
-import type { Disk } from './disk.ts'
 import { nodeOwner, type Broker } from './network.ts'
 import type { Supervisor } from './supervisor.ts'
+import { rottenBlock } from './truth.ts'
 import type { World } from './world.ts'
 
 const hourMs = 3_600_000
@@ -76,7 +76,7 @@ function troubleDisk(world: World, untilMs: number): void {
   const { disk, name } = chance.pick(supervisors(world))
   disk.state = chance.pick(['full', 'failing'] as const)
   engine.note('disk', name, disk.state)
-  const end = Math.min(chance.int(20_000, hourMs / 3), Math.max(0, untilMs - engine.nowMs))
+  const end = Math.min(chance.int(20_000, 300_000), Math.max(0, untilMs - engine.nowMs))
   engine.after(end, () => {
     disk.state = 'well'
     engine.note('disk', name, 'well')
@@ -113,16 +113,19 @@ function rot(world: World): void {
     (onMeter ? world.meters : world.fogs).map((device) => device.supervisor),
   )
   const tables = onMeter ? rottable.meter : rottable.fog
-  const hit = rotOn(supervisor.disk, chance, tables)
+  const hit = supervisor.disk.rot(chance, tables)
   if (hit === null) return
-  const what = `${supervisor.name} ${hit}`
+  const what = `${supervisor.name} ${hit.table} ${hit.key}`
   engine.note('rot', what)
   world.rotten.push(what)
+  if (hit.table === 'block.body') noteRotten(world, supervisor, Number(hit.key))
   // A restart makes sure that it is read.
   if (chance.happens(0.8)) supervisor.kill('kill', 5_000)
 }
 
-function rotOn(disk: Disk, chance: World['chance'], tables: readonly string[]): string | null {
-  const hit = disk.rot(chance, tables)
-  return hit === null ? null : `${hit.table} ${hit.key}`
+/** Its signature fits no more: it will be refused, or listed as missing, but never taken for true. */
+function noteRotten({ meters, truth }: World, supervisor: Supervisor, last: number): void {
+  const meter = meters.find((candidate) => candidate.supervisor === supervisor)
+  const block = truth.meter(meter?.deviceId ?? '').blocks.find((one) => one.last === last)
+  if (block !== undefined && block.heldBy.size === 0) block.excused = rottenBlock
 }

@@ -37,10 +37,11 @@ export interface FogNodeOptions {
   inCloud: WatchFogOptions['inCloud']
 }
 
+const noBacklog = () => 0
 const busyTickMs = 60
-const idleTickMs = 60_000
+const idleTickMs = 120_000
 /** While something waits for a cloud. */
-const deliveringTickMs = 2_000
+const deliveringTickMs = 10_000
 /** A real one tries again at once, which here would be most of all events. */
 const failedTickMs = 5_000
 const pruneMs = 3_600_000
@@ -55,7 +56,7 @@ export function createFogNode(options: FogNodeOptions): FogNode {
   let { targets } = options
   let link: SimResponderLink | null = null
   let up: SimInitiatorLink | null = null
-  let backlog = () => 0
+  let backlog = noBacklog
 
   function boot(life: Life): void {
     const opened = openSimFogStore(disk, chance)
@@ -76,7 +77,11 @@ export function createFogNode(options: FogNodeOptions): FogNode {
       drop: (cid: string, code: string) => link?.drop(cid, code),
     }
     const fog = createFog({
-      ...{ crypto, clock, store, settings: settingsOf(plan), version: 'sim' },
+      crypto,
+      clock,
+      store,
+      settings: settingsOf(plan),
+      version: 'sim',
       verifier: simVerifier(surroundings, life),
       onUnexpected: (error) => truth.violation(`${deviceId} met a defect: ${textOf(error)}`),
       link: mutation.meterLink?.(toMeters, channels, chance) ?? toMeters,
@@ -116,7 +121,12 @@ export function createFogNode(options: FogNodeOptions): FogNode {
       else tickWithin(up?.state === 'open' && backlog() > 0 ? deliveringTickMs : idleTickMs)
     }
     link = runSimResponder({
-      ...{ engine, clock, random: chance.bytes, broker, alive: life.alive, run: life.run },
+      engine,
+      clock,
+      random: chance.bytes,
+      broker,
+      alive: life.alive,
+      run: life.run,
       responder: mutation.responder?.(responder) ?? responder,
       onOpened: openedOnce(surroundings),
       onOpen(cid, peer) {
@@ -133,7 +143,10 @@ export function createFogNode(options: FogNodeOptions): FogNode {
       },
     })
     const uplink = createUplink({
-      ...{ outbox: store.outbox, receipts: opened.receipts, store: opened.id, clock },
+      outbox: store.outbox,
+      receipts: opened.receipts,
+      store: opened.id,
+      clock,
       onRevocations: () => undefined,
       onSuperseded: () => undefined,
       onSetBack: (setBack) => fog.sendAgain(setBack),
@@ -162,7 +175,13 @@ export function createFogNode(options: FogNodeOptions): FogNode {
     broker,
     fog: null,
     supervisor: createSupervisor({
-      ...{ engine, chance, truth, disk, clock, boot, name: deviceId },
+      engine,
+      chance,
+      truth,
+      disk,
+      clock,
+      boot,
+      name: deviceId,
       cut(hang) {
         if (hang) broker.halfOpen(nodeOwner)
         else {
@@ -186,6 +205,7 @@ export function createFogNode(options: FogNodeOptions): FogNode {
     drained: () =>
       node.fog !== null &&
       node.fog.openWindows() === 0 &&
+      node.fog.waitingReadings() === 0 &&
       node.fog.inFlight() === 0 &&
       backlog() === 0,
   }

@@ -1,5 +1,7 @@
 import type { OutboxItem } from '#delivery'
 import type { FogStore, MeterRow, Receipts } from '#fog'
+import { addChecksum } from '#bytes'
+import { contentOf } from '../../libs/fog-store/blob.ts'
 import { decodeGroup, encodeGroup } from '../../libs/fog-store/group.ts'
 import type { Chance } from './chance.ts'
 import type { Disk } from './disk.ts'
@@ -28,7 +30,7 @@ export function openSimFogStore(disk: Disk, chance: Chance): SimFogStore {
 
   function append(items: readonly Uint8Array[]): void {
     let next = meta('next', 1)
-    for (const body of items) disk.set('outbox', next++, { body })
+    for (const body of items) disk.set('outbox', next++, { body: addChecksum(body) })
     if (items.length > 0) disk.set('meta', 'next', { value: next })
   }
 
@@ -44,16 +46,28 @@ export function openSimFogStore(disk: Disk, chance: Chance): SimFogStore {
     const bodies = [...waiting()].map(({ body }) => body)
     disk.transaction(() => {
       for (const number of outboxRows().keys()) disk.delete('outbox', number)
-      for (const [index, body] of bodies.entries()) disk.set('outbox', from + index, { body })
+      for (const [index, body] of bodies.entries())
+        disk.set('outbox', from + index, { body: addChecksum(body) })
       disk.set('meta', 'next', { value: from + bodies.length })
     })
     acknowledged = from - 1
   }
 
+  function deadRows(): number {
+    let dead = 0
+    for (const number of outboxRows().keys()) {
+      if (Number(number) > acknowledged) break
+      dead += 1
+    }
+    return dead
+  }
+
   function* waiting(): Generator<OutboxItem> {
     for (const [number, { body }] of outboxRows()) {
       const at = Number(number)
-      if (at > acknowledged) yield { first: at, last: at, body }
+      if (at > acknowledged) {
+        yield { first: at, last: at, body: contentOf(`outbox item ${at}`, body) }
+      }
     }
   }
 
@@ -63,7 +77,9 @@ export function openSimFogStore(disk: Disk, chance: Chance): SimFogStore {
     load() {
       disk.reading()
       return {
-        meters: [...disk.rows<MeterRow>('meter').values()].map((row) => ({ ...row })),
+        meters: [...disk.rows<MeterRow>('meter').values()].map((row) => {
+          return { ...row, credential: contentOf('a credential', row.credential) }
+        }),
         windows: [...disk.rows<{ state: Uint8Array }>('window')].map(([startS, { state }]) => {
           return { startS: Number(startS), state }
         }),
@@ -86,7 +102,8 @@ export function openSimFogStore(disk: Disk, chance: Chance): SimFogStore {
         receipts.save()
         for (const row of meters) {
           const before = disk.get<MeterRow>('meter', row.id)
-          disk.set('meter', row.id, { ...row, state: before?.state ?? null })
+          const credential = addChecksum(row.credential)
+          disk.set('meter', row.id, { ...row, credential, state: before?.state ?? null })
         }
         if (blocks.length > 0) disk.set('group', id, { committedS, blocks: encodeGroup(blocks) })
         append(items)
@@ -149,7 +166,10 @@ export function openSimFogStore(disk: Disk, chance: Chance): SimFogStore {
         if (number > meta('next', 1)) renumber(number)
       },
     },
-    backlog: () => ({ items: [...waiting()].length, oldestS: null, full: false, givenUp: {} }),
+    backlog: () => {
+      const items = outboxRows().size - deadRows()
+      return { items, oldestS: null, full: false, givenUp: {} }
+    },
     sizeBytes: () => 0,
   }
 }

@@ -37,8 +37,8 @@ export interface MeterNodeOptions {
 
 /** Errors of one measurement: nothing was recorded, life goes on (apps/meter/group.ts). */
 const single = new Set(['meter/outbox-full', 'reading/bad-value', 'reading/malformed'])
-const busyTickMs = 3_000
-const idleTickMs = 60_000
+const busyTickMs = 10_000
+const idleTickMs = 120_000
 
 export function createMeterNode(options: MeterNodeOptions): MeterNode {
   const { engine, chance, plan, truth, people, crypto, mutation } = options.surroundings
@@ -65,7 +65,13 @@ export function createMeterNode(options: MeterNodeOptions): MeterNode {
     )
     const own = people.identity(deviceId)
     const meter = createMeter({
-      ...{ crypto, key: own.key, deviceId, clock, store, settings },
+      crypto,
+      key: own.key,
+      deviceId,
+      clock,
+      store,
+      settings,
+      boot: { id: clock.bootId, ageS: () => clock.ageS() },
       onEvent(event) {
         engine.note('meter-event', deviceId, event.type)
         if (event.type === 'numbers-raised') truth.meter(deviceId).forked = true
@@ -113,6 +119,7 @@ export function createMeterNode(options: MeterNodeOptions): MeterNode {
         return [...meter.closeBlock(), ...meter.tick()]
       })
       if (link?.state === 'open' && meter.needsReconnect()) link.reconnect('delivery/stalled')
+      // A block also ends by its age, which only a tick notices.
       const busy = link?.state === 'open' && (store.count() > 0 || !measuring)
       life.later(busy ? busyTickMs : idleTickMs, tick)
     }
@@ -152,7 +159,12 @@ export function createMeterNode(options: MeterNodeOptions): MeterNode {
     refused: 0,
     target: options.target,
     supervisor: createSupervisor({
-      ...{ engine, chance, truth, disk, clock, boot },
+      engine,
+      chance,
+      truth,
+      disk,
+      clock,
+      boot,
       name: options.deviceId,
       cut(hang) {
         if (!hang) link?.close()

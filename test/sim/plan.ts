@@ -48,9 +48,9 @@ export function planOf(seed: number): Plan {
   const chance = createChance(seed ^ 0x51a7e)
   const calm = chance.happens(0.1)
   const every = (...hours: number[]) => (calm ? 0 : chance.pick(hours))
-  const meters = chance.pick([1, 3, 4, 6, 8])
+  const meters = chance.pick([2, 4, 6, 8])
   const intervalS = chance.pick([60, 300, 600, 900, 900])
-  const rekeyAfterMs = chance.pick([1, 6, 24]) * 3_600_000
+  const rekeyAfterMs = chance.pick([2, 12, 24]) * 3_600_000
   const meterClocks = Array.from({ length: meters }, () => (calm ? 'none' : chance.pick(kinds)))
   const fogs = chance.happens(0.3) ? 2 : 1
   return {
@@ -71,13 +71,12 @@ export function planOf(seed: number): Plan {
       boundarySeconds: chance.pick([900, 1_800, 3_600]),
     },
     windowSeconds: chance.pick([300, 900, 900, 1_800, 3_600]),
-    // A clock of 1970 is older than any retention: its readings must find their window all the same.
-    retentionDays: meterClocks.includes('1970') ? 30_000 : chance.pick([2, 7]),
+    retentionDays: chance.pick([2, 7]),
     maxBlocks: chance.pick([3, 12, 50, 100_000]),
     limits: {
       rekeyAfterMs,
       refuseAfterMs: 2 * rekeyAfterMs,
-      rekeyAfterRecords: chance.pick([12, 100, 2 ** 16]),
+      rekeyAfterRecords: chance.pick([12, 100, 1_000, 2 ** 16]),
     },
     weather: calm ? clear : weatherOf(chance),
     clocks: {
@@ -86,14 +85,14 @@ export function planOf(seed: number): Plan {
       clouds: Array.from({ length: 2 }, () => (calm ? 'none' : chance.pick(kinds))),
     },
     everyHours: {
-      kill: every(0, 1, 3, 6),
-      partition: every(0, 2, 6),
-      halfOpen: every(0, 2, 6),
-      brokerRestart: every(0, 4, 12),
-      disk: every(0, 0, 2, 6),
-      clockStep: every(1, 4),
+      kill: every(0, 2, 6, 12),
+      partition: every(0, 4, 12),
+      halfOpen: every(0, 4, 12),
+      brokerRestart: every(0, 6, 24),
+      disk: every(0, 0, 6, 12),
+      clockStep: every(2, 6),
       longOutage: every(0, 0, 8),
-      move: fogs === 2 ? every(0, 4) : 0,
+      move: fogs === 2 ? every(0, 4, 8) : 0,
       zeroRegister: every(0, 0, 6),
     },
     rot: !calm && chance.happens(0.25),
@@ -113,7 +112,7 @@ function weatherOf(chance: Chance): Weather {
 
 /** About the same work for every seed: many readings a day, then fewer days. */
 function hoursFor(chance: Chance, meters: number, intervalS: number): number {
-  const readings = chance.int(300, 1_200)
+  const readings = chance.int(200, 700)
   const hours = (readings * intervalS) / 3_600 / meters
   return Math.round(Math.max(4, Math.min(240, hours)))
 }

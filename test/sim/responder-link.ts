@@ -29,7 +29,7 @@ export interface SimResponderLink {
 }
 
 /** Real responders tick every second, which here would be most of all events. */
-const tickMs = 120_000
+const tickMs = 300_000
 
 /** What `runResponder` of #mqtt-link does, over a simulated broker and virtual time. */
 export function runSimResponder(options: ResponderLinkOptions): SimResponderLink {

@@ -2,7 +2,7 @@ import { checkEnd, type Account } from './check.ts'
 import { doubledRuns } from './cloud-view.ts'
 import { startWallMs } from './clock.ts'
 import { scheduleFaults } from './faults.ts'
-import type { Mutation } from './mutations.ts'
+import type { Mutation } from './mutation.ts'
 import { clear, planOf, type Plan } from './plan.ts'
 import { createWorld, type World } from './world.ts'
 
@@ -63,6 +63,7 @@ const noAccount: Account = {
   heldTwice: 0,
   refusedMeasurements: 0,
   excused: 0,
+  givenUp: 0,
 }
 
 const failed = ({ truth }: World) => truth.violations.length > 0
@@ -80,12 +81,19 @@ async function healAndDrain(world: World, fromMs: number): Promise<number> {
     await engine.runUntil(fromMs + minutes * 60_000)
     if (failed(world)) return 0
     const waiting = waitingFor(world)
-    if (waiting.length === 0) return minutes / 60
+    if (waiting.length === 0) return settle(world, minutes / 60)
     if (minutes === drainHours * 60) {
       truth.violation(`not drained ${drainHours} h after healing: ${waiting.join(', ')}`)
     }
   }
   return drainHours
+}
+
+/** What waits for quiet (a register of a clock that is ahead) has no queue that could be asked. */
+async function settle(world: World, hours: number): Promise<number> {
+  const { engine, plan } = world
+  await engine.runUntil(engine.nowMs + (2 * plan.windowSeconds + 900) * 1000)
+  return hours
 }
 
 function waitingFor({ meters, fogs, clouds }: World): string[] {

@@ -49,6 +49,7 @@ export function createSource(chance: Chance, clock: DeviceClock, powerOnly: bool
       return {
         timeS: Math.floor(clock.now() / 1000),
         timeQuality: clock.quality(),
+        ageS: clock.ageS(),
         powerW,
         voltageDv: chance.happens(0.5) ? 2_300 + chance.int(-50, 50) : null,
         currentMa: null,

@@ -7,11 +7,11 @@ import type { Truth } from './truth.ts'
 
 /** One life of a program, from its start to its end. */
 export interface Life {
-  alive(): boolean
+  alive: () => boolean
   /** Runs a callback of the program; what it throws ends this life, as an uncaught error does. */
-  run(work: () => void): void
+  run: (work: () => void) => void
   /** After this long by the device's clock, unless the life has ended. */
-  later(ms: number, work: () => void): void
+  later: (ms: number, work: () => void) => void
 }
 
 export interface Supervisor {

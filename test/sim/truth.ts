@@ -15,6 +15,10 @@ export interface TrueBlock {
   readings: Reading[]
   /** Fog nodes that hold it durably. */
   heldBy: Set<string>
+  /** One of them holds its readings too, not only what is signed about them. */
+  whole: boolean
+  /** The meter had no room and gave up its readings. */
+  thinned: boolean
   /** The meter was told that it will never be accepted, or gave it up for a stated reason. */
   excused: string | null
 }
@@ -43,7 +47,7 @@ export interface FogTruth {
 export interface Truth {
   meters: Map<string, MeterTruth>
   fogs: Map<string, FogTruth>
-  byBody: Map<string, TrueBlock>
+  byBody: Map<string, { block: TrueBlock; whole: boolean }>
   /** What must never happen, in words. */
   violations: string[]
   violation(text: string): void
@@ -97,6 +101,9 @@ function newFogTruth(deviceId: string): FogTruth {
     replaced: 0,
   }
 }
+
+/** Why a block need not arrive: one of its bits flipped on the meter's disk. */
+export const rottenBlock = 'rotten'
 
 /** Equal bytes of the same meter, equal keys. */
 export function bodyKey(deviceId: string, body: Uint8Array): string {

@@ -1,3 +1,4 @@
+import { dropChecksum } from '#bytes'
 import type { FogStore, MeterRow } from '#fog'
 import { decodeGroup } from '../../libs/fog-store/group.ts'
 import type { Disk } from './disk.ts'
@@ -21,7 +22,8 @@ export function watchFogStore(store: FogStore, options: WatchFogOptions): FogSto
       const { blocks } = value as { blocks: Uint8Array }
       for (const { meterId, body } of decodeGroup(blocks)) noteBlock(options, fog, meterId, body)
     } else if (table === 'outbox') {
-      noteItem(truth, fog, Number(key), (value as { body: Uint8Array }).body)
+      const { body } = value as { body: Uint8Array }
+      noteItem(truth, fog, Number(key), dropChecksum(body))
     }
   }
   const { outbox } = store
@@ -44,11 +46,13 @@ function noteBlock(
   body: Uint8Array,
 ): void {
   const deviceId = disk.get<MeterRow>('meter', meterId)?.deviceId ?? ''
-  const block = truth.byBody.get(bodyKey(deviceId, body))
-  if (block === undefined) {
+  const known = truth.byBody.get(bodyKey(deviceId, body))
+  if (known === undefined) {
     truth.violation(`${fog.deviceId} stored a block that ${deviceId} never signed`)
     return
   }
+  const { block, whole } = known
+  block.whole ||= whole
   const held = fog.held.get(deviceId) ?? new Set()
   fog.held.set(deviceId, held)
   for (const { number } of block.readings) {

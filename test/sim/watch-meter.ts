@@ -11,7 +11,7 @@ export interface WatchMeterOptions {
   deviceId: string
   disk: Disk
   crypto: Crypto
-  /** Signed blocks the meter may hold. */
+  /** Signed blocks the meter may hold with their readings. */
   maxBlocks: number
 }
 
@@ -21,9 +21,11 @@ export function watchMeterStore(store: MeterStore, options: WatchMeterOptions): 
   const meter = truth.meter(deviceId)
   let readings: Reading[] = []
   let blocks: OutboxItem[] = []
+  let thinned: OutboxItem[] = []
   disk.onSafe = () => {
     for (const reading of readings.splice(0)) noteReading(truth, meter, reading)
     for (const block of blocks.splice(0)) noteBlock(options, meter, block)
+    for (const block of thinned.splice(0)) noteThinned(truth, meter, block)
   }
   const undone = <T>(work: () => T): T => {
     try {
@@ -31,6 +33,7 @@ export function watchMeterStore(store: MeterStore, options: WatchMeterOptions): 
     } catch (error) {
       readings = []
       blocks = []
+      thinned = []
       throw error
     }
   }
@@ -43,11 +46,21 @@ export function watchMeterStore(store: MeterStore, options: WatchMeterOptions): 
     seal(block, head) {
       blocks.push(block)
       undone(() => store.seal(block, head))
-      if (store.count() > options.maxBlocks) {
-        truth.violation(`${deviceId} holds ${store.count()} blocks, ${options.maxBlocks} allowed`)
-      }
     },
-    transaction: (work) => undone(() => store.transaction(work)),
+    thin(block) {
+      if (store.oldestWhole()?.last !== block.last) {
+        truth.violation(`${deviceId} gave up readings to ${block.last} before older ones`)
+      }
+      thinned.push(block)
+      undone(() => store.thin(block))
+    },
+    transaction(work) {
+      const result = undone(() => store.transaction(work))
+      if (store.whole() > options.maxBlocks) {
+        truth.violation(`${deviceId} holds ${store.whole()} blocks, ${options.maxBlocks} allowed`)
+      }
+      return result
+    },
     dropThrough(number) {
       checkForgotten(truth, meter, number)
       store.dropThrough(number)
@@ -75,9 +88,16 @@ function noteBlock(options: WatchMeterOptions, meter: MeterTruth, item: OutboxIt
   const { readings, statement } = decodeBlock(options.crypto, body, deviceId)
   const { startImportWh, startExportWh } = statement
   const block: TrueBlock = {
-    ...{ deviceId, first, last, body, startImportWh, startExportWh },
+    deviceId,
+    first,
+    last,
+    body,
+    startImportWh,
+    startExportWh,
     readings,
     heldBy: new Set(),
+    whole: false,
+    thinned: false,
     excused: null,
   }
   const newest = meter.blocks.at(-1)
@@ -91,7 +111,15 @@ function noteBlock(options: WatchMeterOptions, meter: MeterTruth, item: OutboxIt
     if (!same) truth.violation(`${deviceId} signed other content under ${reading.number}`)
   }
   meter.blocks.push(block)
-  truth.byBody.set(bodyKey(deviceId, body), block)
+  truth.byBody.set(bodyKey(deviceId, body), { block, whole: true })
+}
+
+/** From now on what is signed about it may arrive alone. */
+function noteThinned(truth: Truth, meter: MeterTruth, { last, body }: OutboxItem): void {
+  const block = meter.blocks.findLast((candidate) => candidate.last === last)
+  if (block === undefined) return
+  block.thinned = true
+  truth.byBody.set(bodyKey(meter.deviceId, body), { block, whole: false })
 }
 
 /** What a meter forgets because it was told that it is durable must be at a fog node, now. */

@@ -7,7 +7,7 @@ import { createDisk } from './disk.ts'
 import { createEngine } from './engine.ts'
 import { createFogNode, type FogNode } from './fog-node.ts'
 import { createMeterNode, type MeterNode } from './meter-node.ts'
-import { noMutation, type Mutation } from './mutations.ts'
+import { noMutation, type Mutation } from './mutation.ts'
 import { createBroker } from './network.ts'
 import { peopleOf } from './people.ts'
 import type { Plan } from './plan.ts'
@@ -42,9 +42,13 @@ export function createWorld(plan: Plan, options: WorldOptions = {}): World {
     sealed.add(pair)
   })
   const surroundings: Surroundings = {
-    ...{ engine, chance, plan, truth, mutation },
+    engine,
+    chance,
+    plan,
+    truth,
+    mutation,
     people: peopleOf(plain),
-    crypto: mutation.crypto?.(watched, chance) ?? watched,
+    crypto: mutation.crypto?.(watched) ?? watched,
   }
   const clouds = createClouds(surroundings)
   const targets = clouds.map(({ deviceId, broker }) => ({ node: deviceId, broker }))

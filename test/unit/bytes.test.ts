@@ -1,8 +1,10 @@
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import {
+  addChecksum,
   compare,
   concat,
+  dropChecksum,
   equal,
   fromBase64Url,
   fromHex,
@@ -70,5 +72,31 @@ describe('bytes', () => {
         expect(spelled).toBe(text)
       }),
     )
+  })
+})
+
+describe('checksum', () => {
+  test('comes back as it went; CRC-32 as published', () => {
+    expect(toHex(addChecksum(utf8('123456789')))).toBe(`c5cbf43926${toHex(utf8('123456789'))}`)
+    fc.assert(
+      fc.property(bytes, (input) => {
+        expect(dropChecksum(addChecksum(input))).toEqual(input)
+      }),
+    )
+  })
+
+  test('every flipped bit behind the mark is noticed', () => {
+    const stored = addChecksum(Uint8Array.from({ length: 40 }, (_, i) => 7 * i))
+    for (let bit = 8; bit < stored.length * 8; bit++) {
+      const rotten = Uint8Array.from(stored)
+      rotten[bit >> 3]! ^= 1 << (bit & 7)
+      expect(codeThrown(() => dropChecksum(rotten))).toBe('bytes/damaged')
+    }
+    expect(codeThrown(() => dropChecksum(stored.subarray(0, 4)))).toBe('bytes/damaged')
+  })
+
+  test('what was stored before there were checksums is still read', () => {
+    const old = fromHex('8301020f')
+    expect(dropChecksum(old)).toBe(old)
   })
 })

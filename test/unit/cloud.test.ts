@@ -336,7 +336,7 @@ describe('registers', () => {
     const { deliver, cloud, contents } = begin()
     const wrong = encodeUp({ type: 'credential', cwt: device('meter', 'x').credential.encoded })
     const foreign = device('meter', 'kitchen', { issuer: foreignAuthority }).credential
-    for (let asked = 0; asked < 5; asked++) {
+    for (let asked = 0; asked < 16; asked++) {
       expect(deliver(1, register(meter, 15))).toContainEqual({
         type: 'unknown',
         deviceId: 'kitchen',
@@ -350,6 +350,60 @@ describe('registers', () => {
       { type: 'receipt', durable: 1 },
     ])
     expect(contents.refused.map(({ code }) => code)).toEqual(['register/unknown-meter'])
+  })
+
+  test('a fog that counts what another one counts is asked at once to let go, on its own channel', () => {
+    const { deliver, cloud, clock, contents } = begin()
+    const second = device('fog', 'fog-2')
+    cloud.opened('c2', second.credential)
+    const claim = (last: number, from: number): Item => {
+      const item = register(meter, last) as Extract<Item, { type: 'register' }>
+      return { ...item, from }
+    }
+    const withdraw = { type: 'withdraw', deviceId: 'kitchen', first: 20, through: 45 }
+    deliver(1, credentialItem(meter), claim(30, 20))
+    cloud.received('c2', second.credential, items(1, [credentialItem(meter), claim(45, 1)]))
+    const outputs = cloud.flush()
+    const asked = outputs.filter((output) => output.type === 'send' && output.cid === 'c1')
+    expect(sent(asked)).toEqual([{ ...withdraw, through: 30 }])
+    // Not twice in a minute, unless there is more of it.
+    expect(deliver(3, summaryItem())).toEqual([{ type: 'receipt', durable: 3 }])
+    expect(deliver(4, claim(45, 20))).toContainEqual(withdraw)
+    clock.nowMs += 60_000
+    expect(deliver(5, claim(60, 20))).toContainEqual(withdraw)
+    const taken = {
+      deviceId: 'kitchen',
+      first: 20,
+      through: 45,
+      readings: 26,
+      importWh: 9,
+      exportWh: 0,
+    }
+    expect(deliver(6, { type: 'withdrawn', withdrawn: taken })).toEqual([
+      { type: 'receipt', durable: 6 },
+    ])
+    expect(contents.runs).toMatchObject([
+      { fog: 'fog-1', first: 20, last: 60, doubled: 45, withdrawn: 45 },
+      { fog: 'fog-2', first: 1, last: 45, doubled: 0 },
+    ])
+    expect(contents.events.map(({ code }) => code)).toEqual([
+      'counted-twice',
+      'counted-twice',
+      'withdrawn',
+    ])
+  })
+
+  test('a run that cannot be is refused, and so is letting go of one never claimed', () => {
+    const { deliver, contents } = begin()
+    const item = register(meter, 15) as Extract<Item, { type: 'register' }>
+    deliver(1, credentialItem(meter), { ...item, from: 16 })
+    const nothing = { deviceId: 'kitchen', first: 1, through: 2 }
+    const withdrawn = { ...nothing, readings: 2, importWh: 1, exportWh: 0 }
+    deliver(3, { type: 'withdrawn', withdrawn })
+    expect(contents.refused.map(({ code }) => code)).toEqual([
+      'register/bad-run',
+      'withdrawn/unknown',
+    ])
   })
 
   test('of a revoked meter: refused; without the list it would count', () => {

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { parse } from 'smol-toml'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import {
   agentConfig,
   allKeys,
@@ -113,6 +113,19 @@ describe('values', () => {
     expect(window.seconds).toBe(defaults.window.seconds)
   })
 
+  test('credential:NAME is what systemd hands over, and stays as written where it does not', () => {
+    const text = minimalMeter.replace('{name}.key', 'credential:meter.key')
+    const keyPath = () => parseConfig(meterConfig, text, '/etc/x.toml').identity.key
+    expect(keyPath()).toBe('credential:meter.key')
+    vi.stubEnv('CREDENTIALS_DIRECTORY', '/run/credentials/x.service')
+    expect(keyPath()).toBe('/run/credentials/x.service/meter.key')
+    vi.unstubAllEnvs()
+    for (const name of ['', '.', '..', '../x', '/etc/shadow', 'a/b', '.hidden']) {
+      const [problem] = problems(meterConfig, text.replace('meter.key', name))
+      expect(problem).toContain('"credential:NAME"')
+    }
+  })
+
   test('relative paths start at the file, absolute ones stay', () => {
     const config = parseConfig(meterConfig, minimalMeter, '/etc/fogmeter/meter.toml')
     expect(config.identity.key).toBe('/etc/fogmeter/{name}.key')
@@ -140,6 +153,8 @@ describe('values', () => {
     expect(now.source).toMatchObject({ start: null })
     const march = parseConfig(meterConfig, withStart('2026-03-01T00:00:00Z'), '/x.toml')
     expect(march.source).toMatchObject({ start: Date.UTC(2026, 2, 1) / 1000 })
+    const never = () => parseConfig(meterConfig, withStart('2026-02-29T00:00:00Z'), '/x.toml')
+    expect(never).toThrow('source.start')
   })
 })
 

@@ -6,11 +6,13 @@ import { decode, encode, type CborValue } from '#cbor'
 import { signSign1 } from '#cose'
 import {
   checkRevocations,
+  CLOCK_SLACK_S,
   createTrust,
   decodeCredential,
   isRevoked,
   issueCredential,
   issueRevocations,
+  judgingTime,
   requireRole,
   type RevocationList,
 } from '#credential'
@@ -202,6 +204,36 @@ describe('trust', () => {
     ['without a clock: dates are not judged', null, 'nothing thrown'],
   ])('%s', (_name, nowS, code) => {
     expect(codeThrown(() => trustAt(nowS).check(encoded))).toBe(code)
+  })
+
+  test.each([
+    ['a clock at 1970 judges nobody', 100, null],
+    [
+      'a day before its own credential starts it does',
+      START - CLOCK_SLACK_S,
+      START - CLOCK_SLACK_S,
+    ],
+    ['further back its clock is no witness', START - CLOCK_SLACK_S - 1, null],
+    ['in the middle', START + 100, START + 100],
+    [
+      'until a day after its own credential ended',
+      END + CLOCK_SLACK_S - 1,
+      END + CLOCK_SLACK_S - 1,
+    ],
+    ['a clock at 2100 judges nobody', 4_102_444_800, null],
+  ])('%s', (_name, nowS, judged) => {
+    expect(judgingTime({ now: () => nowS * 1000 + 999 }, fields)()).toBe(judged)
+  })
+
+  test.each([
+    ['early', START - 11, 'credential/not-yet-valid'],
+    ['just within', START - 10, 'nothing thrown'],
+    ['just within at the end', END + 9, 'nothing thrown'],
+    ['late', END + 10, 'credential/expired'],
+  ])('with ten seconds of slack, %s', (_name, nowS, code) => {
+    const options = { crypto: nodeCrypto, authorityKey: authority.publicKey }
+    const trust = createTrust({ ...options, now: () => nowS, slackS: 10 })
+    expect(codeThrown(() => trust.check(encoded))).toBe(code)
   })
 
   test('another authority is not ours, whatever it says', () => {

@@ -30,6 +30,8 @@ const meter = device('meter', 'meter-1')
 const mostItems = 12
 type Kind = 'summary' | 'event' | 'fogStatus' | 'register'
 
+const ignored = () => undefined
+
 /** A fog's store and uplink, and the cloud behind a link that loses what it is told to lose. */
 function world(path: string, limit = mostItems) {
   const clock = virtualClock()
@@ -44,7 +46,6 @@ function world(path: string, limit = mostItems) {
 
   function start() {
     const { outbox, receipts } = store
-    const ignored = () => undefined
     return createUplink({
       outbox,
       receipts,

@@ -256,6 +256,7 @@ describe('CSV', () => {
     ['a missing column', 'time,power_w', '0', 'line 2: 1 columns instead of 2'],
     ['a bad time', 'time,power_w', 'noon,5', 'line 2, column time: "noon" is not an ISO time'],
     ['an impossible date', 'time,power_w', '2026-13-01T00:00,5', 'line 2, column time'],
+    ['a day no month has', 'time,power_w', '2026-02-30T00:00,5', 'is not a date'],
     ['milliseconds', 'time,power_w', '1772362800000,5', 'milliseconds?'],
     ['a negative voltage', 'time,power_w,voltage_v', '0,5,-1', 'line 2, column voltage_v'],
     ['an absurd value', 'time,power_w', '0,1e30', 'line 2, column power_w: 1e+30 is out of range'],

@@ -20,6 +20,7 @@ import {
   createAuthority,
   createKeyFile,
   enrol,
+  loadDeviceId,
   loadIdentity,
   readEnrolments,
   recallRevocations,
@@ -206,6 +207,16 @@ describe('loading', () => {
     expect(thrown(() => loadIdentity(paths, { credentialsDirectory: beside })).code).toBe(
       'identity/permissions',
     )
+  })
+
+  test('a credential of systemd that nobody handed over is named, with what to do', () => {
+    const paths = { ...withKey(add('m-1')), key: 'credential:meter.key' }
+    expect(thrown(() => loadIdentity(paths))).toMatchObject({
+      code: 'identity/missing',
+      message: expect.stringContaining('LoadCredential=meter.key:FILE') as string,
+    })
+    // Who works on the store alone needs no key.
+    expect(loadDeviceId(paths)).toBe('m-1')
   })
 
   test('refuses files that do not belong together', () => {

@@ -1,5 +1,7 @@
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { peekRegister } from '#reading'
+import { fogBench, report, simulatedMeter } from '../support/fog.ts'
 import { anyMoves, counted, movingWorld, signed, type Step } from '../support/moving-world.ts'
 
 const sign = (count: number): Step => ({ do: 'sign', meter: 0, count })
@@ -75,6 +77,26 @@ describe('a meter that moves between two fogs', () => {
     expect(world.doubled()).toBe(4)
     expect(counted(world.latest()).readings).toBe(signed(world.people).readings + 4)
   })
+})
+
+test('what a meter gave up is claimed by no run: another fog may have had it', async () => {
+  const bench = fogBench()
+  const meter = simulatedMeter('meter-1')
+  bench.hello('channel-1', meter)
+  const [before, given, after] = [meter.block(3), meter.block(4), meter.block(2)]
+  bench.up('channel-1', report(before), report({ ...given, readings: [] }), report(after))
+  await bench.commit()
+  bench.clock.advance(1_000_000)
+  bench.fog.tick()
+  const claims = bench.items().flatMap((item) => {
+    if (item.type !== 'register') return []
+    return [[item.from ?? null, peekRegister(item.envelope).last]]
+  })
+  expect(claims).toEqual([
+    [1, 3],
+    [null, 7],
+    [8, 9],
+  ])
 })
 
 describe('a fog with a new disk', () => {

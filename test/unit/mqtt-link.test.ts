@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -245,6 +245,11 @@ describe('a meter and a fog node over a broker', () => {
     expect(() => startMeter(own, 'mqtts://127.0.0.1', { ca: join(folder, 'none.pem') })).toThrow(
       expect.objectContaining({ code: 'mqtt-link/bad-ca' }),
     )
+    const text = join(folder, 'no.pem')
+    writeFileSync(text, 'ca = "certificates are elsewhere"')
+    expect(() => startMeter(own, 'mqtts://127.0.0.1', { ca: text })).toThrow(
+      expect.objectContaining({ code: 'mqtt-link/bad-ca' }),
+    )
   })
 })
 
@@ -467,6 +472,11 @@ describe('advice', () => {
     ['connect ENOENT /run/x.sock', /start it/],
     ['getaddrinfo ENOTFOUND fog-1.local', /no machine of this name/],
     ['the broker closed the connection', /same identity/],
+    ['the broker closed the connection', /mqtts/],
+    [
+      'Client network socket disconnected before secure TLS connection was established',
+      /does not speak TLS/,
+    ],
   ])('%s', (reason, words) => {
     expect(adviceFor('mqtt-link/disconnected', reason)).toMatch(words)
   })

@@ -223,17 +223,23 @@ describe('systemd', () => {
     }
     const { child, exit } = program(
       `await runService({ name: 'x', start: async ({ notify }) => {
-        notify.watchdog()
+        for (let i = 0; i < 100; i++) notify.watchdog()
         setInterval(() => {}, 1000)
         return { stop: async () => {} }
       }})`,
-      { NOTIFY_SOCKET: join(folder, 'notify'), PATH: `${folder}:${process.env['PATH']}` },
+      {
+        NOTIFY_SOCKET: join(folder, 'notify'),
+        WATCHDOG_USEC: '60000000',
+        PATH: `${folder}:${process.env['PATH']}`,
+      },
     )
     await until('WATCHDOG=1')
     await until('--ready')
     child.kill('SIGTERM')
     await until('STOPPING=1')
     expect(await exit).toBe(0)
+    // Not a process for each of a hundred commits.
+    expect(readFileSync(said, 'utf8').match(/WATCHDOG/g)).toHaveLength(1)
     changed.close()
   })
 })

@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { codeOf } from '#errors'
 import { lockDatabase, openDatabase } from '#sqlite'
 import { assertDurable } from '../../libs/sqlite/open.ts'
+import type { StoreOwner } from '../../libs/sqlite/owner.ts'
 
 let folder: string
 beforeEach(() => {
@@ -16,6 +17,7 @@ afterEach(() => {
 })
 
 const schema = ['CREATE TABLE t (id INTEGER PRIMARY KEY, x INTEGER NOT NULL) STRICT']
+const second = 'ALTER TABLE t ADD COLUMN y INTEGER'
 const codeFrom = (work: () => unknown): string => {
   try {
     work()
@@ -73,8 +75,6 @@ describe('opening', () => {
 })
 
 describe('migrations', () => {
-  const second = 'ALTER TABLE t ADD COLUMN y INTEGER'
-
   test('run once each, in order, and keep the data', () => {
     const path = join(folder, 'a.db')
     const first = openDatabase(path, { migrations: schema })
@@ -100,6 +100,57 @@ describe('migrations', () => {
     const path = join(folder, 'a.db')
     openDatabase(path, { migrations: [...schema, second] }).close()
     expect(codeFrom(() => openDatabase(path, { migrations: schema }))).toBe('sqlite/newer-schema')
+  })
+})
+
+describe('whose store it is', () => {
+  const owner = { kind: 'agent', table: 't' }
+  const open = (path: string, changes: Partial<StoreOwner> = {}) =>
+    openDatabase(path, { migrations: schema, owner: { ...owner, ...changes } }).close()
+
+  test('another program is refused before it changes a byte; without the check it would migrate', () => {
+    const path = join(folder, 'a.db')
+    open(path)
+    const before = readFileSync(path)
+    const meter = { kind: 'meter', table: 'note' }
+    const migrations = [...schema, second]
+    const readonly = { migrations, owner: meter, readonly: true }
+    expect(codeFrom(() => openDatabase(path, { migrations, owner: meter }))).toBe(
+      'sqlite/wrong-store',
+    )
+    expect(codeFrom(() => openDatabase(path, readonly))).toBe('sqlite/wrong-store')
+    expect(readFileSync(path)).toEqual(before)
+    open(path)
+    openDatabase(path, { migrations }).close()
+    expect(codeFrom(() => open(path))).toBe('sqlite/newer-schema')
+  })
+
+  test('the first device to open it keeps it', () => {
+    const path = join(folder, 'a.db')
+    open(path)
+    open(path, { device: 'fog-1' })
+    open(path, { device: 'fog-1' })
+    open(path)
+    expect(codeFrom(() => open(path, { device: 'fog-2' }))).toBe('sqlite/wrong-store')
+    open(path, { device: 'fog-1' })
+  })
+
+  test('one that does not say is known by its table, and says so from then on', () => {
+    const path = join(folder, 'a.db')
+    openDatabase(path, { migrations: schema }).close()
+    expect(codeFrom(() => open(path, { kind: 'meter', table: 'note' }))).toBe('sqlite/wrong-store')
+    open(path)
+    expect(codeFrom(() => open(path, { kind: 'meter' }))).toBe('sqlite/wrong-store')
+  })
+
+  test('a database of something else altogether is left alone', () => {
+    const path = join(folder, 'other.db')
+    const other = new BetterSqlite3(path)
+    other.exec('CREATE TABLE states (id INTEGER PRIMARY KEY)')
+    other.close()
+    const before = readFileSync(path)
+    expect(codeFrom(() => open(path))).toBe('sqlite/wrong-store')
+    expect(readFileSync(path)).toEqual(before)
   })
 })
 

@@ -259,6 +259,19 @@ describe('closing and revising', () => {
     expect(again.add(1, [late], 1)).toEqual([late])
   })
 
+  test('a clock in 2100 forgets nothing that was added to lately, and bars no later window', () => {
+    const { windows, add, closeAll } = setup()
+    add(0, [energy(T0 + 60)])
+    closeAll()
+    const in2100 = 4_102_444_800
+    windows.forgetThrough(in2100, -1)
+    expect(add(1, [energy(T0 + 120)], 1)).toEqual([])
+    expect(closeAll()).toMatchObject([{ startS: T0, readings: 2, revision: 1 }])
+    windows.forgetThrough(in2100)
+    expect(add(1, [energy(T0 + 180)], 1)).toHaveLength(1)
+    expect(add(1, [energy(T0 + 1000)], 1)).toEqual([])
+  })
+
   test('what is not issued yet is not forgotten', () => {
     const { windows, add, closeAll } = setup()
     add(0, [energy(T0 + 60)])

@@ -4,6 +4,7 @@ import { isIPv4 } from 'node:net'
 import bearerAuth from '@fastify/bearer-auth'
 import type { FastifyInstance } from 'fastify'
 import { CodedError } from '#errors'
+import { isCredential } from '#identity'
 import { HttpError } from './errors.ts'
 
 /** Says whether a presented token is the configured one. Holds only its SHA-256. */
@@ -31,7 +32,7 @@ export function loadToken(path: string): TokenCheck {
 
 function readTokenFile(path: string): string {
   try {
-    if ((statSync(path).mode & 0o077) !== 0)
+    if ((statSync(path).mode & 0o077) !== 0 && !isCredential(path))
       throw new CodedError(
         'http/token-permissions',
         `${path} can be read by other users; run: chmod 600 ${path}`,
@@ -62,7 +63,9 @@ export function requireLocalHostName(app: FastifyInstance): void {
 
 /** `/healthz` alone answers everyone. */
 export async function requireToken(app: FastifyInstance, check: TokenCheck): Promise<void> {
-  await app.register(bearerAuth, { keys: [], auth: check, addHook: false })
+  // RFC 6749 takes "bearer" in any case, as RFC 9110 wants it of every scheme.
+  const specCompliance = 'rfc6749'
+  await app.register(bearerAuth, { keys: [], auth: check, addHook: false, specCompliance })
   const verify = app.verifyBearerAuth
   if (!verify) throw new CodedError('http/internal', 'the bearer token check is missing')
   app.addHook('onRequest', (request, reply, done) => {
@@ -71,8 +74,28 @@ export async function requireToken(app: FastifyInstance, check: TokenCheck): Pro
   })
 }
 
+interface Listen {
+  host: string
+  port: number
+}
+
+/** Throws `http/token-missing` when other machines could ask without a token. */
+export function assertGuarded(http: { listen: Listen; tokenFile?: string | undefined }): void {
+  if (http.tokenFile !== undefined || isLoopbackName(http.listen.host)) return
+  throw new CodedError(
+    'http/token-missing',
+    `http.listen = "${addressText(http.listen)}" can be reached from other machines: set ` +
+      'http.token_file to a file holding a secret token (mode 600), or listen on 127.0.0.1',
+  )
+}
+
+/** As a configuration file has it. */
+export function addressText({ host, port }: Listen): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+}
+
 /** A name or address that cannot leave this machine. */
-export function isLoopbackName(host: string): boolean {
+function isLoopbackName(host: string): boolean {
   const bare = host.replace(/^\[|\]$/g, '').toLowerCase()
   return bare === 'localhost' || bare === '::1' || (isIPv4(bare) && bare.startsWith('127.'))
 }

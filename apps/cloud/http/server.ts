@@ -7,7 +7,13 @@ import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import type { Queries } from '#cloud-store'
 import { CodedError } from '#errors'
 import type { Clock } from '#ports'
-import { isLoopbackName, loadToken, requireLocalHostName, requireToken } from './auth.ts'
+import {
+  addressText,
+  assertGuarded,
+  loadToken,
+  requireLocalHostName,
+  requireToken,
+} from './auth.ts'
 import { answerError, answerNotFound, HttpError } from './errors.ts'
 import { addQueryRoutes } from './routes.ts'
 import { components } from './schemas.ts'
@@ -69,10 +75,6 @@ function listenError(listen: HttpOptions['listen'], error: unknown): unknown {
   return new CodedError('http/cannot-listen', message, { cause: error })
 }
 
-function addressText({ host, port }: HttpOptions['listen']): string {
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
-}
-
 /** The application without its socket. */
 async function createApp(options: HttpOptions): Promise<FastifyInstance> {
   const token = tokenOf(options)
@@ -119,13 +121,8 @@ async function limitRate(app: FastifyInstance, max: number): Promise<void> {
 }
 
 function tokenOf({ listen, tokenFile }: HttpOptions): ReturnType<typeof loadToken> | null {
-  if (tokenFile !== undefined) return loadToken(tokenFile)
-  if (isLoopbackName(listen.host)) return null
-  throw new CodedError(
-    'http/token-missing',
-    `http.listen = "${addressText(listen)}" can be reached from other machines: set http.token_file ` +
-      'to a file holding a secret token (mode 600), or listen on 127.0.0.1',
-  )
+  assertGuarded({ listen, tokenFile })
+  return tokenFile === undefined ? null : loadToken(tokenFile)
 }
 
 function openApi(version: string, withToken: boolean) {

@@ -57,13 +57,13 @@ const hurry: Change[] = [
   ),
   swap(
     'libs/meter-store/store.ts',
-    'openDatabase(path, { migrations })',
-    'openDatabase(path, { migrations, autocheckpointPages: 16 })',
+    'openDatabase(path, { migrations, owner })',
+    'openDatabase(path, { migrations, owner, autocheckpointPages: 16 })',
   ),
   swap(
     'libs/cloud-store/open.ts',
-    'openDatabase(path, { migrations })',
-    'openDatabase(path, { migrations, autocheckpointPages: 32 })',
+    'openDatabase(path, { migrations, owner: { ...owner, device } })',
+    'openDatabase(path, { migrations, owner: { ...owner, device }, autocheckpointPages: 32 })',
   ),
   swap('apps/agent/node.ts', 'const shrinkMs = 600_000', 'const shrinkMs = 1_700'),
   swap('apps/cloud/run.ts', 'const CHECKPOINT_MS = 60_000', 'const CHECKPOINT_MS = 1_900'),

@@ -1,0 +1,51 @@
+/** The programs as a few JavaScript files: they start in a quarter of the time the sources need. */
+import { join } from 'node:path'
+import { rolldown, type Plugin } from 'rolldown'
+
+export interface Bundle {
+  /** File name → content. */
+  files: Map<string, string>
+  /** Folders of the npm packages that are inside. */
+  packages: string[]
+}
+
+/** Native code stays a package of its own. */
+const external = /^better-sqlite3$/
+
+/** A worker is started by the address of its file, which ends in .js after bundling. */
+const workerAddresses: Plugin = {
+  name: 'worker-addresses',
+  transform: (code, id) =>
+    id.endsWith('verify-pool.ts')
+      ? code.replace("new URL('./verify-worker.ts'", "new URL('./verify-worker.js'")
+      : null,
+}
+
+export async function bundle(root: string): Promise<Bundle> {
+  const build = await rolldown({
+    cwd: root,
+    input: {
+      fogmeter: 'apps/cli/main.ts',
+      'verify-worker': 'apps/agent/verify-worker.ts',
+      'run-unit': 'deploy/systemd/run-unit.ts',
+    },
+    platform: 'node',
+    external,
+    plugins: [workerAddresses],
+  })
+  const { output } = await build.generate({ format: 'esm', chunkFileNames: '[name]-[hash].js' })
+  await build.close()
+  const files = new Map<string, string>()
+  const packages = new Set<string>()
+  for (const chunk of output) {
+    if (chunk.type !== 'chunk') continue
+    files.set(chunk.fileName, chunk.code)
+    for (const id of chunk.moduleIds) {
+      const name = /^.*node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(id)?.[0]
+      if (name !== undefined) packages.add(name)
+    }
+  }
+  if (![...files.values()].some((code) => code.includes('./verify-worker.js')))
+    throw new Error('the address of the verifying worker was not found in the bundle')
+  return { files, packages: [...packages, join(root, 'node_modules/better-sqlite3/')].toSorted() }
+}

@@ -1,0 +1,92 @@
+#!/bin/sh
+# Inside a root whose systemd is running: the whole life of the package. Every check ends the script.
+set -eu
+here=$(dirname "$0")
+all='fogmeter-broker fogmeter-cloud-broker fogmeter-cloud fogmeter-agent fogmeter-meter@meter-0001'
+fail() {
+  echo "FAILED: $*" >&2
+  journalctl --no-pager -n 40 -u 'fogmeter*' -o cat >&2
+  exit 1
+}
+step() { printf '%s: ok\n' "$*"; }
+
+dpkg -i "$here/fogmeter.deb" >/dev/null
+for unit in broker agent cloud; do
+  [ "$(systemctl is-enabled fogmeter-$unit || true)" = disabled ] || fail "$unit is enabled"
+done
+systemctl start fogmeter-agent
+[ "$(systemctl is-active fogmeter-agent || true)" = inactive ] || fail 'started without configuration'
+step 'installed; without a configuration nothing is enabled and nothing starts'
+
+"$here/configure.sh" >/dev/null
+systemctl daemon-reload
+# shellcheck disable=SC2086
+systemctl enable --now $all 2>/dev/null || fail 'a unit did not become ready'
+count=$("$here/counted.sh" 20)
+step "every unit reports ready under its sandbox, and the cloud has counted $count readings"
+
+for unit in $all; do
+  pid=$(systemctl show -P MainPID "$unit")
+  grep -q '^CapEff:.0000000000000000$' "/proc/$pid/status" || fail "$unit has capabilities"
+  grep -q '^Seccomp:.2$' "/proc/$pid/status" || fail "$unit has no system call filter"
+  [ "$(stat -c %U "/proc/$pid")" != root ] || fail "$unit runs as root"
+done
+# As root with all its rights, but inside the broker's own view of the machine.
+pid=$(systemctl show -P MainPID fogmeter-broker)
+[ -e /etc/fogmeter/keys/agent.key ] && [ -e /var/lib/fogmeter/agent/fog.db ] || fail 'no key, no store'
+for path in /etc/fogmeter/keys/agent.key /var/lib/fogmeter/agent/fog.db; do
+  if nsenter -t "$pid" -m test -e "$path"; then fail "the broker can see $path"; fi
+done
+step 'no capabilities, no root, and the broker sees neither keys nor stores'
+
+mkdir -p /run/systemd/system/fogmeter-agent.service.d
+printf '[Service]\nWatchdogSec=4\nRestartSec=1\n' > /run/systemd/system/fogmeter-agent.service.d/test.conf
+systemctl daemon-reload
+systemctl restart fogmeter-agent
+before=$(systemctl show -P NRestarts fogmeter-agent)
+sleep 10
+[ "$(systemctl show -P NRestarts fogmeter-agent)" = "$before" ] || fail 'a working agent was restarted'
+cd /usr/lib/fogmeter/app
+timeout 60 ../node --input-type=commonjs -e '
+  const store = require("better-sqlite3")("/var/lib/fogmeter/agent/fog.db", { timeout: 10000 })
+  store.exec("BEGIN IMMEDIATE")
+  setInterval(() => {}, 1000)' &
+holder=$!
+for _ in $(seq 60); do
+  [ "$(systemctl show -P NRestarts fogmeter-agent)" = "$before" ] || break
+  sleep 0.5
+done
+kill $holder
+journalctl --no-pager -u fogmeter-agent -o cat | grep -q 'Watchdog timeout' || fail 'the watchdog slept'
+rm -r /run/systemd/system/fogmeter-agent.service.d
+systemctl daemon-reload
+systemctl restart fogmeter-agent
+count=$("$here/counted.sh" "$count")
+step "systemd leaves a working agent alone and restarts one whose commits are stuck; $count readings"
+
+pids() { for unit in $all; do systemctl show -P MainPID "$unit"; done; }
+before=$(pids)
+dpkg -i "$here/fogmeter-next.deb" >/dev/null
+systemctl restart fogmeter-cloud-broker # not of the package
+# shellcheck disable=SC2086
+systemctl is-active -q $all || fail 'a unit is down after the upgrade'
+for pid in $before; do [ ! -e "/proc/$pid" ] || fail "process $pid outlived the upgrade"; done
+count=$("$here/counted.sh" "$count")
+step "an upgrade restarts what ran, and the cloud goes on counting: $count readings"
+
+dpkg -r fogmeter >/dev/null
+if systemctl is-active -q fogmeter-agent; then fail 'running after removal'; fi
+[ ! -e /usr/bin/fogmeter ] && [ ! -e /usr/lib/fogmeter ] || fail 'programs left after removal'
+[ -e /etc/fogmeter/keys/agent.key ] && [ -e /var/lib/fogmeter/agent/fog.db ] || fail 'removal lost data'
+dpkg -i "$here/fogmeter-next.deb" >/dev/null
+systemctl start fogmeter-cloud-broker
+count=$("$here/counted.sh" "$count")
+step "removal keeps keys and stores; installed again it goes on: $count readings"
+
+systemctl disable -q --now fogmeter-cloud-broker
+rm /etc/systemd/system/fogmeter-cloud-broker.service
+dpkg -P fogmeter >/dev/null
+left=$(find / -xdev -path /root -prune -o -path "$here" -prune -o -name '*fogmeter*' -print | grep -v '^/var/log/' || true)
+[ -z "$left" ] || fail "left after purge: $left"
+id fogmeter-agent >/dev/null || fail 'the users are gone'
+step 'purged: nothing is left but the users'
