@@ -68,8 +68,11 @@ async function opened(stream: Readable, event: string, port: string): Promise<vo
 }
 
 function failure(port: string, cause: Error): CodedError {
-  const denied = /EACCES|permission denied/i.test(cause.message)
-  if (!denied) return unreachable(port, cause)
+  if (/lock/i.test(cause.message)) {
+    const message = `${port}: another program has this port open (${cause.message})`
+    return new CodedError('port/unreachable', message, { cause })
+  }
+  if (!/EACCES|permission denied/i.test(cause.message)) return unreachable(port, cause)
   const message = `${port}: this user may not open it; add it to the group dialout and log in again`
   return new CodedError('port/denied', message, { cause })
 }

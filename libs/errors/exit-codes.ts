@@ -8,7 +8,7 @@ const USAGE =
   /^(config\/invalid|query\/.*|cli\/(usage|bad-.*)|http\/token-missing|.*\/bad-(name|url|validity))$/
 /** Something named there is not where it is said to be. */
 const NOT_FOUND =
-  /\/(not-found|not-enrolled|missing|unreadable|token-unreadable|no-(file|password|store|token))$/
+  /\/(not-found|not-enrolled|missing|unreadable|token-unreadable|no-(file|key|password|store|token))$/
 /** It is there, and is not what it has to be. */
 const NOT_VERIFIED =
   /^(.*\/(untrusted|bad-signature|revoked|expired|not-yet-valid|mismatch|wrong-(role|group)|store-damaged)|credential\/malformed|sqlite\/(corrupt|wrong-store)|identity\/(bad-key|bad-credential|damaged-record|other-authority))$/
