@@ -227,7 +227,11 @@ describe('systemd', () => {
         setInterval(() => {}, 1000)
         return { stop: async () => {} }
       }})`,
-      { NOTIFY_SOCKET: join(folder, 'notify'), WATCHDOG_USEC: '60000000', PATH: `${folder}:${process.env['PATH']}` },
+      {
+        NOTIFY_SOCKET: join(folder, 'notify'),
+        WATCHDOG_USEC: '60000000',
+        PATH: `${folder}:${process.env['PATH']}`,
+      },
     )
     await until('WATCHDOG=1')
     await until('--ready')
