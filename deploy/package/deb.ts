@@ -58,7 +58,7 @@ export function makeDeb(
   for (const script of ['postinst', 'prerm', 'postrm'])
     tree.copy(join(root, 'deploy/package/debian', script), `DEBIAN/${script}`, 0o755)
   // One thread: with several, the bytes depend on how many there are.
-  const flags = ['--root-owner-group', '-Zxz', '-z4', '--threads-max=1', '--build']
+  const flags = ['--root-owner-group', '-Zxz', '-z2', '--threads-max=1', '--build']
   execFileSync('dpkg-deb', [...flags, tree.root, out], {
     env: { ...process.env, SOURCE_DATE_EPOCH: String(epochS) },
     stdio: ['ignore', 'ignore', 'inherit'],

@@ -1,12 +1,13 @@
 /**
  * npm run package [-- --arch arm64|amd64] [-- --verify]
  *
- * Makes dist/fogmeter_VERSION_ARCH.deb for both architectures, or one. With --verify each is made twice,
+ * Makes dist/fogmeter_VERSION_ARCH.deb for both architectures, or one, and the bill of materials
+ * (CycloneDX) beside them. With --verify each is made twice,
  * in two folders, and must come out the same to the bit. Needs dpkg-deb (any Debian or Ubuntu).
  */
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -14,6 +15,7 @@ import packageFile from '../../package.json' with { type: 'json' }
 import { bundle } from './bundle.ts'
 import { makeDeb } from './deb.ts'
 import { architectures, type Architecture } from './runtime.ts'
+import { billOfMaterials } from './sbom.ts'
 import { stage } from './stage.ts'
 
 const root = join(import.meta.dirname, '../..')
@@ -22,9 +24,8 @@ const { version } = packageFile
 /** Time stamps of everything inside: those of the commit, so that a build next year is the same. */
 function epochS(): number {
   const given = process.env['SOURCE_DATE_EPOCH']
-  const git = () =>
-    execFileSync('git', ['log', '-1', '--format=%ct'], { cwd: root, encoding: 'utf8' })
-  return Number(given ?? git())
+  if (given !== undefined) return Number(given)
+  return Number(execFileSync('git', ['log', '-1', '--format=%ct'], { cwd: root }))
 }
 
 async function build(architecture: Architecture, out: string): Promise<string> {
@@ -63,6 +64,7 @@ const { values } = parseArgs({ options: { arch: { type: 'string' }, verify: { ty
 const wanted = architectures.filter(({ debian }) => (values.arch ?? debian) === debian)
 if (wanted.length === 0) throw new Error(`--arch is arm64 or amd64, not ${values.arch}`)
 mkdirSync(join(root, 'dist'), { recursive: true })
+writeFileSync(join(root, `dist/fogmeter_${version}.cdx.json`), billOfMaterials(root))
 for (const architecture of wanted) {
   const path = await build(architecture, join(root, 'dist'))
   process.stdout.write(`${sha256(path)}  ${path.slice(root.length + 1)}\n`)

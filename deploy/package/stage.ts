@@ -74,6 +74,8 @@ function addUnits(tree: Tree, root: string): void {
   for (const file of filesBelow(from)) {
     if (file.endsWith('.service')) tree.copy(join(from, file), `usr/lib/systemd/system/${file}`)
   }
+  // There before any program starts: what does not exist cannot be hidden from the broker.
+  tree.folder('var/lib/fogmeter')
   tree.copy(join(from, 'fogmeter.sysusers'), 'usr/lib/sysusers.d/fogmeter.conf')
 }
 

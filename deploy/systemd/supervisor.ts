@@ -1,5 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { constants } from 'node:os'
+import { setTimeout as pause } from 'node:timers/promises'
 import { openNotifyPipe } from './notify-pipe.ts'
 import { prepare } from './surroundings.ts'
 import { last, spanMs, words, type Unit } from './unit-file.ts'
@@ -20,13 +21,12 @@ export function supervise(unit: Unit, name: string, say: (text: string) => void)
   const restartMs = span('RestartSec', '100ms')
   const always = last(unit, 'Service', 'Restart') === 'always'
   let child: ChildProcess | null = null
-  let stopping = false
   let timer: NodeJS.Timeout | undefined
-  let wake = () => {}
+  const stopped = new AbortController()
 
   const pipe = openNotifyPipe((line) => {
     if (line.includes('--ready')) say('ready')
-    if (stopping || !/--ready|WATCHDOG=1/.test(line)) return
+    if (stopped.signal.aborted || !/--ready|WATCHDOG=1/.test(line)) return
     clearTimeout(timer)
     if (watchdogMs > 0) abortAfter(watchdogMs, 'watchdog: no sign of life, aborting')
   })
@@ -65,23 +65,18 @@ export function supervise(unit: Unit, name: string, say: (text: string) => void)
   }
 
   async function run(): Promise<number> {
-    let code = await runOnce()
-    while (always && !stopping) {
-      await new Promise<void>((resolve) => {
-        wake = resolve
-        setTimeout(resolve, restartMs)
-      })
-      if (!stopping) code = await runOnce()
+    for (;;) {
+      const code = await runOnce()
+      await pause(always ? restartMs : 0, null, stopped).catch(() => null)
+      if (!always || stopped.signal.aborted) return code
     }
-    return code
   }
 
   return {
     ended: run().finally(() => pipe.close()),
     stop() {
-      stopping = true
+      stopped.abort()
       end('SIGTERM')
-      wake()
     },
   }
 }

@@ -100,7 +100,10 @@ function limits(unit: Unit): string[] {
     'prlimit',
     ...(files === undefined ? [] : [`--nofile=${files}`]),
     ...(core === undefined ? [] : [`--core=${core}`]),
-    ...['sh', '-c', `umask ${umask}; exec "$@"`, 'sh'],
+    'sh',
+    '-c',
+    `umask ${umask}; exec "$@"`,
+    'sh',
   ]
 }
 

@@ -1,4 +1,4 @@
-import { closeSync, existsSync, fsyncSync, openSync, rmSync } from 'node:fs'
+import { chownSync, closeSync, existsSync, fsyncSync, openSync, rmSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 
 /** What SQLite keeps beside a database while it is open, or after a crash. */
@@ -22,6 +22,13 @@ export function syncFolderOf(path: string): void {
 /** Makes an empty file nobody else can read; throws EEXIST when there is one. */
 export function createPrivateFile(path: string): void {
   closeSync(openSync(path, 'wx', 0o600))
+}
+
+/** What root makes in the folder of a program is that program's, or it could not start. */
+export function giveToOwnerOfFolder(path: string): void {
+  if (process.getuid?.() !== 0) return
+  const { uid, gid } = statSync(dirname(path))
+  chownSync(path, uid, gid)
 }
 
 /** Removes a database that was only a step on the way. */

@@ -2,7 +2,14 @@ import { copyFileSync, existsSync, linkSync, renameSync, rmSync } from 'node:fs'
 import BetterSqlite3 from 'better-sqlite3'
 import { CodedError, codeOf } from '#errors'
 import { wrapDatabase, type Database } from './database.ts'
-import { companions, createPrivateFile, removeDatabase, syncFolderOf, syncPath } from './files.ts'
+import {
+  companions,
+  createPrivateFile,
+  giveToOwnerOfFolder,
+  removeDatabase,
+  syncFolderOf,
+  syncPath,
+} from './files.ts'
 import { lockDatabase } from './lock.ts'
 import { readMark, type BackupMark } from './mark.ts'
 import { openError } from './open.ts'
@@ -42,6 +49,7 @@ export function restoreDatabase(
     createPrivateFile(temporary)
     copyFileSync(from, temporary)
     options.tryOut(temporary)
+    for (const file of [temporary, `${path}-lock`]) giveToOwnerOfFolder(file)
     syncPath(temporary)
     const kept = setAside(path, options.stamp)
     renameSync(temporary, path)

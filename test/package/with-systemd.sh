@@ -64,6 +64,13 @@ systemctl restart fogmeter-agent
 count=$("$here/counted.sh" "$count")
 step "systemd leaves a working agent alone and restarts one whose commits are stuck; $count readings"
 
+systemctl stop fogmeter-agent
+fogmeter backup agent --config /etc/fogmeter/agent.toml --out /root/fog-1.backup >/dev/null
+fogmeter restore agent --config /etc/fogmeter/agent.toml --from /root/fog-1.backup >/dev/null
+systemctl start fogmeter-agent || fail 'the agent does not start on a restored store'
+count=$("$here/counted.sh" "$count")
+step "backed up and restored by root, without the key; $count readings"
+
 pids() { for unit in $all; do systemctl show -P MainPID "$unit"; done; }
 before=$(pids)
 dpkg -i "$here/fogmeter-next.deb" >/dev/null

@@ -1,4 +1,5 @@
 import {
+  chownSync,
   existsSync,
   mkdtempSync,
   readdirSync,
@@ -205,3 +206,15 @@ describe('restoring', () => {
     expect(existsSync(at('a.db.before-then'))).toBe(false)
   })
 })
+
+test.skipIf(process.getuid?.() !== 0)(
+  'restored by root, the store is the program’s whose folder it is (skipped where this is not root)',
+  async () => {
+    fill(at('a.db'), 3)
+    await backupDatabase(at('a.db'), at('a.backup'), taking)
+    chownSync(folder, 12_345, 12_346)
+    expect(restore(at('a.backup'), at('b.db'))).toBe('restored')
+    for (const name of ['b.db', 'b.db-lock'])
+      expect(statSync(at(name))).toMatchObject({ uid: 12_345, gid: 12_346 })
+  },
+)

@@ -13,6 +13,16 @@ import packageFile from '../../package.json' with { type: 'json' }
 const root = join(import.meta.dirname, '../..')
 const debian = join(root, 'deploy/package/debian')
 
+const read = (name: (typeof exampleNames)[number]) => installedExample(root, name)
+const page = async () =>
+  manPage(await buildProgram({ queries: true }), { version: '1.2.3', date: '2026-11-26' })
+
+/** What groff says about a page when it is asked for every warning. */
+function warnings(input: string): string {
+  const options = { input, encoding: 'utf8' } as const
+  return spawnSync('groff', ['-man', '-Tutf8', '-ww', '-z'], options).stderr
+}
+
 /** What the unit offers, and what the example beside it asks for. */
 function unitOf(name: string) {
   const file = name === 'meter' ? 'fogmeter-meter@.service' : `fogmeter-${name}.service`
@@ -25,7 +35,6 @@ function unitOf(name: string) {
 }
 
 describe('installed examples fit the units', () => {
-  const read = (name: (typeof exampleNames)[number]) => installedExample(root, name)
   const path = '/etc/fogmeter/x.toml'
 
   test('broker: its socket lies where the unit makes a folder', () => {
@@ -54,13 +63,10 @@ describe('installed examples fit the units', () => {
 })
 
 describe('the manual page', () => {
-  const page = async () =>
-    manPage(await buildProgram({ queries: true }), { version: '1.2.3', date: '2026-11-26' })
-
   test('has every command with its options', async () => {
     const text = await page()
-    for (const words of ['enrol', 'broker run', 'summary watch', 'config check', 'backup'])
-      expect(text).toContain(`.B fogmeter ${words}`)
+    for (const command of ['enrol', 'broker run', 'summary watch', 'config check', 'backup'])
+      expect(text).toContain(`.B fogmeter ${command}`)
     expect(text).toContain('\\-\\-authority <folder>')
     expect(text).not.toContain('complete [words')
   })
@@ -70,9 +76,6 @@ describe('the manual page', () => {
     'groff has nothing to warn of (skipped where it is not installed)',
     async () => {
       const input = await page()
-      const warnings = (text: string) =>
-        spawnSync('groff', ['-man', '-Tutf8', '-ww', '-z'], { input: text, encoding: 'utf8' })
-          .stderr
       expect(warnings(input)).toBe('')
       expect(warnings(`${input}.XX\n`)).not.toBe('')
     },
@@ -90,9 +93,11 @@ test.each(['postinst', 'prerm', 'postrm'])('%s is a script of the plain shell', 
 })
 
 test('there is an example for each unit, and a unit for each example', () => {
-  const units = readdirSync(join(root, 'deploy/systemd')).filter((name) => /\.service$/.test(name))
+  const units = readdirSync(join(root, 'deploy/systemd')).filter((name) =>
+    name.endsWith('.service'),
+  )
   const names = units.map((name) => /fogmeter-(\w+)/.exec(name)?.[1])
-  expect(names.toSorted()).toEqual(exampleNames.toSorted())
+  expect(new Set(names)).toEqual(new Set(exampleNames))
   for (const name of exampleNames)
     expect(existsSync(join(root, 'deploy/examples', `${name}.toml`))).toBe(true)
 })

@@ -71,7 +71,7 @@ describe('what each may do', () => {
     const users = names.map((name) => last(parseUnit(read(name)), 'Service', 'User'))
     expect(new Set(users).size).toBe(names.length)
     const made = read('fogmeter.sysusers').matchAll(/^u\s+(\S+)/gm)
-    expect(Array.from(made, ([, user]) => user).toSorted()).toEqual(users.toSorted())
+    expect(new Set(Array.from(made, ([, user]) => user))).toEqual(new Set(users))
   })
 
   test('the broker gets no key, keeps no store, and cannot see those of the others', () => {
