@@ -59,6 +59,8 @@ export interface Run {
 /** A signed statement that may still have to be forwarded when its window closes. */
 export interface PendingRegister {
   last: number
+  /** Time of the earliest reading of this block and of those of its window that it stands for. */
+  startTimeS: number
   endTimeS: number
   statement: Statement
   signature: Uint8Array

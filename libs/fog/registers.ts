@@ -14,7 +14,7 @@ export function noteStatement(
   nowMs: number,
 ): void {
   const { statement, signature } = block
-  const { last, endTimeS } = statement
+  const { last, startTimeS, endTimeS } = statement
   if (last <= meter.forwarded) return
   const run = meter.runs.at(-1)
   const from = run === undefined || run.ended ? null : run.first
@@ -24,7 +24,9 @@ export function noteStatement(
     newest.from === from &&
     windowEnd(newest.endTimeS, windowSeconds) === windowEnd(endTimeS, windowSeconds)
   if (replaces) meter.registers.pop()
-  meter.registers.push({ last, endTimeS, statement, signature, from, notedMs: nowMs })
+  const sinceS = replaces ? Math.min(newest.startTimeS, startTimeS) : startTimeS
+  const times = { startTimeS: sinceS, endTimeS, notedMs: nowMs }
+  meter.registers.push({ last, statement, signature, from, ...times })
   if (meter.registers.length <= maxWaiting) return
   const dispensable = meter.registers.findIndex((_, index) => !endsRun(meter.registers, index))
   meter.registers.splice(Math.max(0, dispensable), 1)
@@ -39,24 +41,28 @@ function endsRun(registers: readonly PendingRegister[], index: number): boolean 
 /**
  * The items that bring the cloud up to the newest signed statement ending by `throughS` or waiting
  * since `notedByMs`, as one of a clock that is ahead does: the meter's credential first, once, then
- * the statement, behind those that end earlier runs. Nothing when there is no newer one.
+ * the statement, behind those that end earlier runs. Behind it the one whose block only began by then:
+ * its first readings are in windows the cloud gets, and it must know that they are counted. Nothing
+ * when there is no newer one.
  */
 export function forwardStatement(meter: Meter, throughS: number, notedByMs: number): Uint8Array[] {
   const index = meter.registers.findLastIndex(
     ({ endTimeS, notedMs }) => endTimeS <= throughS || notedMs <= notedByMs,
   )
-  const entry = meter.registers[index]
+  const counted = meter.registers.findLastIndex(({ startTimeS }) => startTimeS <= throughS)
+  const through = Math.max(index, counted)
+  const entry = meter.registers[through]
   if (entry === undefined) return []
   const items: Uint8Array[] = []
   if (!meter.credentialSent && meter.storedCredential !== null) {
     items.push(encodeItem({ type: 'credential', cwt: meter.storedCredential }))
     meter.credentialSent = true
   }
-  for (const [at, register] of meter.registers.slice(0, index + 1).entries()) {
-    if (at < index && !endsRun(meter.registers, at)) continue
+  for (const [at, register] of meter.registers.slice(0, through + 1).entries()) {
+    if (at !== index && at !== through && !endsRun(meter.registers, at)) continue
     items.push(registerItem(register))
   }
-  meter.registers.splice(0, index + 1)
+  meter.registers.splice(0, through + 1)
   meter.forwarded = entry.last
   meter.stated = entry
   meter.dirty = true

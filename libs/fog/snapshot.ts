@@ -91,7 +91,7 @@ function fill(meter: Meter, value: CborValue, nowMs: number): void {
 }
 
 function registerValue(register: PendingRegister): CborValue[] {
-  return [registerEnvelope(register), register.from]
+  return [registerEnvelope(register), register.from, register.startTimeS]
 }
 
 function runValues(run: Run): CborValue[] {
@@ -141,5 +141,6 @@ function registerFrom(value: CborValue, notedMs: number): PendingRegister {
   const f = list(value)
   const { statement, signature } = splitRegister(bytes(f[0]))
   const { last, endTimeS } = statement
-  return { last, endTimeS, statement, signature, from: intOrNull(f[1]), notedMs }
+  const startTimeS = f[2] === undefined ? statement.startTimeS : int(f[2])
+  return { last, startTimeS, endTimeS, statement, signature, from: intOrNull(f[1]), notedMs }
 }

@@ -34,14 +34,18 @@ function closeWindows(core: Core): void {
   if (now - core.lastWindowsMs < windowsEveryMs) return
   core.lastWindowsMs = now
   const summaries = core.windows.close(now)
+  releaseOverdue(core)
+  const throughS = reachedS(core, summaries, now)
+  if (summaries.length === 0 && throughS === core.forwardedThroughS) return
+  // While no register fits into the outbox, each meter keeps its own; the newest goes out later.
+  if (!core.store.backlog().full) forwardRegisters(core, throughS)
+  // Behind the registers, which say what is counted: a store may be lost in between.
   for (const summary of summaries) {
     core.unsavedItems.push(encodeItem({ type: 'summary', summary }))
     if (summary.revision === 0) core.counters.summaries += 1
     else core.counters.revisions += 1
   }
-  releaseOverdue(core)
-  const throughS = reachedS(core, summaries, now)
-  if (summaries.length > 0 || throughS !== core.forwardedThroughS) forwardAll(core, throughS)
+  if (core.unsavedItems.length > 0) saveCheckpoint(core)
 }
 
 /** Reading time up to which windows have ended; Infinity once nothing has come for long. */
@@ -51,12 +55,6 @@ function reachedS(core: Core, summaries: readonly Summary[], now: number): numbe
   const watermarkS = core.windows.reachedS()
   const ended = watermarkS === null ? 0 : Math.floor(watermarkS / seconds) * seconds
   return Math.max(ended, ...summaries.map(({ endS }) => endS))
-}
-
-/** While no register fits into the outbox, each meter keeps its own; the newest goes out later. */
-function forwardAll(core: Core, throughS: number): void {
-  if (!core.store.backlog().full) forwardRegisters(core, throughS)
-  if (core.unsavedItems.length > 0) saveCheckpoint(core)
 }
 
 function forwardRegisters(core: Core, throughS: number): void {

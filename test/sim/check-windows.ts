@@ -87,13 +87,17 @@ function expectedSums(blocks: readonly TrueBlock[], lengthS: number): Map<number
   return windows
 }
 
+/** A new register whose value has nothing to do with the one before: no energy of its own. */
+function startsAnew({ status: word }: Reading): boolean {
+  const announced = (word & (status.registerReset | status.meterReplaced)) !== 0
+  return announced && (word & status.registerContinued) === 0
+}
+
 function add(sums: Sums, reading: Reading, previous: Pick<Reading, 'importWh' | 'exportWh'>): void {
   sums.readings += 1
   sums.powerSumW += reading.powerW
   sums.voltageSumDv += reading.voltageDv ?? 0
-  // A reading that announces a register which starts somewhere else carries no energy of its own.
-  const anew = (reading.status & (status.registerReset | status.meterReplaced)) !== 0
-  if (anew && (reading.status & status.registerContinued) === 0) return
+  if (startsAnew(reading)) return
   sums.importWh += reading.importWh - previous.importWh
   sums.exportWh += reading.exportWh - previous.exportWh
 }

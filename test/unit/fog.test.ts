@@ -3,7 +3,7 @@ import { checkRevocations, decodeCredential, issueRevocations } from '#credentia
 import { nodeCrypto } from '#crypto-node'
 import { inlineVerifier, type Verifier } from '#fog'
 import type { Item } from '#messages'
-import { buildBlock, encodeBlock, firstChain, status, verifyRegister } from '#reading'
+import { buildBlock, encodeBlock, firstChain, status, peekRegister, verifyRegister } from '#reading'
 import {
   authority,
   fogBench,
@@ -582,6 +582,25 @@ describe('windows and outbox', () => {
     const [register] = itemsOf(items, 'register')
     const key = nodeCrypto.verifyKey(decodeCredential(credential!.cwt).publicKey)
     expect(verifyRegister(key, register!.envelope)).toEqual(blocks[1]!.statement)
+  })
+
+  test('a block across the end of a window: the cloud hears that its first readings are counted, before they are', async () => {
+    const { bench, meter } = await greeted()
+    const [, across] = [meter.block(4), meter.block(4), meter.block(7)]
+    bench.up(cid, ...meter.state.blocks.map(report))
+    await bench.commit()
+    bench.clock.advance(1_000)
+    bench.fog.tick()
+    const items = bench.items()
+    expect(across!.readings.map(({ timeS }) => timeS <= startS + 60)).toContain(true)
+    expect(across!.readings.map(({ timeS }) => timeS <= startS + 60)).toContain(false)
+    const counted = items.findIndex(({ type }) => type === 'register')
+    const summary = items.findIndex(({ type }) => type === 'summary')
+    expect(counted).toBeGreaterThanOrEqual(0)
+    expect(counted).toBeLessThan(summary)
+    const lasts = itemsOf(items, 'register').map(({ envelope }) => peekRegister(envelope).last)
+    const inWindows = itemsOf(items, 'summary').reduce((n, { summary: s }) => n + s.readings, 0)
+    expect(Math.max(...lasts)).toBeGreaterThanOrEqual(inWindows)
   })
 
   test('when meters have gone quiet, everything is closed and the newest register goes out', async () => {
