@@ -46,9 +46,8 @@ systemctl restart fogmeter-agent
 before=$(systemctl show -P NRestarts fogmeter-agent)
 sleep 10
 [ "$(systemctl show -P NRestarts fogmeter-agent)" = "$before" ] || fail 'a working agent was restarted'
-cd /usr/lib/fogmeter/app
-timeout 60 ../node --input-type=commonjs -e '
-  const store = require("better-sqlite3")("/var/lib/fogmeter/agent/fog.db", { timeout: 10000 })
+timeout 60 /usr/lib/fogmeter/node --input-type=commonjs -e '
+  const store = require("/usr/lib/fogmeter/app/node_modules/better-sqlite3")("/var/lib/fogmeter/agent/fog.db", { timeout: 10000 })
   store.exec("BEGIN IMMEDIATE")
   setInterval(() => {}, 1000)' &
 holder=$!
