@@ -93,6 +93,11 @@ function checkReports(world: World): void {
   const { truth, clouds, fogs, rotten } = world
   const damaged = rotten.length > 0 || fogs.some(({ deviceId }) => truth.fog(deviceId).replaced > 0)
   if (damaged) return
+  for (const { deviceId, blocks } of truth.meters.values()) {
+    for (const { first, last, refused } of blocks) {
+      if (refused !== null) truth.violation(`${deviceId} ${first} to ${last} refused: ${refused}`)
+    }
+  }
   for (const { fog, number, code } of refusedOf(clouds)) {
     truth.violation(`the cloud refused item ${number} of ${fog}: ${code}`)
   }
