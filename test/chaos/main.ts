@@ -44,13 +44,15 @@ Every subcommand takes --seed N (a random one is printed otherwise), --json, --m
 }
 
 const [name, ...rest] = process.argv.slice(2)
-const chosen = name === undefined ? undefined : subcommands[name]
+const chosen =
+  name !== undefined && Object.hasOwn(subcommands, name) ? subcommands[name] : undefined
 if (chosen !== undefined) {
   const { run } = await chosen.load()
   process.exitCode = await run(rest)
 } else if (name === '--help') {
   process.stdout.write(usage())
 } else {
+  if (name !== undefined) process.stderr.write(`there is no ${name}\n`)
   process.stderr.write(usage())
   process.exitCode = USAGE_ERROR
 }

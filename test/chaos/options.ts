@@ -12,38 +12,46 @@ export interface ChaosOptions {
   seed: number
   /** One line of JSON on stdout instead of Markdown. */
   json: boolean
-  /** The subcommand's own options that were given, as whole numbers. */
+  /** The subcommand's own options that were given, as whole numbers from 1. */
   numbers: Record<string, number>
+  /** Its own switches that were given. */
+  switches: ReadonlySet<string>
 }
 
 /**
  * Reads a subcommand's command line: the common options, and `own` with its defaults, all of them
- * whole numbers. Null after `--help` or a mistake, both of which have been printed; `code` is then
+ * whole numbers from 1, and its switches. Null after `--help` or a mistake, both of which have been printed; `code` is then
  * the exit code.
  */
 export function chaosOptions(
   args: string[],
   usage: string,
   own: Record<string, number>,
+  switches: readonly string[] = [],
 ): { options: ChaosOptions; code: 0 } | { options: null; code: 0 | 2 } {
-  const numbers: NonNullable<ParseArgsConfig['options']> = {}
-  for (const name of Object.keys(own)) numbers[name] = { type: 'string' }
+  const special: NonNullable<ParseArgsConfig['options']> = {}
+  for (const name of Object.keys(own)) special[name] = { type: 'string' }
+  for (const name of switches) special[name] = { type: 'boolean' }
   try {
-    const parsed = parseArgs({ args, options: { ...common, ...numbers } })
+    const parsed = parseArgs({ args, options: { ...common, ...special } })
     const values: Record<string, unknown> = parsed.values
     if (values['help'] === true) {
       process.stdout.write(usage)
       return { options: null, code: 0 }
     }
-    const read = (name: string, otherwise: number) => wholeNumber(name, values[name], otherwise)
-    const seed = read('seed', Math.floor(Math.random() * 2 ** 31))
-    const found = Object.entries(own).map(([name, otherwise]) => [name, read(name, otherwise)])
+    const random = Math.floor(Math.random() * 2 ** 31)
+    const seed = wholeNumber('seed', values['seed'], { least: 0, otherwise: random })
+    // A campaign of nothing would find nothing wrong.
+    const found = Object.entries(own).map(([name, otherwise]) => {
+      return [name, wholeNumber(name, values[name], { least: 1, otherwise })]
+    })
     process.stderr.write(`seed ${seed}\n`)
     return {
       options: {
         seed,
         json: values['json'] === true,
         numbers: Object.fromEntries(found) as Record<string, number>,
+        switches: new Set(switches.filter((name) => values[name] === true)),
       },
       code: 0,
     }
@@ -53,10 +61,15 @@ export function chaosOptions(
   }
 }
 
-function wholeNumber(name: string, text: unknown, otherwise: number): number {
+function wholeNumber(
+  name: string,
+  text: unknown,
+  { least, otherwise }: { least: number; otherwise: number },
+): number {
   if (text === undefined) return otherwise
-  if (typeof text === 'string' && /^\d{1,15}$/.test(text)) return Number(text)
-  throw new Error(`--${name}: a whole number is needed`)
+  if (typeof text === 'string' && /^\d{1,15}$/.test(text) && Number(text) >= least)
+    return Number(text)
+  throw new Error(`--${name}: a whole number from ${least} is needed`)
 }
 
 /** One line on stderr: progress is no data. */

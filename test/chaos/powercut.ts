@@ -6,8 +6,8 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { parseArgs } from 'node:util'
 import { seededRandom } from '../support/random.ts'
+import { chaosOptions, say as progress } from './options.ts'
 import { createDisk, cutKinds } from './powercut/disk.ts'
 import { judgeFor, judgeState, newTold, tell } from './powercut/judge.ts'
 import { canTrace, record, type Recording, type Session } from './powercut/record.ts'
@@ -139,42 +139,28 @@ Needs strace. Exit code 0 when every disk held everything that had been acknowle
 `
 
 export async function run(args: string[]): Promise<number> {
-  const { values } = parseArgs({
-    args,
-    options: {
-      states: { type: 'string', default: '2000' },
-      seconds: { type: 'string', default: '20' },
-      seed: { type: 'string' },
-      normal: { type: 'boolean', default: false },
-      json: { type: 'boolean', default: false },
-      markdown: { type: 'boolean', default: false },
-      help: { type: 'boolean', default: false },
-    },
-  })
-  if (values.help) {
-    process.stdout.write(usage)
-    return 0
-  }
+  const { options, code } = chaosOptions(args, usage, { states: 2000, seconds: 20 }, ['normal'])
+  if (options === null) return code
+  const { seed, numbers } = options
+  const normal = options.switches.has('normal')
   if (!canTrace()) {
     process.stderr.write('strace is not there or may not trace: apt-get install strace\n')
     return 1
   }
-  const seed = Number(values.seed ?? Math.floor(Math.random() * 2 ** 31))
-  process.stderr.write(`seed ${seed}\n`)
   const rows = await powercutCampaign({
-    states: Number(values.states),
-    seconds: Number(values.seconds),
+    states: numbers['states'] ?? 0,
+    seconds: numbers['seconds'] ?? 0,
     seed,
-    unsafe: values.normal,
-    onProgress: (text) => void process.stderr.write(`${text}\n`),
+    unsafe: normal,
+    onProgress: progress,
   })
   for (const { problems } of rows) {
     for (const problem of problems) process.stderr.write(`${problem}\n`)
   }
-  const stdout = values.json ? `${JSON.stringify({ seed, rows })}\n` : markdown(rows)
+  const stdout = options.json ? `${JSON.stringify({ seed, rows })}\n` : markdown(rows)
   process.stdout.write(stdout)
   const broken = rows.reduce((sum, row) => sum + row.broken, 0)
-  return broken > 0 === values.normal ? 0 : 1
+  return broken > 0 === normal ? 0 : 1
 }
 
 function markdown(rows: readonly PowercutRow[]): string {

@@ -5,11 +5,11 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { parseArgs } from 'node:util'
 import { account } from '../../apps/demo/account.ts'
 import { startCluster, stopCluster, stopTier, type Cluster } from '../../apps/demo/cluster.ts'
 import { waitUntilDelivered, waitUntilDrained } from '../../apps/demo/drain.ts'
 import { scrape } from '../../apps/demo/scrape.ts'
+import { chaosOptions, say as progress } from './options.ts'
 import { prepareFleet } from './soak/fleet.ts'
 import { greatest, look, slopePerHour, type Sample } from './soak/samples.ts'
 
@@ -191,31 +191,18 @@ Exit code 1 when memory, descriptors or a WAL have no bound, or a reading is not
 `
 
 export async function run(args: string[]): Promise<number> {
-  const { values } = parseArgs({
-    args,
-    options: {
-      minutes: { type: 'string', default: '60' },
-      meters: { type: 'string', default: '500' },
-      rate: { type: 'string', default: '4' },
-      seed: { type: 'string' },
-      json: { type: 'boolean', default: false },
-      markdown: { type: 'boolean', default: false },
-      help: { type: 'boolean', default: false },
-    },
-  })
-  if (values.help) {
-    process.stdout.write(usage)
-    return 0
-  }
+  const { options, code } = chaosOptions(args, usage, { minutes: 60, meters: 500, rate: 4 })
+  if (options === null) return code
+  const { minutes = 0, meters = 0, rate = 0 } = options.numbers
   const report = await soak({
-    minutes: Number(values.minutes),
-    meters: Number(values.meters),
-    rate: Number(values.rate),
-    onProgress: (text) => void process.stderr.write(`${text}\n`),
+    minutes,
+    meters,
+    rate,
+    onProgress: progress,
   })
   const problems = [...report.rows.flatMap((row) => row.problems), ...report.problems]
   for (const problem of problems) process.stderr.write(`${problem}\n`)
-  process.stdout.write(values.json ? `${JSON.stringify(report)}\n` : markdown(report))
+  process.stdout.write(options.json ? `${JSON.stringify(report)}\n` : markdown(report))
   return problems.length === 0 ? 0 : 1
 }
 

@@ -95,6 +95,11 @@ function checkReports(world: World): void {
   const { truth, clouds, fogs, rotten, plan } = world
   const damaged = rotten.length > 0 || fogs.some(({ deviceId }) => truth.fog(deviceId).replaced > 0)
   if (damaged) return
+  for (const { deviceId, blocks } of truth.meters.values()) {
+    for (const { first, last, refused } of blocks) {
+      if (refused !== null) truth.violation(`${deviceId} ${first} to ${last} refused: ${refused}`)
+    }
+  }
   for (const { fog, number, code } of refusedOf(clouds)) {
     // A second cloud asks for the credential a few times; a bad line can lose every answer. The next
     // register of that meter asks again: `checkRegisters` wants the newest one there.

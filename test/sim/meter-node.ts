@@ -61,7 +61,7 @@ export function createMeterNode(options: MeterNodeOptions): MeterNode {
     const { deviceId } = node
     const store = watchMeterStore(
       mutation.meterStore?.(openSimMeterStore(disk)) ?? openSimMeterStore(disk),
-      { truth, deviceId, disk, crypto, maxBlocks: plan.maxBlocks },
+      { truth, deviceId, disk, crypto, maxBlocks: plan.maxBlocks, source },
     )
     const own = people.identity(deviceId)
     const meter = createMeter({

@@ -2,6 +2,13 @@ import type { CloudTx } from '#cloud'
 import type { MeterStore } from '#meter'
 import type { FogStore } from '#fog'
 import { decodeDown, decodeItem, encodeDown, encodeItem } from '#messages'
+import {
+  decodeHead,
+  decodeRecord,
+  encodeHead,
+  encodeRecord,
+  type OpenRecord,
+} from '../../libs/meter/record.ts'
 import type { Disk } from './disk.ts'
 import type { Mutation } from './mutation.ts'
 
@@ -48,6 +55,28 @@ export const mutations: readonly Mutation[] = [
         )
       },
     }),
+  },
+  {
+    name: 'good-block-refused',
+    about: 'a fog node answers a good block with a refusal, now and then',
+    meterLink(link, _channels, chance) {
+      const durable = new Map<string, number>()
+      return {
+        ...link,
+        send(cid, payload) {
+          const down = decodeDown(payload)
+          const first = (durable.get(cid) ?? Infinity) + 1
+          if (down.type === 'receipt') durable.set(cid, down.durable)
+          const refuses = down.type === 'receipt' && first <= down.durable && chance.happens(0.1)
+          link.send(cid, refuses ? refusal(first, down.durable) : payload)
+        },
+      }
+    },
+  },
+  {
+    name: 'register-memory-lost',
+    about: 'after a restart a meter takes it that its physical registers were at 0',
+    meterStore: (store) => ({ ...store, load: () => fromZero(store) }),
   },
   {
     name: 'double-count-on-revision',
@@ -159,6 +188,27 @@ function olderOnly(tx: CloudTx, fog: string, startS: number) {
 function forgetful(store: MeterStore): ReturnType<MeterStore['load']> {
   const { head, next } = store.load()
   return { head, open: [], next }
+}
+
+function refusal(first: number, last: number): Uint8Array {
+  return encodeDown({ type: 'refused', first, last, code: 'reading/malformed' })
+}
+
+function fromZero(store: MeterStore): ReturnType<MeterStore['load']> {
+  const { head, open, next } = store.load()
+  if (head === null) return { head, open, next }
+  const { newest, ...rest } = decodeHead(head)
+  return {
+    head: encodeHead({ ...rest, newest: newest && zeroed(newest) }),
+    open: open.map((record) => encodeRecord(zeroed(decodeRecord(record)))),
+    next,
+  }
+}
+
+function zeroed(record: OpenRecord): OpenRecord {
+  const { memory } = record
+  if (memory.rawImportWh === null) return record
+  return { ...record, memory: { ...memory, rawImportWh: 0 } }
 }
 
 function firstRevision(body: Uint8Array): Uint8Array {

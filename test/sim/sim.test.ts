@@ -9,6 +9,8 @@ const budget: Record<string, number> = {
   'ack-before-commit': 2,
   'window-not-persisted': 3,
   'receipt-wrong-session': 8,
+  'good-block-refused': 4,
+  'register-memory-lost': 5,
   'double-count-on-revision': 3,
   'number-reuse-after-restart': 3,
   'nonce-reuse': 2,

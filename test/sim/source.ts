@@ -9,6 +9,8 @@ export interface Source {
   /** What the physical registers really show, Wh. */
   readonly importWh: number
   readonly exportWh: number
+  /** What the newest measurement showed was right: registers as they are, none of them 0. */
+  readonly right: boolean
   /** The next measurement shows 0 in both registers, as a restarting meter does. */
   showZero(): void
 }
@@ -21,6 +23,7 @@ export function createSource(chance: Chance, clock: DeviceClock, powerOnly: bool
   let [importMs, exportMs] = [0, 0]
   let powerW = chance.int(50, 600)
   let zero = false
+  let right = false
 
   function next(): number {
     if (chance.happens(0.1)) return chance.int(solar ? -4_000 : 20, 6_000)
@@ -34,6 +37,9 @@ export function createSource(chance: Chance, clock: DeviceClock, powerOnly: bool
     get exportWh() {
       return Math.floor(exportMs / msPerHour)
     },
+    get right() {
+      return right
+    },
     showZero: () => (zero = true),
     measure(elapsedMs) {
       powerW = next()
@@ -42,6 +48,7 @@ export function createSource(chance: Chance, clock: DeviceClock, powerOnly: bool
       if (powerW > 0) importMs += powerW * elapsed
       else exportMs -= powerW * elapsed
       const shown = zero ? 0 : 1
+      right = !zero && !powerOnly
       zero = false
       const registers = powerOnly
         ? {}

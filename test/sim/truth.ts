@@ -21,6 +21,8 @@ export interface TrueBlock {
   thinned: boolean
   /** The meter was told that it will never be accepted, or gave it up for a stated reason. */
   excused: string | null
+  /** The code with which a fog node said that it never will be. */
+  refused: string | null
 }
 
 export interface MeterTruth {

@@ -4,6 +4,7 @@ import { decodeBlock, type Reading } from '#reading'
 import type { Crypto } from '#crypto'
 import { decodeRecord } from '../../libs/meter/record.ts'
 import type { Disk } from './disk.ts'
+import type { Source } from './source.ts'
 import { bodyKey, type MeterTruth, type TrueBlock, type Truth } from './truth.ts'
 
 export interface WatchMeterOptions {
@@ -13,6 +14,8 @@ export interface WatchMeterOptions {
   crypto: Crypto
   /** Signed blocks the meter may hold with their readings. */
   maxBlocks: number
+  /** What is really measured, which no meter program sees. */
+  source: Pick<Source, 'importWh' | 'exportWh' | 'right'>
 }
 
 /** A meter's store whose every durable change goes into the truth, and whose forgetting is judged. */
@@ -40,7 +43,9 @@ export function watchMeterStore(store: MeterStore, options: WatchMeterOptions): 
   return {
     ...store,
     append(number, record) {
-      readings.push(decodeRecord(record).reading)
+      const { reading } = decodeRecord(record)
+      checkRegister(options, reading)
+      readings.push(reading)
       undone(() => store.append(number, record))
     },
     seal(block, head) {
@@ -67,11 +72,22 @@ export function watchMeterStore(store: MeterStore, options: WatchMeterOptions): 
     },
     refuse(first, last, code) {
       for (const block of meter.blocks) {
-        if (block.first === first && block.last === last) block.excused ??= code
+        if (block.first !== first || block.last !== last) continue
+        block.excused ??= code
+        block.refused = code
       }
       store.refuse(first, last, code)
     },
   }
+}
+
+/** A register that was read is what it really is; one that showed 0 adds nothing, then or later. */
+function checkRegister({ truth, deviceId, source }: WatchMeterOptions, reading: Reading): void {
+  if (!source.right) return
+  const { importWh, exportWh } = source
+  if (reading.importWh === importWh && reading.exportWh === exportWh) return
+  const said = `${reading.importWh}+${reading.exportWh} Wh`
+  truth.violation(`${deviceId} ${reading.number} says ${said}, is ${importWh}+${exportWh} Wh`)
 }
 
 function noteReading(truth: Truth, meter: MeterTruth, reading: Reading): void {
@@ -99,6 +115,7 @@ function noteBlock(options: WatchMeterOptions, meter: MeterTruth, item: OutboxIt
     whole: false,
     thinned: false,
     excused: null,
+    refused: null,
   }
   const newest = meter.blocks.at(-1)
   if (newest !== undefined && first <= newest.last && !meter.forked) {
