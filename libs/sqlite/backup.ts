@@ -2,6 +2,7 @@ import { existsSync, linkSync, renameSync, rmSync, statSync } from 'node:fs'
 import BetterSqlite3 from 'better-sqlite3'
 import { CodedError } from '#errors'
 import { wrapDatabase } from './database.ts'
+import { addDigest } from './digest.ts'
 import { createPrivateFile, removeDatabase, syncFolderOf, syncPath } from './files.ts'
 import { writeMark, type BackupMark } from './mark.ts'
 import { openError } from './open.ts'
@@ -102,6 +103,7 @@ function seal(path: string, mark: BackupMark): void {
   } finally {
     handle.close()
   }
+  addDigest(path)
   syncPath(path)
 }
 

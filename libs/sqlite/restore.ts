@@ -1,7 +1,8 @@
-import { copyFileSync, existsSync, linkSync, renameSync, rmSync } from 'node:fs'
+import { copyFileSync, existsSync, linkSync, renameSync, rmSync, statSync } from 'node:fs'
 import BetterSqlite3 from 'better-sqlite3'
 import { CodedError, codeOf } from '#errors'
 import { wrapDatabase, type Database } from './database.ts'
+import { digestFits, dropDigest } from './digest.ts'
 import {
   companions,
   createPrivateFile,
@@ -48,6 +49,7 @@ export function restoreDatabase(
   try {
     createPrivateFile(temporary)
     copyFileSync(from, temporary)
+    dropDigest(temporary, statSync(temporary).size)
     options.tryOut(temporary)
     for (const file of [temporary, `${path}-lock`]) giveToOwnerOfFolder(file)
     syncPath(temporary)
@@ -88,7 +90,11 @@ function readBackup(path: string): BackupMark | null {
     handle = new BetterSqlite3(path, { readonly: true, fileMustExist: true })
     const db: Database = wrapDatabase(path, handle)
     db.checkIntegrity()
-    return readMark(db)
+    const mark = readMark(db)
+    if (mark !== null && !digestFits(path)) {
+      throw mismatch(`${path} is damaged: it is not as it was written; take another backup`)
+    }
+    return mark
   } catch (error) {
     const known = openError(path, error)
     if (codeOf(known) !== 'sqlite/corrupt') throw known

@@ -143,6 +143,20 @@ describe('a backup', () => {
   })
 })
 
+/** By SQLite's own check. */
+function isWhole(path: string): boolean {
+  try {
+    const db = new BetterSqlite3(path, { readonly: true })
+    try {
+      return db.pragma('integrity_check', { simple: true }) === 'ok'
+    } finally {
+      db.close()
+    }
+  } catch {
+    return false
+  }
+}
+
 describe('restoring', () => {
   beforeEach(async () => {
     fill(at('a.db'), 10)
@@ -195,6 +209,22 @@ describe('restoring', () => {
     expect(restore(at('a.db'), at('a.db'))).toBe('backup/mismatch')
     expect(restore(at('none.backup'), at('a.db'))).toBe('backup/missing')
     expect(readFileSync(at('a.db'))).toEqual(before)
+  })
+
+  test('one bit that flips anywhere in a backup is found, also inside a value', () => {
+    const whole = readFileSync(at('a.backup'))
+    let missedBySqlite = 0
+    for (let byte = 0; byte < whole.length; byte += 61) {
+      const flipped = Buffer.from(whole)
+      flipped[byte]! ^= 1 << (byte % 8)
+      writeFileSync(at('flipped.backup'), flipped)
+      expect(restore(at('flipped.backup'), at('a.db'))).toMatch(/^(backup|sqlite)\//)
+      if (isWhole(at('flipped.backup'))) missedBySqlite += 1
+    }
+    expect(missedBySqlite).toBeGreaterThan(0)
+    writeFileSync(at('flipped.backup'), whole.subarray(0, -32))
+    expect(restore(at('flipped.backup'), at('a.db'))).toBe('backup/mismatch')
+    expect(existsSync(at('a.db.before-then'))).toBe(false)
   })
 
   test('a backup of a later release is refused before the store is touched', async () => {
