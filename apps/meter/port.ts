@@ -21,6 +21,7 @@ export interface OpenPort {
   close(): Promise<void>
 }
 
+const WATCH_MS = 500
 const nothingToClose = () => Promise.resolve()
 
 /**
@@ -63,8 +64,31 @@ async function openDevice({ port, serial }: PortOptions): Promise<OpenPort> {
   const open = opened(line, 'open', port)
   line.open()
   await open
-  const close = () => new Promise<void>((resolve) => line.close(() => resolve()))
-  return { bytes: line, live: true, close: () => (line.isOpen ? close() : nothingToClose()) }
+  const watch = watchDevice(port, (error) => line.destroy(error))
+  return {
+    bytes: line,
+    live: true,
+    async close() {
+      clearInterval(watch)
+      if (line.isOpen) await new Promise<void>((resolve) => line.close(() => resolve()))
+    },
+  }
+}
+
+/**
+ * Calls `gone` when the device is not there any more, or another one has its name. A cable that is
+ * pulled reads as an endless "nothing yet" to the driver, which then only turns in circles.
+ */
+function watchDevice(path: string, gone: (error: Error) => void): NodeJS.Timeout {
+  const before = deviceAt(path)
+  return setInterval(() => {
+    if (deviceAt(path) !== before) gone(new Error('the device is gone'))
+  }, WATCH_MS)
+}
+
+function deviceAt(path: string): string | null {
+  const stats = statSync(path, { throwIfNoEntry: false })
+  return stats === undefined ? null : `${stats.ino} ${stats.rdev}`
 }
 
 async function opened(stream: Readable, event: string, port: string): Promise<void> {

@@ -116,7 +116,7 @@ describe.skipIf(!hasSocat)(`a meter on a cable${hasSocat ? '' : ' (skipped: need
     )
     await expect.poll(() => readingsAt('cabled').length, { timeout: 20_000 }).toBe(2)
     await cable.pull()
-    await expect.poll(first.log).toContain('port-failed')
+    await expect.poll(first.log, { timeout: 20_000 }).toContain('port-failed')
     const again = await plugCable(device)
     await expect.poll(first.log, { timeout: 20_000 }).toMatch(/port-open[^]*port-open/)
     await again.say(concat(telegram(1_003, 'A'), telegram(1_005, 'A')))

@@ -244,7 +244,7 @@ describe.skipIf(!hasSocat)(`a serial port${hasSocat ? '' : ' (skipped: needs soc
     await cable.pull()
     // The system tells of it by an error or by an end, whichever it comes to first.
     const ended = () => listener.codes().some((code) => /^port\/(lost|closed)$/.test(String(code)))
-    await expect.poll(ended).toBe(true)
+    await expect.poll(ended, { timeout: 5_000 }).toBe(true)
     const again = await plugCable(device)
     await expect.poll(() => listener.codes().filter((code) => code === 'port-open')).toHaveLength(2)
     await again.say(concat(telegram(250).slice(60), telegram(300, 'B', 1)))
