@@ -17,7 +17,12 @@ export interface OpenPort {
   bytes: Readable
   /** What comes is of now, and an end is a fault: a cable or a network in between. */
   live: boolean
+  /** Gives the device back; destroying `bytes` does not. */
+  close(): Promise<void>
 }
+
+const WATCH_MS = 500
+const nothingToClose = () => Promise.resolve()
 
 /**
  * Opens a port. Throws `port/unreachable` when trying again may help (nobody is there yet), and
@@ -25,15 +30,15 @@ export interface OpenPort {
  */
 export async function openPort(options: PortOptions): Promise<OpenPort> {
   const { port, input } = options
-  if (port === '-') return { bytes: input, live: false }
+  if (port === '-') return { bytes: input, live: false, close: nothingToClose }
   const address = tcpAddress(port)
   if (address !== null) {
     const socket = connect(address)
     await opened(socket, 'connect', port)
-    return { bytes: socket, live: true }
+    return { bytes: socket, live: true, close: nothingToClose }
   }
-  if (!isDevice(port)) return { bytes: createReadStream(port), live: false }
-  return { bytes: await openDevice(options), live: true }
+  if (isDevice(port)) return openDevice(options)
+  return { bytes: createReadStream(port), live: false, close: nothingToClose }
 }
 
 /** A file under /dev that is not there is a cable that is not plugged in. */
@@ -49,13 +54,41 @@ function isDevice(path: string): boolean {
   return stats.isCharacterDevice()
 }
 
-async function openDevice({ port, serial }: PortOptions): Promise<Readable> {
-  const { SerialPort } = await import('serialport')
-  const line = new SerialPort({ path: port, ...serial, autoOpen: false })
+async function openDevice({ port, serial }: PortOptions): Promise<OpenPort> {
+  const [{ SerialPortStream }, { autoDetect }] = await Promise.all([
+    import('@serialport/stream'),
+    import('@serialport/bindings-cpp'),
+  ])
+  const binding = autoDetect()
+  const line = new SerialPortStream({ binding, path: port, ...serial, autoOpen: false })
   const open = opened(line, 'open', port)
   line.open()
   await open
-  return line
+  const watch = watchDevice(port, (error) => line.destroy(error))
+  return {
+    bytes: line,
+    live: true,
+    async close() {
+      clearInterval(watch)
+      if (line.isOpen) await new Promise<void>((resolve) => line.close(() => resolve()))
+    },
+  }
+}
+
+/**
+ * Calls `gone` when the device is not there any more, or another one has its name. A cable that is
+ * pulled reads as an endless "nothing yet" to the driver, which then only turns in circles.
+ */
+function watchDevice(path: string, gone: (error: Error) => void): NodeJS.Timeout {
+  const before = deviceAt(path)
+  return setInterval(() => {
+    if (deviceAt(path) !== before) gone(new Error('the device is gone'))
+  }, WATCH_MS)
+}
+
+function deviceAt(path: string): string | null {
+  const stats = statSync(path, { throwIfNoEntry: false })
+  return stats === undefined ? null : `${stats.ino} ${stats.rdev}`
 }
 
 async function opened(stream: Readable, event: string, port: string): Promise<void> {

@@ -82,6 +82,7 @@ async function* oneSession(
     return broken(port, error)
   } finally {
     port.bytes.destroy()
+    await port.close()
   }
   return port.live ? new CodedError('port/closed', 'the other side closed the connection') : null
 }

@@ -1,5 +1,6 @@
 /** The programs as a few JavaScript files: they start in a quarter of the time the sources need. */
 import { join } from 'node:path'
+import { serialFolders } from './serial.ts'
 import { rolldown, type Plugin } from 'rolldown'
 
 export interface Bundle {
@@ -10,7 +11,7 @@ export interface Bundle {
 }
 
 /** Native code stays a package of its own. */
-const external = /^better-sqlite3$/
+const external = /^(better-sqlite3|@serialport\/bindings-cpp)$/
 
 /** A worker is started by the address of its file, which ends in .js after bundling. */
 const workerAddresses: Plugin = {
@@ -19,6 +20,12 @@ const workerAddresses: Plugin = {
     id.endsWith('verify-pool.ts')
       ? code.replace("new URL('./verify-worker.ts'", "new URL('./verify-worker.js'")
       : null,
+}
+
+/** With a slash at the end, as the bundled ones have it. */
+function nativeFolders(root: string): string[] {
+  const folders = ['node_modules/better-sqlite3', ...serialFolders(root)]
+  return folders.map((folder) => join(root, folder, '/'))
 }
 
 export async function bundle(root: string): Promise<Bundle> {
@@ -47,5 +54,5 @@ export async function bundle(root: string): Promise<Bundle> {
   }
   if (![...files.values()].some((code) => code.includes('./verify-worker.js')))
     throw new Error('the address of the verifying worker was not found in the bundle')
-  return { files, packages: [...packages, join(root, 'node_modules/better-sqlite3/')].toSorted() }
+  return { files, packages: [...packages, ...nativeFolders(root)].toSorted() }
 }

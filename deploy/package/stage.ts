@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { completionScripts } from '../../apps/cli/completion.ts'
 import { buildProgram } from '../../apps/cli/program.ts'
 import type { Bundle } from './bundle.ts'
+import { addSerial } from './serial.ts'
 import { copyrightFile } from './copyright.ts'
 import { exampleNames, installedExample } from './examples.ts'
 import { createTree, filesBelow, type Tree } from './files.ts'
@@ -52,6 +53,8 @@ function addPrograms(tree: Tree, { root, bundle, version, architecture }: StageO
     if (ours.test(file) && !others.test(file)) tree.copy(join(from, file), `${to}/${file}`)
   }
   strip(join(tree.root, to, 'prebuilds', `${prebuilt}.node`), architecture)
+  const serial = addSerial(tree, root, app, architecture.node)
+  strip(join(tree.root, serial), architecture)
 }
 
 function addRuntime(tree: Tree, { root, architecture }: StageOptions): void {

@@ -116,7 +116,7 @@ describe.skipIf(!hasSocat)(`a meter on a cable${hasSocat ? '' : ' (skipped: need
     )
     await expect.poll(() => readingsAt('cabled').length, { timeout: 20_000 }).toBe(2)
     await cable.pull()
-    await expect.poll(first.log).toContain('port-failed')
+    await expect.poll(first.log, { timeout: 20_000 }).toContain('port-failed')
     const again = await plugCable(device)
     await expect.poll(first.log, { timeout: 20_000 }).toMatch(/port-open[^]*port-open/)
     await again.say(concat(telegram(1_003, 'A'), telegram(1_005, 'A')))
@@ -130,6 +130,12 @@ describe.skipIf(!hasSocat)(`a meter on a cable${hasSocat ? '' : ' (skipped: need
     await expect.poll(() => readingsAt('cabled').length, { timeout: 20_000 }).toBe(6)
     second.child.kill('SIGTERM')
     expect((await second.exited).code).toBe(0)
+
+    const read = fogmeter('meter', 'read', '--source', `p1:${device}`, '--oneshot', '--json')
+    await expect.poll(read.log, { timeout: 20_000 }).toContain('listening')
+    await again.say(telegram(30, 'B'))
+    const { code, stdout } = await read.exited
+    expect([code, JSON.parse(stdout)]).toMatchObject([0, { importWh: 30, meterId: 'B' }])
     await again.pull()
 
     const readings = readingsAt('cabled')

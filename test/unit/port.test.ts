@@ -242,7 +242,9 @@ describe.skipIf(!hasSocat)(`a serial port${hasSocat ? '' : ' (skipped: needs soc
     const second = listener.next()
     await cable.say(telegram(250).slice(0, 60))
     await cable.pull()
-    await expect.poll(listener.codes).toContain('port/lost')
+    // The system tells of it by an error or by an end, whichever it comes to first.
+    const ended = () => listener.codes().some((code) => /^port\/(lost|closed)$/.test(String(code)))
+    await expect.poll(ended, { timeout: 5_000 }).toBe(true)
     const again = await plugCable(device)
     await expect.poll(() => listener.codes().filter((code) => code === 'port-open')).toHaveLength(2)
     await again.say(concat(telegram(250).slice(60), telegram(300, 'B', 1)))
@@ -250,6 +252,21 @@ describe.skipIf(!hasSocat)(`a serial port${hasSocat ? '' : ' (skipped: needs soc
     expect(listener.codes()).toContain('port-back')
     listener.stop()
     await again.pull()
+  })
+
+  test('silence: the port is given back and opened again', async () => {
+    const device = join(folder, 'ttySILENT')
+    const cable = await plugCable(device)
+    const listener = listen(p1(device), { waits: { ...waits, silenceMs: 100 } })
+    const first = listener.next()
+    await expect.poll(() => listener.codes().filter((code) => code === 'port-open')).toHaveLength(3)
+    expect(new Set(listener.codes())).toEqual(new Set(['port-open', 'port/silent']))
+    const saying = setInterval(() => void cable.say(telegram(5)), 50)
+    expect(await first).toMatchObject({ importWh: 5 })
+    clearInterval(saying)
+    listener.stop()
+    await listener.measurements.return()
+    await cable.pull()
   })
 
   test('a device that is not there yet', async () => {
