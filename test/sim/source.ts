@@ -23,6 +23,8 @@ export function createSource(chance: Chance, clock: DeviceClock, powerOnly: bool
   let [importMs, exportMs] = [0, 0]
   let powerW = chance.int(50, 600)
   let zero = false
+  /** A first reading of 0 is what a new meter shows: nobody could tell the two apart. */
+  let first = true
   let right = false
 
   function next(): number {
@@ -47,6 +49,8 @@ export function createSource(chance: Chance, clock: DeviceClock, powerOnly: bool
       const elapsed = Math.round(elapsedMs)
       if (powerW > 0) importMs += powerW * elapsed
       else exportMs -= powerW * elapsed
+      if (first) zero = false
+      first = false
       const shown = zero ? 0 : 1
       right = !zero && !powerOnly
       zero = false
