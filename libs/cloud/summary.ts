@@ -1,7 +1,7 @@
 import { CodedError } from '#errors'
 import type { Summary } from '#messages'
 import { lastDateS, readingLimits } from '#reading'
-import { defaultMaxStepWh } from '#window'
+import { defaultMaxStepWh, mergeSums } from '#window'
 import type { Totals } from './store.ts'
 
 /** Far above any fog node. */
@@ -53,16 +53,7 @@ export function mergedWith(base: Summary, later: Summary): Summary {
     endS: Math.max(base.endS, later.endS),
     revision,
     meters: Math.max(base.meters, later.meters),
-    readings: base.readings + later.readings,
-    powerSumW: base.powerSumW + later.powerSumW,
-    powerMinW: Math.min(base.powerMinW, later.powerMinW),
-    powerMaxW: Math.max(base.powerMaxW, later.powerMaxW),
-    voltageSumDv: base.voltageSumDv + later.voltageSumDv,
-    voltageCount: base.voltageCount + later.voltageCount,
-    voltageMinDv: extreme(Math.min, base.voltageMinDv, later.voltageMinDv),
-    voltageMaxDv: extreme(Math.max, base.voltageMaxDv, later.voltageMaxDv),
-    importWh: base.importWh + later.importWh,
-    exportWh: base.exportWh + later.exportWh,
+    ...mergeSums(base, later),
     quality: {
       estimated: base.quality.estimated + later.quality.estimated,
       unknownTime: base.quality.unknownTime + later.quality.unknownTime,
@@ -71,15 +62,6 @@ export function mergedWith(base: Summary, later: Summary): Summary {
   }
   const received = [base.firstReceivedS, later.firstReceivedS].filter((s) => s !== undefined)
   return received.length === 0 ? merged : { ...merged, firstReceivedS: Math.min(...received) }
-}
-
-function extreme(
-  choose: (a: number, b: number) => number,
-  a: number | null,
-  b: number | null,
-): number | null {
-  if (a === null) return b
-  return b === null ? a : choose(a, b)
 }
 
 /** Every field equal: the same summary sent twice. */

@@ -127,10 +127,24 @@ function removeVoltage(totals: Totals, voltageDv: number): void {
   totals.voltageMaxDv = null
 }
 
-/** The totals of both windows, which must `fitTogether`; a meter in both counts once. */
-export function mergeTotals(a: Totals, b: Totals): Totals {
+/** What adds up the same way in totals, in summaries, and wherever else two windows become one. */
+type WindowSums = Pick<
+  Totals,
+  | 'readings'
+  | 'powerSumW'
+  | 'powerMinW'
+  | 'powerMaxW'
+  | 'voltageSumDv'
+  | 'voltageCount'
+  | 'voltageMinDv'
+  | 'voltageMaxDv'
+  | 'importWh'
+  | 'exportWh'
+>
+
+/** The sums and extremes of both, each of which has readings. */
+export function mergeSums(a: WindowSums, b: WindowSums): WindowSums {
   return {
-    meters: mergeMeters(a.meters, b.meters),
     readings: a.readings + b.readings,
     powerSumW: a.powerSumW + b.powerSumW,
     powerMinW: Math.min(a.powerMinW, b.powerMinW),
@@ -141,6 +155,14 @@ export function mergeTotals(a: Totals, b: Totals): Totals {
     voltageMaxDv: pick(Math.max, a.voltageMaxDv, b.voltageMaxDv),
     importWh: a.importWh + b.importWh,
     exportWh: a.exportWh + b.exportWh,
+  }
+}
+
+/** The totals of both windows, which must `fitTogether`; a meter in both counts once. */
+export function mergeTotals(a: Totals, b: Totals): Totals {
+  return {
+    ...mergeSums(a, b),
+    meters: mergeMeters(a.meters, b.meters),
     estimated: a.estimated + b.estimated,
     unknownTime: a.unknownTime + b.unknownTime,
     substitute: a.substitute + b.substitute,

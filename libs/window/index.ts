@@ -2,7 +2,7 @@
 import { defaults } from '#defaults'
 import type { WindowSettings } from './due.ts'
 
-export { type EnergyReading } from './accumulator.ts'
+export { mergeSums, type EnergyReading } from './accumulator.ts'
 export { windowEnd } from './boundaries.ts'
 export {
   defaultMaxStepWh,
