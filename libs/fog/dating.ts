@@ -135,6 +135,11 @@ export function estimated(entry: Waiting, offsetS: number | null): IntervalReadi
   return offsetS === null ? entry.readings : shifted(entry, offsetS, timeQuality.estimated)
 }
 
+/** The readings `byS` later, as good or bad as they were. */
+export function moved(readings: IntervalReading[], byS: number): IntervalReading[] {
+  return byS === 0 ? readings : readings.map((r) => ({ ...r, timeS: r.timeS + byS }))
+}
+
 function shifted(entry: Waiting, offsetS: number, quality: number): IntervalReading[] {
   const byS = offsetS + entry.ageS - entry.readings.at(-1)!.timeS
   return entry.readings.map((reading) => ({

@@ -8,8 +8,10 @@ import {
   estimateOffsets,
   groupsOf,
   learned,
+  moved,
   readingsIn,
   withDating,
+  type BootTime,
   type Waiting,
 } from './dating.ts'
 import type { Meter } from './meter.ts'
@@ -58,7 +60,7 @@ function hold(core: Core, meter: Meter, { statement, readings, committedS }: Arr
     readings: unknown,
   }
   if (meter.bootTime?.boot === entry.boot) {
-    countEntry(core, meter, entry, datedBy(meter.bootTime, entry))
+    countByBoot(core, meter, meter.bootTime, entry)
     return
   }
   meter.waiting.push(entry)
@@ -66,6 +68,18 @@ function hold(core: Core, meter: Meter, { statement, readings, committedS }: Arr
   const crowded = core.waitingReadings > core.settings.time.maxWaiting
   if (crowded || readingsIn(meter.waiting) > maxWaitingOfMeter)
     release(core, meter, meter.waiting.length, null)
+}
+
+function countByBoot(core: Core, meter: Meter, bootTime: BootTime, entry: Waiting): void {
+  const readings = datedBy(bootTime, entry)
+  const byS = bootTime.exact ? 0 : secondsTooEarly(core, readings)
+  meter.bootTime = { ...bootTime, offsetS: bootTime.offsetS + byS }
+  countEntry(core, meter, entry, moved(readings, byS))
+}
+
+/** A guessed time must not lead into windows that are over for good, where nothing counts any more. */
+function secondsTooEarly({ windows }: Core, readings: readonly IntervalReading[]): number {
+  return Math.max(0, windows.openFromS() - readings[0]!.timeS)
 }
 
 /** Dates and counts the oldest `count` entries; `beforeS` is the time of a good reading after them. */
@@ -86,15 +100,18 @@ function release(core: Core, meter: Meter, count: number, beforeS: number | null
     const offsetS = offsets[dark.indexOf(group)]
     const first = group[0]!.readings[0]!.number
     const last = group.at(-1)!.readings.at(-1)!.number
-    for (const entry of group) {
-      const readings = offsetS === undefined ? datedBy(exact!, entry) : estimated(entry, offsetS)
-      countEntry(core, meter, entry, readings)
+    const runs = group.map((entry) =>
+      offsetS === undefined ? datedBy(exact!, entry) : estimated(entry, offsetS),
+    )
+    const byS = offsetS === undefined ? 0 : secondsTooEarly(core, runs[0]!)
+    for (const [index, entry] of group.entries()) {
+      countEntry(core, meter, entry, moved(runs[index]!, byS))
     }
     tell(core, meter, { first, last, corrected: offsetS === undefined })
     // Nothing good came after it: the boot goes on, and what else it brings need not wait again.
     const { boot, ageS } = group.at(-1)!
     if (beforeS === null && boot !== null && offsetS != null) {
-      meter.bootTime = { boot, offsetS, ageS, exact: false }
+      meter.bootTime = { boot, offsetS: offsetS + byS, ageS, exact: false }
     }
   }
 }

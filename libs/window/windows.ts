@@ -338,6 +338,8 @@ export function createWindows(settings: WindowSettings) {
     stats,
     /** Reading time up to which windows were taken as complete at the last `close`, if any. */
     reachedS: () => reachedS,
+    /** Reading time from which on windows can still be added to; those before are forgotten. */
+    openFromS: () => horizonS + 1,
     /** Windows with something not issued yet; cheaper than `stats`. */
     pending: () => countPending(byEnd.values()),
   }

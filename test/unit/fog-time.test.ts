@@ -81,6 +81,21 @@ function windowsOf(items: Item[]) {
     ])
 }
 
+/** The newest revision of the window from `startS`. */
+function windowOf(items: Item[], from: number): Summary {
+  const revisions = items.flatMap((item) => (item.type === 'summary' ? [item.summary] : []))
+  return revisions.findLast((summary) => summary.startS === from)!
+}
+
+/** Another meter, whose clock is right. */
+async function sendGood(s: ReturnType<typeof scene>, timeS: number): Promise<void> {
+  const other = simulatedMeter('meter-2')
+  s.bench().hello('bbbbbbbb', other)
+  const reading = { timeS, importWh: 1_000, exportWh: 0, powerW: 600, voltageDv: null }
+  s.bench().up('bbbbbbbb', report(other.sign([reading])))
+  await s.bench().commit()
+}
+
 function eventsOf(items: Item[]): string[] {
   return items.flatMap((item) => (item.type === 'event' ? [item.event.code] : []))
 }
@@ -191,6 +206,27 @@ describe('readings without a time', () => {
     const { windows, gaps } = s.end()
     expect(windows).toEqual([['in 1970', 2, 10, 0, 2]])
     expect(gaps).toEqual([['time-unknown', 1, 2, 2, 10]])
+  })
+
+  test('where what their clock says is over for good, they are counted in the first window that is not', async () => {
+    const s = scene({ fogClockS: 1_000, maxWaitMs: 1_000_000 })
+    await s.send([40, 50], { status: unknown }, { boot: 7, ageS: 50 })
+    s.pass(1_000)
+    s.pass(30 * hour)
+    await sendGood(s, startS)
+    s.pass(1)
+    s.bench().fog.prune(1_000 + 29 * hour)
+    await s.send([40, 50], { status: unknown }, { boot: 8, ageS: 50 })
+    s.pass(1_000)
+    await s.send([60], { status: unknown }, { boot: 8, ageS: 60 })
+    s.pass(1_000)
+    const { gaps, events } = s.end()
+    expect(gaps.filter(([kind]) => kind === 'not-summed')).toEqual([])
+    expect(events).not.toContain('not-summed-up')
+    const first = windowOf(s.bench().items(), 0)
+    const next = windowOf(s.bench().items(), hour)
+    expect([first.readings, first.importWh]).toEqual([2, 10])
+    expect([next.readings, next.importWh, next.quality.unknownTime]).toEqual([3, 30, 3])
   })
 
   test('without anchors, as an older meter sends them, they wait and are estimated all the same', async () => {
