@@ -1,7 +1,7 @@
 import { addChecksum } from '#bytes'
 import type { Outbox } from '#delivery'
 import type { Backlog } from '#fog'
-import { detailTypes } from '#messages'
+import { decodeItem, detailTypes } from '#messages'
 import type { Database } from '#sqlite'
 import { contentOf } from './blob.ts'
 
@@ -13,6 +13,8 @@ export interface SqliteOutbox extends Outbox {
   committed(): void
   /** Takes back in memory what `append` did, when the caller's transaction failed. */
   reload(): void
+  /** In the caller's transaction: see `Checkpoint.lostFromS`. */
+  setLostFrom(startS: number | null): void
   /** Deletes what has been acknowledged, in the caller's transaction. */
   clean(): void
   backlog(): Backlog
@@ -26,6 +28,7 @@ export interface SqliteOutbox extends Outbox {
 const nextName = 'outbox next'
 /** 1 from the restoring of a backup to the first welcome. */
 const doubtName = 'outbox in doubt'
+const lostName = 'outbox lost from'
 
 /**
  * An item is an array of fewer than 24 elements, so its second byte is its type; it comes behind the
@@ -35,6 +38,12 @@ const typeSql = "substr(body, CASE substr(body, 1, 1) WHEN x'c5' THEN 7 ELSE 2 E
 const names = new Map(Object.entries(detailTypes).map(([name, type]) => [type as number, name]))
 const detailSql = [...names.keys()].map((type) => `x'${type.toString(16).padStart(2, '0')}'`)
 
+interface Detail {
+  number: number
+  type: Uint8Array
+  body: Uint8Array
+}
+
 function prepare(db: Database) {
   return {
     insert: db.prepare('INSERT INTO outbox (number, at, body) VALUES (?, ?, ?)'),
@@ -43,6 +52,7 @@ function prepare(db: Database) {
     saveNext: db.prepare(
       'INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value',
     ),
+    removeMeta: db.prepare('DELETE FROM meta WHERE name = ?'),
     loadNext: db.prepare<{ value: number }>('SELECT value FROM meta WHERE name = ?'),
     from: db.prepare<{ number: number; body: Uint8Array }>(
       'SELECT number, body FROM outbox WHERE number >= ? ORDER BY number LIMIT ?',
@@ -53,8 +63,8 @@ function prepare(db: Database) {
     count: db.prepare<{ n: number }>(
       'SELECT count(*) AS n FROM outbox WHERE number > ? AND number <= ?',
     ),
-    oldestDetail: db.prepare<{ number: number; type: Uint8Array }>(
-      `SELECT number, ${typeSql} AS type FROM outbox ` +
+    oldestDetail: db.prepare<Detail>(
+      `SELECT number, ${typeSql} AS type, body FROM outbox ` +
         `WHERE number > ? AND ${typeSql} IN (${detailSql.join(', ')}) ORDER BY number LIMIT ?`,
     ),
     removeThrough: db.prepare('DELETE FROM outbox WHERE number <= ?'),
@@ -63,6 +73,16 @@ function prepare(db: Database) {
       'INSERT OR REPLACE INTO refused (number, at, code, body) ' +
         'SELECT number, at, ?, body FROM outbox WHERE number BETWEEN ? AND ?',
     ),
+  }
+}
+
+/** Start of the window an item is about; 0 where that cannot be read, as if it were the first. */
+export function windowOf(number: number, body: Uint8Array): number {
+  try {
+    const item = decodeItem(contentOf(`outbox item ${number}`, body))
+    return item.type === 'summary' ? item.summary.startS : 0
+  } catch {
+    return 0
   }
 }
 
@@ -76,6 +96,8 @@ export function openOutbox(db: Database, maxItems: number): SqliteOutbox {
   let acknowledged = 0
   let deleted = 0
   let inDoubt = false
+  /** See `Backlog`; Infinity for none. */
+  let lostFromS = Infinity
   /** Items above `acknowledged`. */
   let held = 0
   /** No summary, event or status is held up to this number: they go from the oldest on. */
@@ -87,6 +109,7 @@ export function openOutbox(db: Database, maxItems: number): SqliteOutbox {
   function reload(): void {
     next = sql.loadNext.get(nextName)?.value ?? 1
     inDoubt = sql.loadNext.get(doubtName)?.value === 1
+    lostFromS = sql.loadNext.get(lostName)?.value ?? Infinity
     deleted = 0 // at worst an empty DELETE
     held = sql.count.get(acknowledged, next)?.n ?? 0
     bareThrough = 0
@@ -113,7 +136,7 @@ export function openOutbox(db: Database, maxItems: number): SqliteOutbox {
   }
 
   /** The oldest summaries, events and statuses, at most so many. */
-  function oldestDetails(most: number): { number: number; type: Uint8Array }[] {
+  function oldestDetails(most: number): Detail[] {
     const found = sql.oldestDetail.all(Math.max(bareThrough, acknowledged), most)
     // Not to be looked through again: an outbox full of registers stays so for long.
     if (found.length === 0) bareThrough = next - 1
@@ -123,12 +146,21 @@ export function openOutbox(db: Database, maxItems: number): SqliteOutbox {
   /** Makes room: the oldest details go. Registers and credentials stay, even above the limit. */
   function trim(): void {
     if (held <= maxItems) return
-    for (const { number, type } of oldestDetails(held - maxItems)) {
+    for (const { number, type, body } of oldestDetails(held - maxItems)) {
       sql.removeRange.run(number, number)
       bareThrough = number
       held -= 1
-      going.push(names.get(type[0] ?? 0) ?? 'other')
+      const name = names.get(type[0] ?? 0) ?? 'other'
+      going.push(name)
+      if (name === 'summary') setLostFrom(Math.min(lostFromS, windowOf(number, body)))
     }
+  }
+
+  function setLostFrom(startS: number): void {
+    if (startS === lostFromS) return
+    lostFromS = startS
+    if (startS === Infinity) sql.removeMeta.run(lostName)
+    else sql.saveNext.run(lostName, startS)
   }
 
   return {
@@ -172,6 +204,7 @@ export function openOutbox(db: Database, maxItems: number): SqliteOutbox {
       going = []
     },
     reload,
+    setLostFrom: (startS) => setLostFrom(startS ?? Infinity),
     clean() {
       if (acknowledged === deleted) return
       sql.removeThrough.run(acknowledged)
@@ -181,6 +214,8 @@ export function openOutbox(db: Database, maxItems: number): SqliteOutbox {
       items: held,
       oldestS: sql.firstAfter.get(acknowledged)?.at ?? null,
       full: held >= maxItems && oldestDetails(1).length === 0,
+      room: Math.max(0, maxItems - held),
+      lostFromS: lostFromS === Infinity ? null : lostFromS,
       givenUp,
     }),
   }

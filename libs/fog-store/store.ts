@@ -180,12 +180,14 @@ function checkpointWith(
       'ON CONFLICT (start_s) DO UPDATE SET state = excluded.state',
   )
   const saveMeta = db.prepare(saveMetaSql)
-  return ({ throughId, meters, windows, items }: Checkpoint) =>
+  return ({ throughId, meters, windows, items, lostFromS }: Checkpoint) =>
     transact(() => {
       for (const { id, state } of meters) saveState.run(state, id)
       for (const startS of windows.removed) removeWindow.run(startS)
       for (const { startS, state } of windows.rows) saveWindow.run(startS, state)
       saveMeta.run(throughName, throughId)
+      // Before the items: what they push out is lost again.
+      if (lostFromS !== undefined) outbox.setLostFrom(lostFromS)
       outbox.append(items, nowS())
     })
 }

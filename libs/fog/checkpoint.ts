@@ -25,10 +25,12 @@ export function saveCheckpoint(core: Core): void {
     meters: dirty.map((meter) => ({ id: meter.id ?? 0, state: snapshotMeter(meter, nowMs) })),
     windows: core.windows.changes(),
     items: [...core.unsavedItems, ...gaps, ...derived],
+    lostFromS: core.unsavedLostFromS,
   })
   for (const meter of dirty) meter.dirty = false
   core.windows.saved()
   core.unsavedItems = []
+  core.unsavedLostFromS = undefined
   core.counters.events += derived.length
   core.derived.clear()
   core.gaps.clear()

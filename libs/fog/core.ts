@@ -113,6 +113,8 @@ export interface Core {
   waitingReadings: number
   /** Items whose checkpoint has not succeeded yet. */
   unsavedItems: Uint8Array[]
+  /** To be written with them: `Backlog.lostFromS` once they are in the outbox. */
+  unsavedLostFromS: number | null | undefined
   revocations: RevocationList | null
   /** Sessions that have not heard of that list. */
   readonly newsDue: Set<Meter>
@@ -171,6 +173,7 @@ export function emptyState(clock: Clock) {
     gaps: new Map<string, Gap>(),
     waitingReadings: 0,
     unsavedItems: [] as Uint8Array[],
+    unsavedLostFromS: undefined,
     revocations: null,
     newsDue: new Set<Meter>(),
     nextMeterId: 1,

@@ -91,7 +91,8 @@ const quietDayMs = 86_400_000
 /**
  * Forgetting a window is for ever, so this node's clock alone does not decide: the time its meters
  * have reached must be that far too, and by the clock that never steps a window must have been left
- * alone for a day. A clock that was in 2100 for a moment forgets nothing.
+ * alone for a day. A clock that was in 2100 for a moment forgets nothing. Windows whose summaries had
+ * to make room in the outbox stay until they have been sent, while there is room for windows.
  */
 function forgetWindows(core: Core, beforeS: number): void {
   const reachedS = core.windows.reachedS()
@@ -99,7 +100,11 @@ function forgetWindows(core: Core, beforeS: number): void {
   const retentionS = wallS(core) - beforeS
   const quietMs = Math.min(Math.max(0, retentionS * 1000), quietDayMs)
   const quietSinceMs = core.clock.monotonic() - quietMs
-  core.windows.forgetThrough(Math.min(beforeS, reachedS - retentionS), quietSinceMs)
+  const { lostFromS } = core.store.backlog()
+  const crowded = core.windows.stats().held > core.settings.window.maxWindows / 2
+  const keptFromS = crowded ? null : lostFromS
+  const throughS = Math.min(beforeS, reachedS - retentionS, keptFromS ?? Infinity)
+  core.windows.forgetThrough(throughS, quietSinceMs)
 }
 
 /** Opens a fog node on its store. Throws `fog/store-damaged` and what the store throws. */

@@ -31,6 +31,25 @@ export function sendAgain(core: Core, { node, durable, receipted }: SetBack): vo
   }
 }
 
+/** Windows put in again at a time, so that no transaction grows large. */
+const lostAtOnce = 500
+
+/**
+ * Summaries that had to make room in the outbox go into it again, as their windows were last issued,
+ * once it is half empty: the oldest first. One with readings not issued yet follows by itself.
+ */
+export function sendLost(core: Core): void {
+  const { items, room, lostFromS } = core.store.backlog()
+  if (lostFromS === null || core.unsavedLostFromS !== undefined) return
+  const most = Math.min(lostAtOnce, Math.floor((room - items) / 2))
+  if (most < 1) return
+  const lost = core.windows.lastIssued().filter(({ startS }) => startS >= lostFromS)
+  const now = lost.slice(0, most)
+  core.unsavedItems.push(...now.map((summary) => encodeItem({ type: 'summary', summary })))
+  core.unsavedLostFromS = lost[most]?.startS ?? null
+  saveCheckpoint(core)
+}
+
 /**
  * The cloud holds another history of this window under the same revision: a former life of this
  * node, whose store was lost or restored, got further. Its sums there are the fuller ones and stay;

@@ -45,6 +45,8 @@ export interface Checkpoint {
   /** Changed windows by their start, and the starts of windows that are gone. */
   windows: { rows: readonly WindowRow[]; removed: readonly number[] }
   items: readonly Uint8Array[]
+  /** With the items: `Backlog.lostFromS` as it is from now on, where it changes. */
+  lostFromS?: number | null | undefined
 }
 
 export interface Loaded {
@@ -69,6 +71,10 @@ export interface Backlog {
   oldestS: number | null
   /** Nothing but credentials and registers, and as many as may be kept: no register fits. */
   full: boolean
+  /** How many more there is room for. */
+  room: number
+  /** Start of the oldest window whose summary was given up and has not been put in again. */
+  lostFromS: number | null
   /** Items given up since the start because there was no room, by type. */
   givenUp: Readonly<Record<string, number>>
 }

@@ -3,6 +3,7 @@ import { saveCheckpoint } from './checkpoint.ts'
 import { commitDue, commitGroup, sendReceipts } from './commit.ts'
 import { wallS, type Core } from './core.ts'
 import { sendNews } from './news.ts'
+import { sendLost } from './repair.ts'
 import { forwardStatement } from './registers.ts'
 import { releaseOverdue } from './time.ts'
 
@@ -35,6 +36,7 @@ function closeWindows(core: Core): void {
   core.lastWindowsMs = now
   const summaries = core.windows.close(now)
   releaseOverdue(core)
+  sendLost(core)
   const throughS = reachedS(core, summaries, now)
   if (summaries.length === 0 && throughS === core.forwardedThroughS) return
   // While no register fits into the outbox, each meter keeps its own; the newest goes out later.

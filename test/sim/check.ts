@@ -1,5 +1,12 @@
 import { checkWindows } from './check-windows.ts'
-import { eventsOf, missingRanges, refusedOf, registersOf, totalsOf } from './cloud-view.ts'
+import {
+  cloudHolds,
+  eventsOf,
+  missingRanges,
+  refusedOf,
+  registersOf,
+  totalsOf,
+} from './cloud-view.ts'
 import { rottenBlock } from './truth.ts'
 import type { World } from './world.ts'
 
@@ -12,6 +19,8 @@ export interface Account {
   heldTwice: number
   refusedMeasurements: number
   excused: number
+  /** Items that had to make room in a fog node's outbox. */
+  itemsGivenUp: number
   /** Blocks whose readings a meter gave up because it had no room. */
   givenUp: number
 }
@@ -24,6 +33,7 @@ export function checkEnd(world: World): Account {
   checkTotals(world)
   checkReports(world)
   checkGivenUp(world)
+  checkRoomMade(world)
   const blocks = [...world.truth.meters.values()].flatMap((meter) => meter.blocks)
   return {
     readings: blocks.reduce((sum, block) => sum + block.readings.length, 0),
@@ -34,6 +44,7 @@ export function checkEnd(world: World): Account {
       .reduce((sum, block) => sum + block.readings.length, 0),
     refusedMeasurements: world.meters.reduce((sum, { refused }) => sum + refused, 0),
     givenUp: blocks.filter(({ thinned, whole }) => thinned && !whole).length,
+    itemsGivenUp: world.fogs.reduce((n, fog) => n + world.truth.fog(fog.deviceId).givenUp.size, 0),
     excused: blocks.filter((block) => block.excused !== null).length,
   }
 }
@@ -121,6 +132,25 @@ function checkGivenUp({ truth, clouds, fogs }: World): void {
       if (whole || (!given && excused !== rottenBlock)) continue
       const known = listed.some((gap) => gap.first <= first && gap.last >= last)
       if (!known) truth.violation(`${deviceId} ${first} to ${last} is missing and in no list`)
+    }
+  }
+}
+
+/** Each number that never came because its item made room is named, if anything came after it. */
+function checkRoomMade({ truth, clouds, fogs }: World): void {
+  for (const { deviceId } of fogs) {
+    const { givenUp, items, acknowledged, replaced } = truth.fog(deviceId)
+    if (replaced > 0) continue
+    const named = eventsOf(clouds).flatMap(({ code, fog, detail }) => {
+      const [, from, to] = /^outbox numbers (\d+) to (\d+)/.exec(detail) ?? []
+      return code === 'items-given-up' && fog === deviceId ? [[Number(from), Number(to)]] : []
+    })
+    for (const number of givenUp) {
+      const known = named.some(([from, to]) => from! <= number && number <= to!)
+      const body = items.get(number)
+      if (known || number > acknowledged || body === undefined) continue
+      if (cloudHolds(clouds, deviceId, number, body)) continue
+      truth.violation(`item ${number} of ${deviceId} made room and is in no list`)
     }
   }
 }

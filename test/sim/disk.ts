@@ -1,7 +1,7 @@
 import { CodedError } from '#errors'
 import type { Chance } from './chance.ts'
 
-type Key = string | number
+export type Key = string | number
 
 /** The machine went off in the middle of something. Nothing of the process may go on after this. */
 export class PowerCut extends Error {}

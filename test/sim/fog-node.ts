@@ -59,14 +59,18 @@ export function createFogNode(options: FogNodeOptions): FogNode {
   let backlog = noBacklog
 
   function boot(life: Life): void {
-    const opened = openSimFogStore(disk, chance)
+    const opened = openSimFogStore(disk, chance, plan.maxItems)
     const store = watchFogStore(mutation.fogStore?.(opened, disk) ?? opened, {
       truth,
       deviceId,
       disk,
+      maxItems: plan.maxItems,
       inCloud: options.inCloud,
     })
-    backlog = () => store.backlog().items
+    backlog = () => {
+      const { items, lostFromS } = store.backlog()
+      return items + Number(lostFromS !== null)
+    }
     const { limits } = plan
     const trust = trustOf(surroundings, clock, own)
     const shared = { crypto, clock, random: chance.bytes, own, trust, limits, group: 'default' }

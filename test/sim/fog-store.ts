@@ -1,8 +1,10 @@
 import type { OutboxItem } from '#delivery'
 import type { FogStore, MeterRow, Receipts } from '#fog'
 import { addChecksum } from '#bytes'
+import { detailTypes } from '#messages'
 import { contentOf } from '../../libs/fog-store/blob.ts'
 import { decodeGroup, encodeGroup } from '../../libs/fog-store/group.ts'
+import { windowOf } from '../../libs/fog-store/outbox.ts'
 import type { Chance } from './chance.ts'
 import type { Disk } from './disk.ts'
 
@@ -17,8 +19,15 @@ export interface SimFogStore extends FogStore {
   readonly id: number
 }
 
+const details: readonly number[] = Object.values(detailTypes)
+export const isDetail = (type: number | undefined) => details.includes(type ?? -1)
+/** The type of an item as it lies in its row: behind the checksum and the head of the array. */
+const typeIn = (body: Uint8Array) => body[6] ?? -1
+/** Whether the item in this row may make room for others. */
+export const detailIn = (body: Uint8Array) => isDetail(typeIn(body))
+
 /** A fog node's memory on a simulated disk, with what `#fog-store` promises about it. */
-export function openSimFogStore(disk: Disk, chance: Chance): SimFogStore {
+export function openSimFogStore(disk: Disk, chance: Chance, maxItems: number): SimFogStore {
   const outboxRows = () => disk.rows<{ body: Uint8Array }>('outbox')
   const meta = (name: string, otherwise: number) =>
     disk.get<{ value: number }>('meta', name)?.value ?? otherwise
@@ -32,6 +41,27 @@ export function openSimFogStore(disk: Disk, chance: Chance): SimFogStore {
     let next = meta('next', 1)
     for (const body of items) disk.set('outbox', next++, { body: addChecksum(body) })
     if (items.length > 0) disk.set('meta', 'next', { value: next })
+    trim()
+  }
+
+  function trim(): void {
+    let over = held() - maxItems
+    for (const [number, { body }] of outboxRows()) {
+      if (over <= 0) return
+      if (Number(number) <= acknowledged || !detailIn(body)) continue
+      disk.delete('outbox', number)
+      over -= 1
+      if (typeIn(body) !== detailTypes.summary) continue
+      setLostFrom(Math.min(lostFromS() ?? Infinity, windowOf(Number(number), body)))
+    }
+  }
+
+  const held = () => outboxRows().size - deadRows()
+  const lostFromS = () => disk.get<{ value: number }>('meta', 'lost')?.value ?? null
+
+  function setLostFrom(startS: number | null): void {
+    if (startS === null) disk.delete('meta', 'lost')
+    else disk.set('meta', 'lost', { value: startS })
   }
 
   function clean(): void {
@@ -60,6 +90,12 @@ export function openSimFogStore(disk: Disk, chance: Chance): SimFogStore {
       dead += 1
     }
     return dead
+  }
+
+  function waitingDetail(): boolean {
+    return [...outboxRows()].some(
+      ([number, { body }]) => Number(number) > acknowledged && detailIn(body),
+    )
   }
 
   function* waiting(): Generator<OutboxItem> {
@@ -111,7 +147,7 @@ export function openSimFogStore(disk: Disk, chance: Chance): SimFogStore {
       nextId = id + 1
       return id
     },
-    checkpoint({ throughId, meters, windows, items }) {
+    checkpoint({ throughId, meters, windows, items, lostFromS: nextLost }) {
       disk.transaction(() => {
         clean()
         receipts.save()
@@ -122,6 +158,7 @@ export function openSimFogStore(disk: Disk, chance: Chance): SimFogStore {
         for (const startS of windows.removed) disk.delete('window', startS)
         for (const { startS, state } of windows.rows) disk.set('window', startS, { state })
         disk.set('meta', 'through', { value: throughId })
+        if (nextLost !== undefined) setLostFrom(nextLost)
         append(items)
       })
     },
@@ -167,8 +204,15 @@ export function openSimFogStore(disk: Disk, chance: Chance): SimFogStore {
       },
     },
     backlog: () => {
-      const items = outboxRows().size - deadRows()
-      return { items, oldestS: null, full: false, givenUp: {} }
+      const items = held()
+      return {
+        items,
+        oldestS: null,
+        full: items >= maxItems && !waitingDetail(),
+        room: Math.max(0, maxItems - items),
+        lostFromS: lostFromS(),
+        givenUp: {},
+      }
     },
     sizeBytes: () => 0,
   }

@@ -140,6 +140,11 @@ export const mutations: readonly Mutation[] = [
     },
   },
   {
+    name: 'given-up-forgotten',
+    about: 'what had to make room in the outbox is never sent again',
+    fogStore: (store) => ({ ...store, backlog: () => ({ ...store.backlog(), lostFromS: null }) }),
+  },
+  {
     name: 'revision-not-incremented',
     about: 'a late reading makes its window anew under the revision it had',
     fogStore: (store) => ({

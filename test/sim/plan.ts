@@ -22,6 +22,8 @@ export interface Plan {
   windowSeconds: number
   retentionDays: number
   maxBlocks: number
+  /** What a fog node's outbox may hold. */
+  maxItems: number
   limits: Partial<ChannelLimits>
   weather: Weather
   clocks: { meters: ClockFault[]; fogs: ClockFault[]; clouds: ClockFault[] }
@@ -96,6 +98,7 @@ export function planOf(seed: number): Plan {
       zeroRegister: every(0, 0, 6),
     },
     rot: !calm && chance.happens(0.25),
+    maxItems: chance.pick([10, 40, 1_000_000, 1_000_000]),
   }
 }
 

@@ -13,6 +13,8 @@ export interface Summary {
   /** Blocks whose readings had to be given up, and measurements not recorded, for want of room. */
   givenUp: number
   refusedMeasurements: number
+  /** Items that had to make room in outboxes of fog nodes. */
+  itemsGivenUp: number
   bitsFlipped: number
   cpuSeconds: number
   meterDaysPerSecond: number
@@ -31,6 +33,7 @@ export function summarise(results: readonly RunResult[], cpuSeconds: number): Su
     windows: sum(({ account }) => account.windows),
     heldTwice: sum(({ account }) => account.heldTwice),
     givenUp: sum(({ account }) => account.givenUp),
+    itemsGivenUp: sum(({ account }) => account.itemsGivenUp),
     refusedMeasurements: sum(({ account }) => account.refusedMeasurements),
     bitsFlipped: sum(({ rotten }) => rotten.length),
     cpuSeconds: Math.round(cpuSeconds),
@@ -47,6 +50,7 @@ export function summaryTable(summary: Summary): string {
     ['windows in the cloud', summary.windows],
     ['readings that came to two fog nodes', summary.heldTwice],
     ['blocks reduced to their statements', summary.givenUp],
+    ['items that made room in an outbox', summary.itemsGivenUp],
     ['bits flipped', summary.bitsFlipped],
     ['CPU seconds', summary.cpuSeconds],
     ['meter-days a CPU second', summary.meterDaysPerSecond],

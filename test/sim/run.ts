@@ -63,6 +63,7 @@ const noAccount: Account = {
   heldTwice: 0,
   refusedMeasurements: 0,
   excused: 0,
+  itemsGivenUp: 0,
   givenUp: 0,
 }
 

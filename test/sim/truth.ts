@@ -42,6 +42,8 @@ export interface FogTruth {
   held: Map<string, Set<number>>
   items: Map<number, Uint8Array>
   acknowledged: number
+  /** Items that had to make room before they were acknowledged. */
+  givenUp: Set<number>
   /** Its disk was replaced by an empty one. */
   replaced: number
 }
@@ -100,6 +102,7 @@ function newFogTruth(deviceId: string): FogTruth {
     held: new Map(),
     items: new Map(),
     acknowledged: 0,
+    givenUp: new Set(),
     replaced: 0,
   }
 }

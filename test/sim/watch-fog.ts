@@ -1,13 +1,16 @@
 import { dropChecksum } from '#bytes'
 import type { FogStore, MeterRow } from '#fog'
 import { decodeGroup } from '../../libs/fog-store/group.ts'
-import type { Disk } from './disk.ts'
+import type { Disk, Key } from './disk.ts'
+import { detailIn, isDetail } from './fog-store.ts'
 import { bodyKey, type FogTruth, type Truth } from './truth.ts'
 
 export interface WatchFogOptions {
   truth: Truth
   deviceId: string
   disk: Disk
+  /** The limit of its outbox. */
+  maxItems: number
   /** True when a cloud holds this item durably, or has refused it and says so. */
   inCloud(fog: string, number: number, body: Uint8Array): boolean
 }
@@ -17,6 +20,7 @@ export function watchFogStore(store: FogStore, options: WatchFogOptions): FogSto
   const { truth, deviceId, disk } = options
   const fog = truth.fog(deviceId)
   disk.onSafe = (table, key, value) => {
+    if (table === 'outbox') checkRoom(options, fog, Number(key), value === undefined)
     if (value === undefined) return
     if (table === 'group') {
       const { blocks } = value as { blocks: Uint8Array }
@@ -63,6 +67,37 @@ function noteBlock(
   block.heldBy.add(fog.deviceId)
 }
 
+/** Above the limit only what bills rest on, and what goes is the oldest of the rest. */
+function checkRoom(
+  { truth, disk, maxItems }: WatchFogOptions,
+  fog: FogTruth,
+  number: number,
+  gone: boolean,
+): void {
+  if (fog.replaced > 0) return
+  const rows = disk.rows<{ body: Uint8Array }>('outbox')
+  const waits = (key: Key) => Number(key) > fog.acknowledged
+  if (gone) {
+    if (!waits(number) || disk.get('refused', number) !== undefined) return
+    fog.givenUp.add(number)
+    const item = fog.items.get(number)
+    if (item !== undefined && !isDetail(item[1])) {
+      truth.violation(`${fog.deviceId} gave up item ${number}, which is no detail`)
+    }
+    const older = [...rows].find(
+      ([key, { body }]) => waits(key) && Number(key) < number && detailIn(body),
+    )
+    if (older !== undefined) {
+      truth.violation(`${fog.deviceId} gave up item ${number} before the older ${older[0]}`)
+    }
+  } else if (rows.size > maxItems) {
+    const held = [...rows].filter(([key]) => waits(key))
+    if (held.length > maxItems && held.some(([, { body }]) => detailIn(body))) {
+      truth.violation(`${fog.deviceId} holds ${held.length} items, may hold ${maxItems}`)
+    }
+  }
+}
+
 function noteItem(truth: Truth, fog: FogTruth, number: number, body: Uint8Array): void {
   const before = fog.items.get(number)
   if (before !== undefined && fog.replaced === 0) {
@@ -77,7 +112,8 @@ function checkForgotten(options: WatchFogOptions, fog: FogTruth, through: number
   if (fog.replaced > 0) return
   for (let number = fog.acknowledged + 1; number <= through; number++) {
     const body = fog.items.get(number)
-    if (body === undefined || options.inCloud(deviceId, number, body)) continue
+    if (body === undefined || fog.givenUp.has(number)) continue
+    if (options.inCloud(deviceId, number, body)) continue
     truth.violation(`${deviceId} was told ${through}; no cloud holds its item ${number}`)
   }
   fog.acknowledged = Math.max(fog.acknowledged, through)

@@ -95,7 +95,14 @@ export function memoryFogStore(disk: MemoryDisk, failing: () => boolean = () => 
         disk.next = Math.max(disk.next, number)
       },
     },
-    backlog: () => ({ items: waiting().length, oldestS: null, full: false, givenUp: {} }),
+    backlog: () => ({
+      items: waiting().length,
+      oldestS: null,
+      full: false,
+      room: Infinity,
+      lostFromS: null,
+      givenUp: {},
+    }),
     sizeBytes: () => 0,
   }
 }

@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import Database from 'better-sqlite3'
 import * as fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { createMemoryStore } from '#cloud'
@@ -295,4 +296,107 @@ test('while no register fits, meters keep theirs, and the newest goes out when t
   bench.clock.advance(1_000)
   bench.fog.tick()
   expect(registers()).toHaveLength(1)
+})
+
+/** A node whose store has room for six items and whose cloud answers only when told to. */
+async function crowded(path: string, windows: number) {
+  const clock = virtualClock()
+  let store = openFogStore(path, clock, 6)
+  let bench = fogBench({ store, clock })
+  const sender = simulatedMeter('meter-1')
+  const held = () =>
+    store.outbox.read(1, 100).map(({ body }) => {
+      const item = decodeItem(body)
+      return item.type === 'summary' ? item.summary.startS : item.type
+    })
+  bench.hello('aaaaaaaa', sender)
+  for (let n = 0; n < windows; n++) {
+    bench.up('aaaaaaaa', report(sender.block(6)))
+    await bench.commit()
+  }
+  bench.clock.advance(200_000)
+  bench.fog.tick()
+  return {
+    held,
+    lostFrom: () => store.backlog().lostFromS,
+    /** The cloud has all that waits; then time passes. Returns what it got. */
+    take() {
+      const got = held()
+      store.outbox.dropThrough(store.outbox.next() - 1)
+      bench.clock.advance(1_000)
+      bench.fog.tick()
+      return got
+    },
+    prune: () => bench.fog.prune(Math.floor(clock.now() / 1_000)),
+    restart() {
+      store.close()
+      store = openFogStore(path, clock, 6)
+      bench = fogBench({ store, clock })
+    },
+    close: () => store.close(),
+  }
+}
+
+describe('summaries that had to make room', () => {
+  const starts = (count: number, first = 0) =>
+    Array.from({ length: count }, (_, index) => startS + 60 * (first + index))
+
+  test('go out again when the cloud has taken what was left, the oldest first', async () => {
+    const node = await crowded(join(folder, 'fog.db'), 12)
+    expect(node.lostFrom()).toBe(startS)
+    const got = [node.take(), node.take(), node.take(), node.take(), node.take()].flat()
+    const summaries = got.filter((entry) => typeof entry === 'number')
+    expect([...new Set(summaries)].toSorted((a, b) => a - b)).toEqual(starts(12))
+    expect(node.lostFrom()).toBeNull()
+    expect(node.held()).toEqual([])
+    node.close()
+  })
+
+  test('are not forgotten by a restart, nor by pruning', async () => {
+    const node = await crowded(join(folder, 'fog.db'), 12)
+    node.prune()
+    node.restart()
+    node.prune()
+    expect(node.lostFrom()).toBe(startS)
+    node.take()
+    expect(node.held()).toEqual(starts(3))
+    expect(node.lostFrom()).toBe(startS + 180)
+    node.close()
+  })
+
+  test('whatever the row says: one that cannot be read may have been of any window', async () => {
+    const path = join(folder, 'fog.db')
+    const node = await crowded(path, 6)
+    node.close()
+    const db = new Database(path)
+    const row = db
+      .prepare('SELECT number, body FROM outbox ORDER BY number DESC LIMIT 1')
+      .get() as {
+      number: number
+      body: Uint8Array
+    }
+    row.body[row.body.length - 1]! ^= 1
+    db.prepare('UPDATE outbox SET body = ? WHERE number = ?').run(row.body, row.number)
+    db.prepare('DELETE FROM meta WHERE name = ?').run('outbox lost from')
+    db.close()
+    const store = openFogStore(path, virtualClock(), 6)
+    const more = Array.from({ length: 6 }, (_, n) => encodeItem(summaryItem({ startS: 9e5 + n })))
+    store.commit({ committedS: 1, blocks: [], meters: [], items: more })
+    expect(store.backlog().lostFromS).toBe(0)
+    store.close()
+  })
+
+  test('a transaction that fails leaves the mark where it was', async () => {
+    const node = await crowded(join(folder, 'fog.db'), 3)
+    node.close()
+    const store = openFogStore(join(folder, 'fog.db'), virtualClock(), 4)
+    const before = store.backlog()
+    const twice = { id: 9, deviceId: 'a', credential: new Uint8Array(1) }
+    const items = Array.from({ length: 8 }, () => encodeItem(summaryItem({ startS })))
+    expect(() =>
+      store.commit({ committedS: 1, blocks: [], meters: [twice, { ...twice, id: 10 }], items }),
+    ).toThrow('UNIQUE')
+    expect(store.backlog()).toEqual(before)
+    store.close()
+  })
 })
