@@ -337,10 +337,10 @@ async function crowded(path: string, windows: number) {
   }
 }
 
-describe('summaries that had to make room', () => {
-  const starts = (count: number, first = 0) =>
-    Array.from({ length: count }, (_, index) => startS + 60 * (first + index))
+const starts = (count: number, first = 0) =>
+  Array.from({ length: count }, (_, index) => startS + 60 * (first + index))
 
+describe('summaries that had to make room', () => {
   test('go out again when the cloud has taken what was left, the oldest first', async () => {
     const node = await crowded(join(folder, 'fog.db'), 12)
     expect(node.lostFrom()).toBe(startS)
