@@ -65,6 +65,13 @@ function addOutput(
   metrics.totals('agent_outbox_given_up_total', 'Items there was no room for.', 'type', () =>
     Object.entries(store.backlog().givenUp),
   )
+  metrics.totals('agent_outbox_damaged_total', 'Items damaged on disk.', 'outcome', () => {
+    const { madeAgain, lost } = c().damagedItems
+    return [
+      ['made_again', madeAgain],
+      ['lost', lost],
+    ]
+  })
   metrics.gauge('agent_outbox_full', '1 while not even registers fit.', () =>
     Number(store.backlog().full),
   )

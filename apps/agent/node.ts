@@ -70,6 +70,11 @@ export function startNode(options: NodeOptions): RunningNode {
     version,
     onUnexpected: (err, meter) =>
       log.error({ err, meter, code: 'fog/unexpected' }, 'a defect cost one meter its session'),
+    onDamagedItem: ({ number, what, lost }) =>
+      log.error(
+        { item: number, what, lost, code: 'fog/item-damaged' },
+        'an item for the cloud was damaged on disk; is the memory card failing?',
+      ),
   })
   link = runResponder({
     url: config.broker.url,

@@ -29,12 +29,41 @@ export function addChecksum(bytes: Uint8Array): Uint8Array {
   return out
 }
 
+/** Whether bytes begin as those of `addChecksum` do; a flipped bit in the mark hides it. */
+export function hasChecksum(bytes: Uint8Array): boolean {
+  return bytes[0] === MARK
+}
+
+/**
+ * What bytes with a checksum that does not fit once were, if a single flipped bit explains it; else as
+ * they are now. To look up what was meant, never to be used in its place: more damage than one bit can
+ * look like one.
+ */
+export function guessContent(bytes: Uint8Array): Uint8Array {
+  const content = bytes.slice(HEAD)
+  if (bytes.length <= HEAD) return content
+  const stored = new DataView(bytes.buffer, bytes.byteOffset).getUint32(1)
+  const difference = (stored ^ crc32(bytes, HEAD)) >>> 0
+  // CRC is linear: a flipped bit changes it by a value that depends on its distance from the end alone.
+  for (let bit = 0; bit < 8; bit++) {
+    let change = TABLE[1 << bit]!
+    for (let at = content.length - 1; at >= 0; at--) {
+      if (change === difference) {
+        content[at]! ^= 1 << bit
+        return content
+      }
+      change = ((change >>> 8) ^ TABLE[change & 0xff]!) >>> 0
+    }
+  }
+  return content // it lies in the mark or the checksum, or there are several
+}
+
 /**
  * The mirror of `addChecksum`, a view; bytes from before there were checksums come back as they are.
  * Throws `bytes/damaged`.
  */
 export function dropChecksum(bytes: Uint8Array): Uint8Array {
-  if (bytes[0] !== MARK) return bytes
+  if (!hasChecksum(bytes)) return bytes
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
   if (bytes.length >= HEAD && view.getUint32(1) === crc32(bytes, HEAD)) return bytes.subarray(HEAD)
   throw new CodedError('bytes/damaged', 'stored bytes do not match their checksum')

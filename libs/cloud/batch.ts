@@ -138,7 +138,8 @@ function passOver(scope: Scope, oldestHeld: number): void {
   const { record, result } = scope
   const missing =
     `outbox numbers ${record.durable + 1} to ${oldestHeld - 1} are not stored here: another cloud ` +
-    'node has them, or this store was restored from an older copy and gets again what the fog has'
+    'node has them, the fog node gave them up, or this store was restored from an older copy and gets ' +
+    'again what the fog has'
   note(scope, 'gap', null, missing)
   record.durable = oldestHeld - 1
   result.changed = true
@@ -178,7 +179,9 @@ function applyItems(scope: Scope, message: Items, ownOldestHeld: number | null):
 function applyGap(scope: Scope, through: number): void {
   const { record } = scope
   if (through <= record.durable) return
-  const detail = `outbox numbers ${record.durable + 1} to ${through}: the fog node had no room`
+  const detail =
+    `outbox numbers ${record.durable + 1} to ${through}: the fog node had no room for them, or found ` +
+    'them damaged on its disk and says so'
   note(scope, 'items-given-up', null, detail)
   record.durable = through
 }

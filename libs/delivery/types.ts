@@ -25,7 +25,10 @@ export interface Outbox {
   oldest(): number
   /** The number the next new thing will get; numbers below it are taken for ever. */
   next(): number
-  /** Finished items whose `last` is at least `fromNumber`, oldest first, at most `maxItems`. */
+  /**
+   * Finished items whose `last` is at least `fromNumber`, oldest first, at most `maxItems`. One that
+   * turns out to be damaged ends the list: it is for the store's owner to take it out.
+   */
   read(fromNumber: number, maxItems: number): OutboxItem[]
   /** Forgets every item whose `last` is at most `number`: the peer holds it durably. */
   dropThrough(number: number): void

@@ -1,9 +1,9 @@
-import { addChecksum } from '#bytes'
-import type { Outbox } from '#delivery'
-import type { Backlog } from '#fog'
+import { addChecksum, guessContent } from '#bytes'
+import type { Outbox, OutboxItem } from '#delivery'
+import type { Backlog, DamagedItem } from '#fog'
 import { decodeItem, detailTypes } from '#messages'
 import type { Database } from '#sqlite'
-import { contentOf } from './blob.ts'
+import { itemOf } from './blob.ts'
 
 /** The outbox over its table, and what the other transactions of the store need from it. */
 export interface SqliteOutbox extends Outbox {
@@ -18,6 +18,10 @@ export interface SqliteOutbox extends Outbox {
   /** Deletes what has been acknowledged, in the caller's transaction. */
   clean(): void
   backlog(): Backlog
+  /** What the last `read` stopped at. */
+  damaged(): DamagedItem | null
+  /** Takes it out in the caller's transaction; it stays among the refused, to be looked at. */
+  removeDamaged(number: number): void
   /**
    * In the caller's transaction: the store is an older copy, so numbers from here on may have been
    * used before, for other things. The cloud's next welcome says how far they were.
@@ -26,6 +30,8 @@ export interface SqliteOutbox extends Outbox {
 }
 
 const nextName = 'outbox next'
+/** Why it is among the refused, which are otherwise what the cloud did not want. */
+const damagedCode = 'fog/item-damaged'
 /** 1 from the restoring of a backup to the first welcome. */
 const doubtName = 'outbox in doubt'
 const lostName = 'outbox lost from'
@@ -76,14 +82,11 @@ function prepare(db: Database) {
   }
 }
 
-/** Start of the window an item is about; 0 where that cannot be read, as if it were the first. */
-export function windowOf(number: number, body: Uint8Array): number {
-  try {
-    const item = decodeItem(contentOf(`outbox item ${number}`, body))
-    return item.type === 'summary' ? item.summary.startS : 0
-  } catch {
-    return 0
-  }
+/** Start of the window a summary in a row is about; 0 where that cannot be read, as if of the first. */
+export function windowOf(body: Uint8Array): number {
+  const content = itemOf(body)
+  const item = content && decodeItem(content)
+  return item?.type === 'summary' ? item.summary.startS : 0
 }
 
 /**
@@ -105,6 +108,7 @@ export function openOutbox(db: Database, maxItems: number): SqliteOutbox {
   const givenUp: Record<string, number> = {}
   /** Given up in a transaction that is not over. */
   let going: string[] = []
+  let damaged: DamagedItem | null = null
 
   function reload(): void {
     next = sql.loadNext.get(nextName)?.value ?? 1
@@ -114,8 +118,24 @@ export function openOutbox(db: Database, maxItems: number): SqliteOutbox {
     held = sql.count.get(acknowledged, next)?.n ?? 0
     bareThrough = 0
     going = []
+    damaged = null
   }
   reload()
+
+  /** Up to the first damaged one. */
+  function read(fromNumber: number, maxRead: number): OutboxItem[] {
+    damaged = null
+    const items: OutboxItem[] = []
+    for (const { number, body } of sql.from.all(Math.max(fromNumber, acknowledged + 1), maxRead)) {
+      const item = itemOf(body)
+      if (item === null) {
+        damaged = { number, body: guessContent(body) }
+        break
+      }
+      items.push({ first: number, last: number, body: item })
+    }
+    return items
+  }
 
   /** Gives what is held numbers from `start` on; by way of negative ones, which are all free. */
   function renumber(start: number): void {
@@ -133,6 +153,16 @@ export function openOutbox(db: Database, maxItems: number): SqliteOutbox {
     acknowledged = deleted = start - 1
     inDoubt = false
     bareThrough = 0
+    damaged = null
+  }
+
+  /** Out of the outbox, but not out of sight. */
+  function moveToRefused(first: number, last: number, code: string): void {
+    db.transaction(() => {
+      sql.moveRefused.run(code, first, last)
+      sql.removeRange.run(first, last)
+    })
+    held = sql.count.get(acknowledged, next)?.n ?? 0
   }
 
   /** The oldest summaries, events and statuses, at most so many. */
@@ -152,7 +182,7 @@ export function openOutbox(db: Database, maxItems: number): SqliteOutbox {
       held -= 1
       const name = names.get(type[0] ?? 0) ?? 'other'
       going.push(name)
-      if (name === 'summary') setLostFrom(Math.min(lostFromS, windowOf(number, body)))
+      if (name === 'summary') setLostFrom(Math.min(lostFromS, windowOf(body)))
     }
   }
 
@@ -166,24 +196,20 @@ export function openOutbox(db: Database, maxItems: number): SqliteOutbox {
   return {
     oldest: () => sql.firstAfter.get(acknowledged)?.number ?? next,
     next: () => next,
-    read: (fromNumber, maxRead) =>
-      sql.from.all(Math.max(fromNumber, acknowledged + 1), maxRead).map(({ number, body }) => {
-        const content = contentOf(`outbox item ${number}`, body)
-        return { first: number, last: number, body: content }
-      }),
+    read,
     dropThrough(number) {
       if (inDoubt) return renumber(number + 1)
       const through = Math.min(number, next - 1)
       if (through <= acknowledged) return
       held -= sql.count.get(acknowledged, through)?.n ?? 0
       acknowledged = through
+      if (damaged !== null && damaged.number <= through) damaged = null
     },
-    refuse(first, last, code) {
-      db.transaction(() => {
-        sql.moveRefused.run(code, first, last)
-        sql.removeRange.run(first, last)
-      })
-      held = sql.count.get(acknowledged, next)?.n ?? 0
+    refuse: moveToRefused,
+    damaged: () => damaged,
+    removeDamaged(number) {
+      moveToRefused(number, number, damagedCode)
+      damaged = null
     },
     raiseNext(number) {
       if (number > next) renumber(number)

@@ -82,6 +82,12 @@ export function openFogStore(
     prune: (beforeS) => transact(() => prune(db, beforeS)),
     outbox,
     backlog: () => outbox.backlog(),
+    damaged: () => outbox.damaged(),
+    replaceDamaged: (number, items) =>
+      transact(() => {
+        outbox.removeDamaged(number)
+        outbox.append(items, nowS())
+      }),
     sizeBytes: () => sizeBytes(db),
     probe: () => transact(() => db.probe()),
     shrink: () => void db.checkpoint(),

@@ -3,6 +3,7 @@ import type { Crypto } from '#crypto'
 import { encodeDown, type Down, type Gap } from '#messages'
 import type { Clock } from '#ports'
 import type { Windows, WindowSettings } from '#window'
+import type { DamagedReport } from './damaged.ts'
 import { createEvents, type EventCollector } from './events.ts'
 import type { Meter, PendingBlock } from './meter.ts'
 import type { FogStore } from './store.ts'
@@ -73,6 +74,8 @@ export interface FogCounters {
   revisions: number
   registers: number
   events: number
+  /** Outbox items found damaged on disk, by what became of what they said. */
+  damagedItems: { madeAgain: number; lost: number }
   /** Revocation lists passed on, one per session and version. */
   listsSent: number
 }
@@ -87,6 +90,7 @@ export interface Core {
   readonly settings: FogSettings
   readonly version: string
   readonly onUnexpected?: (error: unknown, deviceId: string) => void
+  readonly onDamagedItem?: (damaged: DamagedReport) => void
   readonly counters: FogCounters
   readonly windows: Windows
   readonly meters: Map<string, Meter>
@@ -151,6 +155,7 @@ export function newCounters(): FogCounters {
     revisions: 0,
     registers: 0,
     events: 0,
+    damagedItems: { madeAgain: 0, lost: 0 },
     listsSent: 0,
   }
 }

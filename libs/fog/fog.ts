@@ -7,6 +7,7 @@ import type { FogStatus } from '#messages'
 import { restore, saveCheckpoint } from './checkpoint.ts'
 import { commitGroup, sendReceipts } from './commit.ts'
 import { emptyState, newCounters, wallS } from './core.ts'
+import type { DamagedReport } from './damaged.ts'
 import type { Core, FogCounters, FogSettings, MeterLink } from './core.ts'
 import { closeSession } from './session-end.ts'
 import { applyRevocations, openSession, takeMessage } from './sessions.ts'
@@ -28,6 +29,8 @@ export interface FogOptions {
   version: string
   /** An error nobody foresaw has cost this meter its session: a defect, for the log. */
   onUnexpected?: (error: unknown, deviceId: string) => void
+  /** An outbox item was damaged on disk and has been replaced, as far as that goes: for the log. */
+  onDamagedItem?: (damaged: DamagedReport) => void
 }
 
 /** One meter as an operator sees it. */

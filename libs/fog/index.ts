@@ -11,6 +11,7 @@ export type {
   BlockRow,
   Checkpoint,
   Commit,
+  DamagedItem,
   FogStore,
   Loaded,
   MeterRow,

@@ -75,7 +75,10 @@ export function statementAgain({ stated, storedCredential }: Meter): Uint8Array[
   return [encodeItem({ type: 'credential', cwt: storedCredential }), registerItem(stated)]
 }
 
-function registerItem(register: PendingRegister): Uint8Array {
+/** A signed statement as an item; `from` as in `PendingRegister`. */
+export function registerItem(
+  register: Pick<PendingRegister, 'statement' | 'signature' | 'from'>,
+): Uint8Array {
   const { from } = register
   const envelope = registerEnvelope(register)
   return encodeItem({ type: 'register', envelope, ...(from !== null && { from }) })

@@ -3,6 +3,7 @@ import { saveCheckpoint } from './checkpoint.ts'
 import { wallS, type Core } from './core.ts'
 import { statementAgain } from './registers.ts'
 import type { SetBack } from './uplink.ts'
+import { withdrawnItem } from './withdrawal.ts'
 
 /**
  * A cloud node no longer holds what it once acknowledged: every window this node still has goes
@@ -61,6 +62,19 @@ export function yieldWindow(core: Core, startS: number): void {
     `the window from ${startS} is stored in the cloud with other sums, from before this node's ` +
     'store was lost or restored; those stay, and what this node counted in it is not added'
   core.events.add('window-conflict', null, wallS(core), detail)
+}
+
+/** All items this node can make again; what the cloud has of them it knows by their content. */
+export function everythingAgain({ meters, windows }: Core): Uint8Array[] {
+  return [
+    ...[...meters.values()].flatMap(statementAgain),
+    ...windows.lastIssued().map((summary) => encodeItem({ type: 'summary', summary })),
+    ...[...meters.values()].flatMap(({ deviceId, runs }) =>
+      runs
+        .filter(({ first, withdrawn }) => withdrawn >= first)
+        .map((run) => withdrawnItem(deviceId, run)),
+    ),
+  ]
 }
 
 function eventOf(code: string, timeS: number, detail: string) {

@@ -79,6 +79,13 @@ export interface Backlog {
   givenUp: Readonly<Record<string, number>>
 }
 
+/** An item of the outbox whose bytes are not those that were put there. */
+export interface DamagedItem {
+  number: number
+  /** What it may have been: good to look it up with, never to be sent. */
+  body: Uint8Array
+}
+
 /**
  * The durable side of a fog node. Every method is one transaction: when it returns, the change
  * survives a power cut; when it throws, nothing has changed.
@@ -98,6 +105,10 @@ export interface FogStore {
    */
   readonly outbox: Outbox
   backlog(): Backlog
+  /** What the last `outbox.read` stopped at; null when there is no such item. */
+  damaged(): DamagedItem | null
+  /** Takes that item out of the outbox and puts `items` at its end, in one transaction. */
+  replaceDamaged(number: number, items: readonly Uint8Array[]): void
   /** Bytes the store occupies. */
   sizeBytes(): number
 }

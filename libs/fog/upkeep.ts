@@ -2,6 +2,7 @@ import { askedAgain, encodeItem, type FogStatus, type Summary } from '#messages'
 import { saveCheckpoint } from './checkpoint.ts'
 import { commitDue, commitGroup, sendReceipts } from './commit.ts'
 import { wallS, type Core } from './core.ts'
+import { replaceDamaged } from './damaged.ts'
 import { sendNews } from './news.ts'
 import { sendLost } from './repair.ts'
 import { forwardStatement } from './registers.ts'
@@ -14,6 +15,7 @@ import { releaseOverdue } from './time.ts'
 export function tick(core: Core): void {
   try {
     if (commitDue(core)) commitGroup(core)
+    replaceDamaged(core)
     sendReceipts(core, false)
     sendNews(core)
     closeWindows(core)

@@ -1,15 +1,13 @@
 import { encodeItem } from '#messages'
-import { decodeBlock, timeQuality, timeQualityOf, type Block } from '#reading'
+import { timeQuality, timeQualityOf } from '#reading'
 import { energyOf, type IntervalReading } from '#window'
 import { saveCheckpoint } from './checkpoint.ts'
 import { wallS, type Core } from './core.ts'
 import { asCounted } from './dating.ts'
+import { blocksFrom } from './log.ts'
 import { positionAfter, type Meter, type Position, type Run } from './meter.ts'
 import { continues } from './placement.ts'
 import { dropWaiting } from './time.ts'
-
-/** Groups read at a time. */
-const page = 256
 
 export interface Range {
   deviceId: string
@@ -48,9 +46,16 @@ export function withdrawRange(core: Core, range: Range): void {
   core.counters.revisions += summaries.length
   for (const summary of summaries) core.unsavedItems.push(encodeItem({ type: 'summary', summary }))
   // Behind the revisions: when the cloud reads this, it has what follows from it.
-  const withdrawn = { ...range, through, ...run.taken }
-  core.unsavedItems.push(encodeItem({ type: 'withdrawn', withdrawn }))
+  core.unsavedItems.push(withdrawnItem(meter.deviceId, run))
   saveCheckpoint(core)
+}
+
+/** The answer to the cloud: what of a run is not counted any more, all of it together. */
+export function withdrawnItem(
+  deviceId: string,
+  { first, withdrawn: through, taken }: Run,
+): Uint8Array {
+  return encodeItem({ type: 'withdrawn', withdrawn: { deviceId, first, through, ...taken } })
 }
 
 interface Found {
@@ -90,24 +95,6 @@ function readingsOf(core: Core, meter: Meter, run: Run, through: number): Found 
     if (statement.last > through) break
   }
   return found
-}
-
-/** The meter's blocks from the run's first one on, in order; null first when that one is gone. */
-function* blocksFrom(core: Core, meter: Meter, run: Run): Generator<Block | null> {
-  let after = run.groupId - 1
-  for (;;) {
-    const groups = core.store.groupsAfter(after, page)
-    if (after === run.groupId - 1 && groups[0]?.id !== run.groupId) yield null
-    for (const { id, blocks } of groups) {
-      after = id
-      for (const { meterId, body } of blocks) {
-        if (meterId !== meter.id) continue
-        const block = decodeBlock(core.crypto, body, meter.deviceId)
-        if (block.statement.last >= run.first) yield block
-      }
-    }
-    if (groups.length < page) return
-  }
 }
 
 function refuse(core: Core, { deviceId, first, through }: Range, why: string): void {

@@ -1,8 +1,8 @@
 import type { OutboxItem } from '#delivery'
-import type { FogStore, MeterRow, Receipts } from '#fog'
-import { addChecksum } from '#bytes'
+import type { DamagedItem, FogStore, MeterRow, Receipts } from '#fog'
+import { addChecksum, guessContent } from '#bytes'
 import { detailTypes } from '#messages'
-import { contentOf } from '../../libs/fog-store/blob.ts'
+import { contentOf, itemOf } from '../../libs/fog-store/blob.ts'
 import { decodeGroup, encodeGroup } from '../../libs/fog-store/group.ts'
 import { windowOf } from '../../libs/fog-store/outbox.ts'
 import type { Chance } from './chance.ts'
@@ -33,6 +33,7 @@ export function openSimFogStore(disk: Disk, chance: Chance, maxItems: number): S
     disk.get<{ value: number }>('meta', name)?.value ?? otherwise
   /** Acknowledged items are forgotten at once and deleted with the next transaction. */
   let acknowledged = 0
+  let damaged: DamagedItem | null = null
   let nextId = Math.max(meta('through', 0), ...[...disk.rows('group').keys()].map(Number)) + 1
 
   const receipts = openReceipts(disk)
@@ -52,7 +53,7 @@ export function openSimFogStore(disk: Disk, chance: Chance, maxItems: number): S
       disk.delete('outbox', number)
       over -= 1
       if (typeIn(body) !== detailTypes.summary) continue
-      setLostFrom(Math.min(lostFromS() ?? Infinity, windowOf(Number(number), body)))
+      setLostFrom(Math.min(lostFromS() ?? Infinity, windowOf(body)))
     }
   }
 
@@ -74,10 +75,10 @@ export function openSimFogStore(disk: Disk, chance: Chance, maxItems: number): S
   /** Everything that waits gets numbers from `from` on: older ones have been used for other things. */
   function renumber(from: number): void {
     const bodies = [...waiting()].map(({ body }) => body)
+    damaged = null
     disk.transaction(() => {
       for (const number of outboxRows().keys()) disk.delete('outbox', number)
-      for (const [index, body] of bodies.entries())
-        disk.set('outbox', from + index, { body: addChecksum(body) })
+      for (const [index, body] of bodies.entries()) disk.set('outbox', from + index, { body })
       disk.set('meta', 'next', { value: from + bodies.length })
     })
     acknowledged = from - 1
@@ -98,12 +99,11 @@ export function openSimFogStore(disk: Disk, chance: Chance, maxItems: number): S
     )
   }
 
-  function* waiting(): Generator<OutboxItem> {
-    for (const [number, { body }] of outboxRows()) {
-      const at = Number(number)
-      if (at > acknowledged) {
-        yield { first: at, last: at, body: contentOf(`outbox item ${at}`, body) }
-      }
+  /** Rows as they lie there. */
+  function* waiting(): Generator<{ number: number; body: Uint8Array }> {
+    for (const [key, { body }] of outboxRows()) {
+      const number = Number(key)
+      if (number > acknowledged) yield { number, body }
     }
   }
 
@@ -174,15 +174,19 @@ export function openSimFogStore(disk: Disk, chance: Chance, maxItems: number): S
       })
     },
     outbox: {
-      oldest: () => waiting().next().value?.first ?? meta('next', 1),
+      oldest: () => waiting().next().value?.number ?? meta('next', 1),
       next: () => meta('next', 1),
       read(from, max) {
         disk.reading()
+        damaged = null
         const found: OutboxItem[] = []
-        for (const item of waiting()) {
-          if (item.first < from) continue
+        for (const { number, body } of waiting()) {
+          if (number < from) continue
           if (found.length >= max) break
-          found.push(item)
+          const item = itemOf(body)
+          if (item === null) damaged = { number, body: guessContent(body) }
+          if (item === null) break
+          found.push({ first: number, last: number, body: item })
         }
         return found
       },
@@ -202,6 +206,18 @@ export function openSimFogStore(disk: Disk, chance: Chance, maxItems: number): S
       raiseNext(number) {
         if (number > meta('next', 1)) renumber(number)
       },
+    },
+    damaged: () => damaged,
+    replaceDamaged(number, items) {
+      disk.transaction(() => {
+        clean()
+        receipts.save()
+        const row = disk.get<{ body: Uint8Array }>('outbox', number)
+        disk.set('refused', number, { ...row, code: 'fog/item-damaged' })
+        disk.delete('outbox', number)
+        append(items)
+      })
+      damaged = null
     },
     backlog: () => {
       const items = held()

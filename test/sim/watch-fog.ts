@@ -1,5 +1,5 @@
-import { dropChecksum } from '#bytes'
 import type { FogStore, MeterRow } from '#fog'
+import { itemOf } from '../../libs/fog-store/blob.ts'
 import { decodeGroup } from '../../libs/fog-store/group.ts'
 import type { Disk, Key } from './disk.ts'
 import { detailIn, isDetail } from './fog-store.ts'
@@ -26,13 +26,18 @@ export function watchFogStore(store: FogStore, options: WatchFogOptions): FogSto
       const { blocks } = value as { blocks: Uint8Array }
       for (const { meterId, body } of decodeGroup(blocks)) noteBlock(options, fog, meterId, body)
     } else if (table === 'outbox') {
-      const { body } = value as { body: Uint8Array }
-      noteItem(truth, fog, Number(key), dropChecksum(body))
+      const item = itemOf((value as { body: Uint8Array }).body)
+      if (item !== null) noteItem(truth, fog, Number(key), item)
     }
   }
   const { outbox } = store
   return {
     ...store,
+    replaceDamaged(number, items) {
+      store.replaceDamaged(number, items)
+      // It goes under other numbers, or is lost and said to be: no cloud has to have it under this one.
+      fog.items.delete(number)
+    },
     outbox: {
       ...outbox,
       dropThrough(number) {

@@ -95,6 +95,8 @@ export function memoryFogStore(disk: MemoryDisk, failing: () => boolean = () => 
         disk.next = Math.max(disk.next, number)
       },
     },
+    damaged: () => null,
+    replaceDamaged: () => undefined,
     backlog: () => ({
       items: waiting().length,
       oldestS: null,

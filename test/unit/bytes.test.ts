@@ -9,6 +9,7 @@ import {
   fromBase64Url,
   fromHex,
   fromUtf8,
+  guessContent,
   toBase64Url,
   toHex,
   utf8,
@@ -93,6 +94,26 @@ describe('checksum', () => {
       expect(codeThrown(() => dropChecksum(rotten))).toBe('bytes/damaged')
     }
     expect(codeThrown(() => dropChecksum(stored.subarray(0, 4)))).toBe('bytes/damaged')
+  })
+
+  test('one flipped bit, wherever it lies, can be guessed; two are never taken for one', () => {
+    const content = Uint8Array.from({ length: 40 }, (_, i) => 7 * i)
+    const stored = addChecksum(content)
+    const flipped = (...bits: number[]) => {
+      const rotten = Uint8Array.from(stored)
+      for (const bit of bits) rotten[bit >> 3]! ^= 1 << (bit & 7)
+      return rotten
+    }
+    for (let bit = 0; bit < stored.length * 8; bit++) {
+      const rotten = flipped(bit)
+      expect(guessContent(rotten)).toEqual(content)
+      expect(rotten).toEqual(flipped(bit))
+      if (bit < 40) continue
+      const second = 40 + ((bit + 101) % (8 * content.length))
+      const twice = flipped(bit, second)
+      expect(guessContent(twice)).toEqual(twice.slice(5))
+    }
+    expect(guessContent(stored.subarray(0, 3))).toEqual(new Uint8Array())
   })
 
   test('what was stored before there were checksums is still read', () => {

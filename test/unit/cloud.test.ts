@@ -126,7 +126,7 @@ describe('the inbox', () => {
     expect(deliver(5, 2)).toEqual([{ type: 'receipt', durable: 5 }])
     expect(deliver(4, 1)).toEqual([{ type: 'receipt', durable: 5 }])
     expect(contents.events.map(({ code, detail }) => [code, detail])).toEqual([
-      ['items-given-up', 'outbox numbers 2 to 4: the fog node had no room'],
+      ['items-given-up', expect.stringMatching(/^outbox numbers 2 to 4: /)],
     ])
     expect(contents.summaries.map(({ number }) => number)).toEqual([1, 5])
   })
