@@ -1,4 +1,4 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --max-semi-space-size=16
 /**
  * What `fogmeter` starts. Plain JavaScript that any Node of the last years can read: under one that
  * runs TypeScript it simply goes on with main.ts, under an older one it starts the Node that came
@@ -37,7 +37,8 @@ function startWith(node) {
     )
     process.exit(1)
   }
-  const child = spawn(node, [fileURLToPath(main), ...process.argv.slice(2)], { stdio: 'inherit' })
+  const args = [...process.execArgv, fileURLToPath(main), ...process.argv.slice(2)]
+  const child = spawn(node, args, { stdio: 'inherit' })
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(name, () => child.kill(name))
   child.on('error', (error) => {
     process.stderr.write(`fogmeter: ${node} cannot be started: ${error.message}\n`)

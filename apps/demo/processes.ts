@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { openSync, closeSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { CodedError } from '#errors'
+import { nodeFlags } from '#service'
 
 const cli = fileURLToPath(new URL('../cli/main.ts', import.meta.url))
 
@@ -35,7 +36,8 @@ export function startProcess(
   const log = openSync(spec.log, 'a', 0o600)
   const { program, config, stopAfterSeconds } = spec
   const more = stopAfterSeconds === undefined ? [] : ['--stop-after', String(stopAfterSeconds)]
-  const child = spawn(process.execPath, [cli, program, 'run', '--config', config, ...more], {
+  const args = [...nodeFlags, cli, program, 'run', '--config', config, ...more]
+  const child = spawn(process.execPath, args, {
     // A group of its own: Ctrl-C reaches us alone, and we stop the others in order.
     detached: true,
     // The channel carries nothing. Its end tells the program that we are gone, even by SIGKILL.

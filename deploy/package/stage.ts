@@ -1,6 +1,7 @@
 /** Puts the files of a package where they will be installed. */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { nodeFlags } from '#service'
 import { completionScripts } from '../../apps/cli/completion.ts'
 import { buildProgram } from '../../apps/cli/program.ts'
 import type { Bundle } from './bundle.ts'
@@ -64,8 +65,9 @@ function addRuntime(tree: Tree, { root, architecture }: StageOptions): void {
 }
 
 function addCommands(tree: Tree): void {
-  const start = (file: string) => `#!/bin/sh\nexec /${lib}/node /${app}/${file} "$@"\n`
-  tree.write('usr/bin/fogmeter', start('fogmeter.js'), 0o755)
+  const start = (file: string, flags: readonly string[] = []) =>
+    `#!/bin/sh\nexec ${[`/${lib}/node`, ...flags, `/${app}/${file}`].join(' ')} "$@"\n`
+  tree.write('usr/bin/fogmeter', start('fogmeter.js', nodeFlags), 0o755)
   tree.write(`${lib}/run-unit`, start('run-unit.js'), 0o755)
   tree.write('usr/share/bash-completion/completions/fogmeter', completionScripts.bash)
   tree.write('usr/share/zsh/vendor-completions/_fogmeter', completionScripts.zsh)

@@ -10,5 +10,6 @@ export {
 export { createNotify, type Notify } from './notify.ts'
 export { runProgram, type ProgramOptions } from './program.ts'
 export { runService, type RunningService, type ServiceContext, type ServiceOptions } from './run.ts'
+export { nodeFlags } from './runtime.ts'
 export { systemClock, systemRandom } from './system.ts'
 export { version } from './version.ts'
