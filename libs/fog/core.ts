@@ -131,8 +131,8 @@ export interface Core {
   lastWindowsMs: number
   /** Monotonic ms at which a block last changed the windows. */
   lastAppliedMs: number
-  /** Reading time up to which statements have been forwarded; Infinity after a quiet time. */
-  forwardedThroughS: number
+  /** Up to which reading time statements went out: Infinity after a quiet time; null: some are held back. */
+  forwardedThroughS: number | null
   readonly startedMs: number
 }
 

@@ -42,7 +42,8 @@ function closeWindows(core: Core): void {
   const throughS = reachedS(core, summaries, now)
   if (summaries.length === 0 && throughS === core.forwardedThroughS) return
   // While no register fits into the outbox, each meter keeps its own; the newest goes out later.
-  if (!core.store.backlog().full) forwardRegisters(core, throughS)
+  if (core.store.backlog().full) core.forwardedThroughS = null
+  else forwardRegisters(core, throughS)
   // Behind the registers, which say what is counted: a store may be lost in between.
   for (const summary of summaries) {
     core.unsavedItems.push(encodeItem({ type: 'summary', summary }))

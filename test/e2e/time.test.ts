@@ -37,9 +37,8 @@ beforeAll(async () => {
     block: 'readings = 2\nseconds = 60',
     window: 'seconds = 60\nidle_seconds = 1\nrevision_delay_ms = 200',
   })
-  const ignored = () => undefined
   for (const name of ['fog-1-broker', 'cloud-broker', 'cloud', 'fog-1-agent']) {
-    await waitUntilUp(startOne(cluster, specOf(cluster, name), ignored))
+    await waitUntilUp(startOne(cluster, specOf(cluster, name), () => undefined))
   }
 })
 afterAll(async () => {

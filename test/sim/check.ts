@@ -136,14 +136,15 @@ function checkGivenUp({ truth, clouds, fogs }: World): void {
   }
 }
 
-/** Each number that never came because its item made room is named, if anything came after it. */
+/** Each number that never came because its item made room is named: on its way, or at a new session. */
 function checkRoomMade({ truth, clouds, fogs }: World): void {
   for (const { deviceId } of fogs) {
     const { givenUp, items, acknowledged, replaced } = truth.fog(deviceId)
     if (replaced > 0) continue
     const named = eventsOf(clouds).flatMap(({ code, fog, detail }) => {
       const [, from, to] = /^outbox numbers (\d+) to (\d+)/.exec(detail) ?? []
-      return code === 'items-given-up' && fog === deviceId ? [[Number(from), Number(to)]] : []
+      const names = code === 'items-given-up' || code === 'gap'
+      return names && from !== undefined && fog === deviceId ? [[Number(from), Number(to)]] : []
     })
     for (const number of givenUp) {
       const known = named.some(([from, to]) => from! <= number && number <= to!)

@@ -38,8 +38,11 @@ export function flipBit(path: string, { number, body }: OutboxRow, bit: number):
 export function damagedWorld(path: string) {
   const clock = virtualClock()
   const contents = createMemoryStore()
-  const now = () => null
-  const trust = createTrust({ crypto: nodeCrypto, authorityKey: authority.publicKey, now })
+  const trust = createTrust({
+    crypto: nodeCrypto,
+    authorityKey: authority.publicKey,
+    now: () => null,
+  })
   const cloud = createCloud({ crypto: nodeCrypto, clock, store: contents, trust })
   const fog = device('fog', 'fog-1')
   const store = openFogStore(path, clock)

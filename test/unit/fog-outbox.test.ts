@@ -271,6 +271,33 @@ describe('an outbox with a limit', () => {
   })
 })
 
+test('a register kept back goes out once there is room, though nothing comes any more', async () => {
+  const full = { now: false }
+  const disk = newDisk()
+  const inner = memoryFogStore(disk)
+  const store: FogStore = { ...inner, backlog: () => ({ ...inner.backlog(), full: full.now }) }
+  const bench = fogBench({ disk, store })
+  const sender = simulatedMeter('meter-1')
+  bench.hello('aaaaaaaa', sender)
+  const registers = () => bench.items().filter(({ type }) => type === 'register').length
+  const quiet = () => {
+    bench.clock.advance(200_000)
+    bench.fog.tick()
+  }
+  bench.up('aaaaaaaa', report(sender.block(6)))
+  await bench.commit()
+  quiet()
+  expect(registers()).toBe(1)
+  full.now = true
+  bench.up('aaaaaaaa', report(sender.block(6)))
+  await bench.commit()
+  quiet()
+  expect(registers()).toBe(1)
+  full.now = false
+  quiet()
+  expect(registers()).toBe(2)
+})
+
 test('while no register fits, meters keep theirs, and the newest goes out when there is room', async () => {
   const full = { now: true }
   const disk = newDisk()
