@@ -35,15 +35,18 @@ export function hasChecksum(bytes: Uint8Array): boolean {
 }
 
 /**
- * What bytes with a checksum that does not fit once were, if a single flipped bit explains it; else as
- * they are now. To look up what was meant, never to be used in its place: more damage than one bit can
- * look like one.
+ * What bytes whose checksum does not fit were before one bit of them flipped; null when it takes more
+ * than that to explain them. Two flipped bits are never taken for one, larger damage very rarely is: good
+ * to find out what was meant, not to go on with in its place.
  */
-export function guessContent(bytes: Uint8Array): Uint8Array {
+export function unflip(bytes: Uint8Array): Uint8Array | null {
+  if (bytes.length < HEAD) return null
   const content = bytes.slice(HEAD)
-  if (bytes.length <= HEAD) return content
   const stored = new DataView(bytes.buffer, bytes.byteOffset).getUint32(1)
   const difference = (stored ^ crc32(bytes, HEAD)) >>> 0
+  if (difference === 0) return content // it lies in the mark
+  if (!hasChecksum(bytes)) return null
+  if ((difference & (difference - 1)) === 0) return content // in the checksum
   // CRC is linear: a flipped bit changes it by a value that depends on its distance from the end alone.
   for (let bit = 0; bit < 8; bit++) {
     let change = TABLE[1 << bit]!
@@ -55,7 +58,7 @@ export function guessContent(bytes: Uint8Array): Uint8Array {
       change = ((change >>> 8) ^ TABLE[change & 0xff]!) >>> 0
     }
   }
-  return content // it lies in the mark or the checksum, or there are several
+  return null
 }
 
 /**

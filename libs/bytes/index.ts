@@ -1,7 +1,7 @@
 /** Small helpers on byte strings that need no runtime but the language itself. */
 import { CodedError } from '#errors'
 
-export { addChecksum, dropChecksum, guessContent, hasChecksum } from './checksum.ts'
+export { addChecksum, dropChecksum, hasChecksum, unflip } from './checksum.ts'
 
 /** '00' to 'ff'. */
 const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'))

@@ -1,4 +1,4 @@
-import { addChecksum, guessContent } from '#bytes'
+import { addChecksum, dropChecksum, unflip } from '#bytes'
 import type { Outbox, OutboxItem } from '#delivery'
 import type { Backlog, DamagedItem } from '#fog'
 import { decodeItem, detailTypes } from '#messages'
@@ -82,11 +82,14 @@ function prepare(db: Database) {
   }
 }
 
-/** Start of the window a summary in a row is about; 0 where that cannot be read, as if of the first. */
+/** Start of the window a row is about; 0 where that cannot be read, as if it were the first. */
 export function windowOf(body: Uint8Array): number {
-  const content = itemOf(body)
-  const item = content && decodeItem(content)
-  return item?.type === 'summary' ? item.summary.startS : 0
+  try {
+    const item = decodeItem(dropChecksum(body))
+    return item.type === 'summary' ? item.summary.startS : 0
+  } catch {
+    return 0
+  }
 }
 
 /**
@@ -129,7 +132,7 @@ export function openOutbox(db: Database, maxItems: number): SqliteOutbox {
     for (const { number, body } of sql.from.all(Math.max(fromNumber, acknowledged + 1), maxRead)) {
       const item = itemOf(body)
       if (item === null) {
-        damaged = { number, body: guessContent(body) }
+        damaged = { number, body: unflip(body) }
         break
       }
       items.push({ first: number, last: number, body: item })

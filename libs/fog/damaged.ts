@@ -25,17 +25,17 @@ interface Finding extends Omit<DamagedReport, 'number'> {
 }
 
 /**
- * A damaged item must not stop those behind it. It leaves the outbox, and what it said goes again from
- * what else the store holds: windows, meters, the log. An event tells the cloud either way, and the
- * number is named as a hole with the items that follow. Throws what the store throws, with nothing
- * changed.
+ * A damaged item must not stop those behind it. It leaves the outbox, and what it said goes again:
+ * figures from what else the store holds (windows, meters, the log), never from the damaged bytes. An
+ * event tells the cloud of it, and the number is named as a hole with the items that follow. Throws what
+ * the store throws, with nothing changed.
  */
 export function replaceDamaged(core: Core): void {
   const damaged = core.store.damaged()
   if (damaged === null) return
   const { number } = damaged
   const { again, ...found } = findingOf(core, readable(damaged.body))
-  const outcome = found.lost ? 'it is lost' : 'made again from the store'
+  const outcome = found.lost ? 'it is lost' : 'made again'
   const detail = `outbox item ${number}, ${found.what}, was damaged on disk: ${outcome}`
   const { deviceId } = found
   const event = { code: 'item-damaged', timeS: wallS(core), deviceId, detail }
@@ -45,16 +45,10 @@ export function replaceDamaged(core: Core): void {
   core.onDamagedItem?.({ number, ...found })
 }
 
-/** A guess in any case, and none where there is too much damage. */
-function readable(body: Uint8Array): Item | null {
-  try {
-    return decodeItem(body)
-  } catch {
-    return null
-  }
+function readable(body: Uint8Array | null): Item | null {
+  return body && attempt(() => decodeItem(body))
 }
 
-/** What it was is only believed where the store knows of such a thing; what goes again is the store's. */
 function findingOf(core: Core, item: Item | null): Finding {
   switch (item?.type) {
     case 'summary':
@@ -66,26 +60,32 @@ function findingOf(core: Core, item: Item | null): Finding {
     case 'withdrawn':
       return withdrawnOf(core, item.withdrawn) ?? unknown(core)
     case 'gap':
-      return gapOf(core, item.gap)
-    case 'event': {
-      const { code, deviceId } = item.event
-      return { ...lost(`an event ${code}`), deviceId: meterOf(core, deviceId)?.deviceId ?? null }
-    }
+      return asRead(core, item, `a range of readings (${item.gap.kind})`, item.gap.deviceId)
+    case 'event':
+      return asRead(core, item, `an event ${item.event.code}`, item.event.deviceId)
     case 'fogStatus':
-      return lost('a status of this node; the next one replaces it')
+      return {
+        what: 'a status, for which there is a newer one',
+        deviceId: null,
+        again: [],
+        lost: false,
+      }
     default:
       return unknown(core)
   }
 }
 
-function lost(what: string): Finding {
-  return { what, deviceId: null, again: [], lost: true }
+/** What describes, and counts for nothing: better as it reads, with the damage told, than not at all. */
+function asRead(core: Core, item: Item, what: string, about: string | null): Finding {
+  const deviceId = meterOf(core, about)?.deviceId ?? null
+  return { what, deviceId, again: [encodeItem(item)], lost: false }
 }
 
 /** It could have been anything: all that can be made again goes again, and the cloud knows what it has. */
 function unknown(core: Core): Finding {
   const again = everythingAgain(core)
-  return { ...lost(`unreadable; ${again.length} items go again in case it was one of them`), again }
+  const what = `unreadable; ${again.length} items go again in case it was one of them`
+  return { what, deviceId: null, again, lost: true }
 }
 
 function meterOf(core: Core, deviceId: string | null): Meter | undefined {
@@ -141,16 +141,6 @@ function withdrawnOf(
   if (run === undefined || run.withdrawn < first) return null
   const what = `that readings ${first} to ${run.withdrawn} of ${deviceId} are not counted here`
   return { what, deviceId, again: [withdrawnItem(deviceId, run)], lost: false }
-}
-
-/** Only a range that may still grow is remembered. */
-function gapOf(core: Core, said: Extract<Item, { type: 'gap' }>['gap']): Finding {
-  const meter = meterOf(core, said.deviceId)
-  const what = `a range of kind ${said.kind} from reading ${said.first}`
-  const deviceId = meter?.deviceId ?? null
-  const open = meter?.openGaps.find(({ kind, first }) => kind === said.kind && first === said.first)
-  if (open === undefined) return { ...lost(what), deviceId }
-  return { what, deviceId, again: [encodeItem({ type: 'gap', gap: open })], lost: false }
 }
 
 function attempt<T>(work: () => T): T | null {

@@ -82,8 +82,8 @@ export interface Backlog {
 /** An item of the outbox whose bytes are not those that were put there. */
 export interface DamagedItem {
   number: number
-  /** What it may have been: good to look it up with, never to be sent. */
-  body: Uint8Array
+  /** What was put there, if one flipped bit explains what is there now (see #bytes `unflip`); else null. */
+  body: Uint8Array | null
 }
 
 /**

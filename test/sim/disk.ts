@@ -43,8 +43,8 @@ export interface Disk {
   /** A copy of everything that is safe, and its return. */
   backup(): Map<string, Map<Key, unknown>>
   restore(backup: Map<string, Map<Key, unknown>>): void
-  /** Flips one bit of one row in the named tables; null when they hold no bytes. */
-  rot(chance: Chance, tables: readonly string[]): Rot | null
+  /** Flips one bit of one row in the named tables, above this number; null when they hold no bytes there. */
+  rot(chance: Chance, tables: readonly string[], above?: number): Rot | null
   /** Called with every row that has become safe (undefined: removed). */
   onSafe: (table: string, key: Key, value: unknown) => void
 }
@@ -163,7 +163,7 @@ export function createDisk(chance: Chance): Disk {
       tables = new Map([...backup].map(([name, table]) => [name, new Map(table)]))
       undo = []
     },
-    rot: (random, names) => rotIn(tables, random, names),
+    rot: (random, names, above) => rotIn(tables, random, names, above),
   }
   return disk
 }
@@ -177,11 +177,12 @@ function rotIn(
   tables: Map<string, Map<Key, unknown>>,
   chance: Chance,
   names: readonly string[],
+  above = -Infinity,
 ): Rot | null {
   const candidates = names.flatMap((table) =>
-    [...(tables.get(table) ?? [])].flatMap(([key, row]) =>
-      fieldsOf(row).map((field) => ({ table, key, field })),
-    ),
+    [...(tables.get(table) ?? [])]
+      .filter(([key]) => !(Number(key) <= above))
+      .flatMap(([key, row]) => fieldsOf(row).map((field) => ({ table, key, field }))),
   )
   if (candidates.length === 0) return null
   const { table, key, field } = chance.pick(candidates)

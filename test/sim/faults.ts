@@ -1,3 +1,4 @@
+import type { FogNode } from './fog-node.ts'
 import { nodeOwner, type Broker } from './network.ts'
 import type { Supervisor } from './supervisor.ts'
 import { rottenBlock } from './truth.ts'
@@ -34,7 +35,7 @@ export function scheduleFaults(world: World, untilMs: number): void {
   repeat(everyHours.move, () => move(world))
   repeat(everyHours.zeroRegister, () => world.chance.pick(world.meters).source.showZero())
   if (world.plan.rot) {
-    world.engine.after(world.chance.between(0.2, 0.9) * untilMs, () => rot(world))
+    world.engine.after(world.chance.between(0.2, 0.9) * untilMs, () => rot(world, untilMs))
   }
 }
 
@@ -105,22 +106,42 @@ const rottable = {
   fog: ['group', 'meter', 'window', 'outbox'],
 } as const
 
+/** An outbox is empty most of the time: it is looked at this often until something waits in it. */
+const outboxLooksMs = 30_000
+
 /** One bit flips on a disk; the machine notices nothing until it reads that place again. */
-function rot(world: World): void {
+function rot(world: World, untilMs: number): void {
+  const { chance } = world
+  if (chance.happens(0.5)) flip(world, chance.pick(world.meters).supervisor, rottable.meter)
+  else if (chance.happens(0.5)) rotOutbox(world, chance.pick(world.fogs), untilMs)
+  else flip(world, chance.pick(world.fogs).supervisor, rottable.fog)
+}
+
+/** Of all that a fog node has on its disk it is what it can go on without. */
+function rotOutbox(world: World, fog: FogNode, untilMs: number): void {
+  const { engine, truth } = world
+  const { acknowledged } = truth.fog(fog.deviceId)
+  if (engine.nowMs >= untilMs || flip(world, fog.supervisor, ['outbox'], acknowledged)) return
+  engine.after(outboxLooksMs, () => rotOutbox(world, fog, untilMs))
+}
+
+/** False when there is nothing in these tables above this number. */
+function flip(
+  world: World,
+  supervisor: Supervisor,
+  tables: readonly string[],
+  above?: number,
+): boolean {
   const { chance, engine } = world
-  const onMeter = chance.happens(0.5)
-  const supervisor = chance.pick(
-    (onMeter ? world.meters : world.fogs).map((device) => device.supervisor),
-  )
-  const tables = onMeter ? rottable.meter : rottable.fog
-  const hit = supervisor.disk.rot(chance, tables)
-  if (hit === null) return
+  const hit = supervisor.disk.rot(chance, tables, above)
+  if (hit === null) return false
   const what = `${supervisor.name} ${hit.table} ${hit.key}`
   engine.note('rot', what)
   world.rotten.push(what)
   if (hit.table === 'block.body') noteRotten(world, supervisor, Number(hit.key))
   // A restart makes sure that it is read.
   if (chance.happens(0.8)) supervisor.kill('kill', 5_000)
+  return true
 }
 
 /** Its signature fits no more: it will be refused, or listed as missing, but never taken for true. */

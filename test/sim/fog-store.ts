@@ -1,6 +1,6 @@
 import type { OutboxItem } from '#delivery'
 import type { DamagedItem, FogStore, MeterRow, Receipts } from '#fog'
-import { addChecksum, guessContent } from '#bytes'
+import { addChecksum, unflip } from '#bytes'
 import { detailTypes } from '#messages'
 import { contentOf, itemOf } from '../../libs/fog-store/blob.ts'
 import { decodeGroup, encodeGroup } from '../../libs/fog-store/group.ts'
@@ -184,7 +184,7 @@ export function openSimFogStore(disk: Disk, chance: Chance, maxItems: number): S
           if (number < from) continue
           if (found.length >= max) break
           const item = itemOf(body)
-          if (item === null) damaged = { number, body: guessContent(body) }
+          if (item === null) damaged = { number, body: unflip(body) }
           if (item === null) break
           found.push({ first: number, last: number, body: item })
         }

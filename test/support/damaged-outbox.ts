@@ -25,10 +25,10 @@ export function outboxRows(path: string): OutboxRow[] {
   return rows as OutboxRow[]
 }
 
-/** One bit on the disk flips; no database notices. */
-export function flipBit(path: string, { number, body }: OutboxRow, bit: number): void {
+/** Bits on the disk flip; no database notices. */
+export function flipBit(path: string, { number, body }: OutboxRow, ...bits: number[]): void {
   const flipped = Uint8Array.from(body)
-  flipped[bit >> 3]! ^= 1 << (bit & 7)
+  for (const bit of bits) flipped[bit >> 3]! ^= 1 << (bit & 7)
   const raw = new BetterSqlite3(path)
   raw.prepare('UPDATE outbox SET body = ? WHERE number = ?').run(flipped, number)
   raw.close()

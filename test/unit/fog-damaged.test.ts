@@ -96,9 +96,7 @@ describe('a damaged row of the outbox', () => {
       expect(held(world)).toEqual(expected)
       expect(damage(world)).toEqual([
         expect.stringMatching(
-          new RegExp(
-            `^outbox item ${row.number}, .*, was damaged on disk: made again from the store$`,
-          ),
+          new RegExp(`^outbox item ${row.number}, .*, was damaged on disk: made again$`),
         ),
       ])
       expect(world.fog.counters().damagedItems).toEqual({ madeAgain: 1, lost: 0 })
@@ -148,18 +146,29 @@ describe('a damaged row of the outbox', () => {
     expect(world.fog.counters().damagedItems).toEqual({ madeAgain: 0, lost: 1 })
   })
 
-  test('an event is lost, and which one it was is said', () => {
-    const row = rowOf('event')
+  test.each(['event', 'gap'] as const)('what only describes (%s) goes again as it read', (type) => {
+    const row = rowOf(type)
     const world = open((file) => flipBit(file, row, 8 * (row.body.length - 1)))
     world.forward()
     expect(held(world)).toEqual(expected)
-    expect(world.contents.events.map(({ code }) => code)).not.toContain('gap')
-    expect(damage(world)).toEqual([
-      `outbox item ${row.number}, an event gap, was damaged on disk: it is lost`,
-    ])
-    expect(world.contents.events.find(({ code }) => code === 'item-damaged')?.deviceId).toBe(
-      'meter-2',
-    )
+    expect(world.contents.gaps).toMatchObject([{ deviceId: 'meter-2', kind: 'missing', first: 13 }])
+    const about = world.contents.events.filter(({ deviceId }) => deviceId === 'meter-2')
+    expect(about.map(({ code }) => code).toSorted()).toEqual(['gap', 'item-damaged'])
+    expect(damage(world)).toEqual([expect.stringContaining(`outbox item ${row.number}, a`)])
+  })
+
+  test('what cannot be read any more is lost unless the store can make it again', () => {
+    const [summary, event] = [rowOf('summary'), rowOf('event')]
+    const world = open((file) => {
+      for (const row of [summary, event])
+        flipBit(file, row, 8 * (row.body.length - 1), 8 * (row.body.length - 2))
+    })
+    world.forward()
+    expect(held(world)).toEqual(expected)
+    const codes = world.contents.events.map(({ code }) => code)
+    expect(codes).not.toContain('gap')
+    expect(damage(world)).toHaveLength(2)
+    expect(world.fog.counters().damagedItems).toEqual({ madeAgain: 0, lost: 2 })
   })
 
   test('the newest one of all, and several in a row', () => {
