@@ -2,9 +2,10 @@ import { execFile, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { decodeCredential } from '#credential'
+import { nodeFlags } from '#service'
 import { printableLines } from '../../apps/cli/printable.ts'
 import packageFile from '../../package.json' with { type: 'json' }
 
@@ -491,7 +492,23 @@ describe('started under another Node', () => {
     expect(await started(process.execPath, [shim, 'enrl'])).toMatchObject({ code: 2 })
   })
 
+  // Every Node that is started says which flags it has.
+  const telling = {
+    NODE_OPTIONS: '--import=data:text/javascript,console.error(process.execArgv.join())',
+  }
+
+  test('the shim, started as a command, has the flags the programs want', async () => {
+    const PATH = `${dirname(process.execPath)}:${process.env['PATH'] ?? ''}`
+    const { code, stderr } = await started(shim, ['--version'], { ...telling, PATH })
+    expect([code, stderr]).toEqual([0, `${nodeFlags.join()}\n`])
+  })
+
   const old = oldNode()
+  test.skipIf(old === null)('an older Node hands its flags over too', async () => {
+    const { stderr } = await started(old ?? '', [...nodeFlags, shim, '--version'], telling)
+    expect(stderr).toBe(`${nodeFlags.join()}\n`.repeat(2))
+  })
+
   test.skipIf(old === null)(
     'an older Node hands over to the bundled one, exit code and signals too',
     async () => {
