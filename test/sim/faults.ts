@@ -112,9 +112,10 @@ const outboxLooksMs = 30_000
 /** One bit flips on a disk; the machine notices nothing until it reads that place again. */
 function rot(world: World, untilMs: number): void {
   const { chance } = world
-  if (chance.happens(0.5)) flip(world, chance.pick(world.meters).supervisor, rottable.meter)
-  else if (chance.happens(0.5)) rotOutbox(world, chance.pick(world.fogs), untilMs)
-  else flip(world, chance.pick(world.fogs).supervisor, rottable.fog)
+  const where = chance.pick(['meter', 'meter', 'fog', 'outbox'] as const)
+  if (where === 'meter') flip(world, chance.pick(world.meters).supervisor, rottable.meter)
+  else if (where === 'fog') flip(world, chance.pick(world.fogs).supervisor, rottable.fog)
+  else rotOutbox(world, chance.pick(world.fogs), untilMs)
 }
 
 /** Of all that a fog node has on its disk it is what it can go on without. */
