@@ -2,22 +2,14 @@
  * SIGKILLs real processes at seeded random moments while meters replay households, then accounts
  * for every reading, and for the energy to the watt-hour against the household data itself.
  */
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { account, type Account } from '../../apps/demo/account.ts'
-import {
-  prepareCluster,
-  startCluster,
-  startOne,
-  stopCluster,
-  stopTier,
-  type Cluster,
-} from '../../apps/demo/cluster.ts'
-import { waitUntilDelivered, waitUntilDrained } from '../../apps/demo/drain.ts'
+import type { Account } from '../../apps/demo/account.ts'
+import { prepareCluster, startOne, type Cluster } from '../../apps/demo/cluster.ts'
 import { endProcess, waitUntilUp, type ProcessSpec } from '../../apps/demo/processes.ts'
-import { groundTruth } from '../support/ground-truth.ts'
 import { seededRandom } from '../support/random.ts'
+import { accountWithTruth, runCampaign, type OnAccident } from './campaign.ts'
 import { chaosOptions, markdownTable, percentile, say } from './options.ts'
 import { fogOf, kindOf, kinds, recovery, type Kind } from './recovery.ts'
 
@@ -38,15 +30,9 @@ const togetherShare = 0.4
 /** A new process gets at most this long to work again before the next one dies. */
 const longestPauseMs = 400
 
-type OnAccident = (spec: ProcessSpec, code: number | null) => void
-
 export async function killCampaign(options: KillOptions): Promise<KillReport> {
-  const dir = mkdtempSync(join(tmpdir(), 'fogmeter-kill-'))
-  const accidents: string[] = []
-  const onAccident: OnAccident = ({ name }, code) =>
-    void accidents.push(`${name} ended by itself (exit code ${code})`)
   const cluster = await prepareCluster({
-    dir,
+    dir: mkdtempSync(join(tmpdir(), 'fogmeter-kill-')),
     fogs: 2,
     meters: options.meters ?? 4,
     // A minute every tenth of a second: a kill costs a meter minutes of readings, never energy.
@@ -54,21 +40,11 @@ export async function killCampaign(options: KillOptions): Promise<KillReport> {
     block: 'readings = 4\nseconds = 60',
     window: 'seconds = 300\nidle_seconds = 3\nrevision_delay_ms = 500',
   })
-  try {
-    await startCluster(cluster, onAccident)
-    const recoveryMs = await killAll(cluster, options, onAccident)
-    // Back-off after the last kill may outlast a meter's patience when it is told to stop.
-    await waitUntilDelivered(cluster)
-    await stopTier(cluster, 'meter', 60_000)
-    await waitUntilDrained(cluster)
-    await stopCluster(cluster)
-    const result = account(cluster)
-    result.problems.push(...accidents, ...(await groundTruth(cluster)))
-    return { ...result, recoveryMs }
-  } finally {
-    await stopCluster(cluster)
-    rmSync(dir, { recursive: true, force: true })
-  }
+  const { played, result } = await runCampaign(cluster, {
+    play: (onAccident) => killAll(cluster, options, onAccident),
+    judge: () => accountWithTruth(cluster),
+  })
+  return { ...result, recoveryMs: played }
 }
 
 /**

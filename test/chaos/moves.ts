@@ -3,25 +3,22 @@
  * node between two clouds that share nothing, a fog node that gets a new disk. In the end every
  * reading is counted once.
  */
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { openCloudQueries, type Accounting } from '#cloud-store'
-import { account, type Account } from '../../apps/demo/account.ts'
+import type { Account } from '../../apps/demo/account.ts'
 import {
   prepareCluster,
-  startCluster,
   startOne,
-  stopCluster,
-  stopTier,
   type Cluster,
   type ClusterPlan,
 } from '../../apps/demo/cluster.ts'
-import { waitUntilDelivered, waitUntilDrained } from '../../apps/demo/drain.ts'
+import { waitUntilDrained } from '../../apps/demo/drain.ts'
 import { endProcess, waitUntilUp } from '../../apps/demo/processes.ts'
 import { startFaultProxy, type FaultProxy } from '../support/fault-proxy.ts'
-import { groundTruth } from '../support/ground-truth.ts'
 import { seededRandom } from '../support/random.ts'
+import { accountWithTruth, runCampaign } from './campaign.ts'
 import { scenarios, untilLetGo, type Stage } from './move-scenarios.ts'
 import { chaosOptions, markdownTable, say } from './options.ts'
 import { accountingOf } from './two-clouds.ts'
@@ -47,26 +44,25 @@ export async function movesCampaign(
   })
   const stage = await setStage(seed, Object.assign({}, ...played.map(({ plan }) => plan)))
   const { cluster } = stage
-  const accidents: string[] = []
-  try {
-    await startCluster(cluster, (spec, code) => void accidents.push(`${spec.name} ended: ${code}`))
-    let done = 0
-    for (const { play } of played) done += await play(stage, moves)
-    await waitUntilDelivered(cluster)
-    await stopTier(cluster, 'meter', 60_000)
-    await waitUntilDrained(cluster)
-    await untilLetGo(cluster)
-    await waitUntilDrained(cluster)
-    await stopCluster(cluster)
-    const books = accountingOf(cluster.clouds.map(({ store }) => store))
-    const result = account(cluster, books)
-    result.problems.push(...accidents, ...(await groundTruth(cluster)))
-    return { ...result, moves: done, ...storyOf(cluster, books) }
-  } finally {
-    await stopCluster(cluster)
-    for (const proxy of [...stage.meters.values(), ...stage.cloud.values()]) await proxy.close()
-    rmSync(cluster.plan.dir, { recursive: true, force: true })
-  }
+  const { played: done, result } = await runCampaign(cluster, {
+    async play() {
+      let count = 0
+      for (const { play } of played) count += await play(stage, moves)
+      return count
+    },
+    async settle() {
+      await untilLetGo(cluster)
+      await waitUntilDrained(cluster)
+    },
+    async judge() {
+      const books = accountingOf(cluster.clouds.map(({ store }) => store))
+      return { ...(await accountWithTruth(cluster, books)), ...storyOf(cluster, books) }
+    },
+    async close() {
+      for (const proxy of [...stage.meters.values(), ...stage.cloud.values()]) await proxy.close()
+    },
+  })
+  return { ...result, moves: done }
 }
 
 async function setStage(seed: number, plan: Partial<ClusterPlan>): Promise<Stage> {

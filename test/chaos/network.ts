@@ -3,22 +3,15 @@
  * to the cloud get every fault in turn, each followed by good times, while another fog node works
  * beside it. In the end every reading is accounted for.
  */
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
-import { account, type Account } from '../../apps/demo/account.ts'
-import {
-  prepareCluster,
-  startCluster,
-  stopCluster,
-  stopTier,
-  type Cluster,
-} from '../../apps/demo/cluster.ts'
+import type { Account } from '../../apps/demo/account.ts'
+import { prepareCluster, type Cluster } from '../../apps/demo/cluster.ts'
 import type { ProcessSpec } from '../../apps/demo/processes.ts'
-import { waitUntilDelivered, waitUntilDrained } from '../../apps/demo/drain.ts'
 import type { FaultProxy } from '../support/fault-proxy.ts'
-import { groundTruth } from '../support/ground-truth.ts'
+import { accountWithTruth, runCampaign } from './campaign.ts'
 import { watchDelays, type Delays } from './delays.ts'
 import { faults, startLinks, type Links } from './faults.ts'
 import { chaosOptions, markdownTable, say } from './options.ts'
@@ -59,8 +52,6 @@ export interface NetworkOptions {
 }
 
 export async function networkCampaign(options: NetworkOptions): Promise<NetworkReport> {
-  const dir = mkdtempSync(join(tmpdir(), 'fogmeter-network-'))
-  const accidents: string[] = []
   const links = await startLinks(options.seed)
   const between =
     (way: 'meters' | 'cloud') =>
@@ -69,7 +60,7 @@ export async function networkCampaign(options: NetworkOptions): Promise<NetworkR
       return `mqtt://127.0.0.1:${fog === disturbed ? links[way].port : port}`
     }
   const cluster = await prepareCluster({
-    dir,
+    dir: mkdtempSync(join(tmpdir(), 'fogmeter-network-')),
     fogs: 2,
     meters: 4,
     source: `kind = "replay"\nhouse = {index}\ninterval_seconds = ${INTERVAL_S}\ntime_scale = ${TIME_SCALE}`,
@@ -78,25 +69,18 @@ export async function networkCampaign(options: NetworkOptions): Promise<NetworkR
     cloudUrl: between('cloud'),
     brokerUrl: between('meters'),
   })
-  try {
-    await startCluster(cluster, ({ name }, code) => {
-      accidents.push(`${name} ended by itself (exit code ${code})`)
-    })
-    await caughtUp(cluster)
-    const reports = await playAll(cluster, links, options)
-    await waitUntilDelivered(cluster)
-    await stopTier(cluster, 'meter', 60_000)
-    await waitUntilDrained(cluster)
-    await stopCluster(cluster)
-    const result = account(cluster)
-    result.problems.push(...accidents, ...(await groundTruth(cluster)))
-    return { ...result, scenarios: reports }
-  } finally {
-    await stopCluster(cluster)
-    await links.meters.close()
-    await links.cloud.close()
-    rmSync(dir, { recursive: true, force: true })
-  }
+  const { played, result } = await runCampaign(cluster, {
+    async play() {
+      await caughtUp(cluster)
+      return playAll(cluster, links, options)
+    },
+    judge: () => accountWithTruth(cluster),
+    async close() {
+      await links.meters.close()
+      await links.cloud.close()
+    },
+  })
+  return { ...result, scenarios: played }
 }
 
 async function playAll(

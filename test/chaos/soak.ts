@@ -2,13 +2,13 @@
  * A long time at high load: memory, descriptors, WALs and stores of every program, sampled, with
  * what they rise by in an hour, and whether that has a bound. At the end every reading is accounted.
  */
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { account } from '../../apps/demo/account.ts'
-import { startCluster, stopCluster, stopTier, type Cluster } from '../../apps/demo/cluster.ts'
-import { waitUntilDelivered, waitUntilDrained } from '../../apps/demo/drain.ts'
+import type { Cluster } from '../../apps/demo/cluster.ts'
 import { scrape } from '../../apps/demo/scrape.ts'
+import { runCampaign } from './campaign.ts'
 import { chaosOptions, say as progress } from './options.ts'
 import { prepareFleet } from './soak/fleet.ts'
 import { greatest, look, slopePerHour, type Sample } from './soak/samples.ts'
@@ -54,33 +54,25 @@ export interface SoakReport {
 
 export async function soak(options: SoakOptions): Promise<SoakReport> {
   const { minutes, meters, rate, onProgress: say = () => undefined } = options
-  const dir = mkdtempSync(join(tmpdir(), 'fogmeter-soak-'))
-  const accidents: string[] = []
   say(`enrolling ${meters} meters`)
+  const dir = mkdtempSync(join(tmpdir(), 'fogmeter-soak-'))
   const cluster = await prepareFleet({ dir, meters, rate })
-  try {
-    await startCluster(cluster, ({ name, log }, code) => {
-      accidents.push(`${name} ended by itself (exit code ${code}, log ${log})`)
-    })
-    await untilConnected(cluster, meters)
-    say('running')
-    const samples = await sampleAll(cluster, minutes * 60_000, say)
-    await waitUntilDelivered(cluster)
-    await stopTier(cluster, 'meter', 60_000)
-    await waitUntilDrained(cluster)
-    await stopCluster(cluster)
-    const { sent, accounted, problems } = account(cluster)
-    if (accounted !== sent) problems.push(`${sent} readings were sent, ${accounted} are accounted`)
-    return {
-      seconds: minutes * 60,
-      readings: sent,
-      readingsPerSecond: Math.round(sent / (minutes * 60)),
-      rows: [...samples].map(([program, list]) => judge(program, list)),
-      problems: [...accidents, ...problems],
-    }
-  } finally {
-    await stopCluster(cluster)
-    rmSync(dir, { recursive: true, force: true })
+  const { played: samples, result } = await runCampaign(cluster, {
+    async play() {
+      await untilConnected(cluster, meters)
+      say('running')
+      return sampleAll(cluster, minutes * 60_000, say)
+    },
+    judge: () => account(cluster),
+  })
+  const { sent, accounted, problems } = result
+  if (accounted !== sent) problems.push(`${sent} readings were sent, ${accounted} are accounted`)
+  return {
+    seconds: minutes * 60,
+    readings: sent,
+    readingsPerSecond: Math.round(sent / (minutes * 60)),
+    rows: [...samples].map(([program, list]) => judge(program, list)),
+    problems,
   }
 }
 
