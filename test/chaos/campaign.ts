@@ -10,13 +10,13 @@ export type OnAccident = (spec: ProcessSpec, code: number | null) => void
 
 export interface Campaign<T, R extends Account> {
   /** What is done to the running cluster; a process that ends unasked goes to `onAccident`. */
-  play(onAccident: OnAccident): Promise<T>
+  play: (onAccident: OnAccident) => Promise<T>
   /** What has to happen once everything is delivered, before the books are closed. */
-  settle?(): Promise<void>
+  settle?: () => Promise<void>
   /** Closes the books, when nothing runs any more. */
-  judge(): R | Promise<R>
+  judge: () => R | Promise<R>
   /** Ends what stands between the programs. */
-  close?(): Promise<void>
+  close?: () => Promise<void>
 }
 
 /** Starts a prepared cluster, plays, lets everything drain, and accounts for it; leaves nothing behind. */
