@@ -16,6 +16,7 @@ const budget: Record<string, number> = {
   'nonce-reuse': 2,
   'no-replay-window': 4,
   'outbox-number-reuse': 8,
+  'given-up-forgotten': 12,
   'revision-not-incremented': 3,
   'register-of-another-meter': 3,
   'replay-skips-a-group': 3,
