@@ -10,6 +10,7 @@ import {
   removeReading,
   summaryOf,
   type EnergyReading,
+  type Totals,
 } from './accumulator.ts'
 import { windowEnd } from './boundaries.ts'
 import { countMeters, removeMeter } from './meter-set.ts'
@@ -57,6 +58,11 @@ export interface WindowStats {
   withheldReadings: number
   /** As of the last `close`; null without an active meter. */
   watermarkS: number | null
+}
+
+/** After a clock step the times around a reading say little; but what is left is somebody's. */
+function isOfOneMeter({ meters, readings }: Totals): boolean {
+  return readings > 0 && countMeters(meters) === 1
 }
 
 /** Each window once, the earliest first. */
@@ -144,7 +150,8 @@ export function createWindows(settings: WindowSettings) {
       taken.exportWh += reading.exportWh
     }
     for (const window of touched) {
-      const others = window.startS < otherThroughS || window.endS >= otherFromS
+      const others =
+        window.startS < otherThroughS || window.endS >= otherFromS || isOfOneMeter(window.totals)
       if (!others) window.totals.meters = removeMeter(window.totals.meters, meter)
       window.pending = window.issued > 0 || window.totals.readings > 0
       window.dirty = true

@@ -53,6 +53,28 @@ function pendingRow(startS: number, readings: number): WindowRow {
   return { startS, state: encodeWindow({ ...window, totals: { ...totals, ...most } }) }
 }
 
+describe('withdrawal', () => {
+  test('by a meter whose clock went back leaves its other readings a window of their own', () => {
+    const { windows, add, closeAll } = setup()
+    const [taken, kept] = [energy(T0 + 810), energy(T0 + 701)]
+    add(7, [taken, energy(T0 + 1_000), kept])
+    // As the log tells it: the next reading after the one withdrawn lies in the next window.
+    windows.withdraw({
+      meter: 7,
+      readings: [taken],
+      otherThroughS: 0,
+      otherFromS: T0 + 1_000,
+    })
+    const summaries = closeAll().map(({ startS, endS, meters, readings }) => {
+      return [startS - T0, endS - T0, meters, readings]
+    })
+    expect(summaries).toEqual([
+      [0, 900, 1, 1],
+      [900, 1800, 1, 1],
+    ])
+  })
+})
+
 describe('boundaries', () => {
   test.each([
     [T0 - 1, T0],
