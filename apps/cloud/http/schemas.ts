@@ -208,6 +208,50 @@ const Health = object('Health', 'Whether the service can do its work.', {
   detail: text,
 })
 
+const EnrolmentAnswer = {
+  ...object('EnrolmentAnswer', 'What a new fog node hears.', {
+    status: { type: 'string', enum: ['enrolled', 'waiting'] },
+    credential: { type: 'string', description: 'Its credential, base64url.' },
+    for: { type: 'string', enum: ['approval', 'signature'], description: 'What it waits for.' },
+  }),
+  required: ['status'],
+}
+
+const Approval = object('Approval', 'An approval that was taken.', {
+  name,
+  expires: moment,
+  cloud: { ...name, description: 'The cloud service that took it.' },
+})
+
+const Enrolment = object('Enrolment', 'A key with an approved name.', {
+  name,
+  code: { type: 'string', description: 'Eight words of the key.' },
+  publicKey: text,
+  replace: { type: 'boolean', description: 'Earlier credentials of the name are revoked by it.' },
+  accepted: moment,
+  signed: { type: 'boolean', description: 'Whether the authority has signed it.' },
+})
+
+const Enrolments = object('Enrolments', 'Fog nodes that asked.', {
+  items: { type: 'array', items: { $ref: 'Enrolment#' } },
+  waiting: {
+    type: 'array',
+    description: 'Keys nobody approved yet; not kept over a restart, for they ask again.',
+    items: {
+      type: 'object',
+      properties: { code: text, name: orNull(name), origin: text, publicKey: text, last: moment },
+    },
+  },
+  refused: {
+    type: 'array',
+    description: 'Refused requests, newest first; since the start of the service.',
+    items: {
+      type: 'object',
+      properties: { reason: text, name: orNull(text), key: text, origin: text, time: moment },
+    },
+  },
+})
+
 /** All components, for `app.addSchema`. */
 export const components = [
   ErrorBody,
@@ -222,6 +266,10 @@ export const components = [
   PrototypeFog,
   PrototypeSummary,
   Health,
+  EnrolmentAnswer,
+  Approval,
+  Enrolment,
+  Enrolments,
 ]
 
 export function pageSchema(item: string): object {
