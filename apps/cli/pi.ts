@@ -13,6 +13,17 @@ export function addPiCommands(program: Command): void {
     .option('--state <folder>', 'where the node keeps itself', '/var/lib/fogmeter')
     .option('--etc <folder>', "where the programs' configurations go", '/etc/fogmeter')
     .action(runFirstBoot)
+  pi.command('machine')
+    .description('on the Pi, before the network: host name, time zone and Wi-Fi of node.toml')
+    .option('--boot <folder>', 'what "pi prepare" wrote', '/boot/firmware/fogmeter')
+    .option('--root <folder>', 'whose etc to write to', '/')
+    .action(runMachine)
+}
+
+async function runMachine({ boot, root }: { boot: string; root: string }): Promise<void> {
+  const { configureMachine } = await import('../pi/machine.ts')
+  for (const line of configureMachine(boot, root))
+    process.stderr.write(`fogmeter: ${printable(line)}\n`)
 }
 
 async function runFirstBoot(options: { boot: string; state: string; etc: string }): Promise<void> {

@@ -7,6 +7,8 @@ import { CodedError } from '#errors'
  * @throws pi/bad-wifi; the message does not quote the passphrase
  */
 export function pskOf(ssid: string, passphrase: string): string {
+  if (Buffer.byteLength(ssid) > 32)
+    throw new CodedError('pi/bad-wifi', 'the name of a Wi-Fi network has at most 32 bytes')
   if (/^[0-9a-fA-F]{64}$/.test(passphrase)) return passphrase.toLowerCase()
   if (!/^[\x20-\x7e]{8,63}$/.test(passphrase))
     throw new CodedError('pi/bad-wifi', 'a Wi-Fi passphrase has 8 to 63 printable ASCII characters')
