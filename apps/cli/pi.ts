@@ -1,5 +1,7 @@
 import type { Command } from 'commander'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { wordsOf } from '#errors'
+import { wholeNumber } from './authority.ts'
 import { addPrepareCommand } from './pi-prepare.ts'
 import { printable } from './printable.ts'
 
@@ -12,6 +14,8 @@ export function addPiCommands(program: Command): void {
     .option('--boot <folder>', 'what "pi prepare" wrote', '/boot/firmware/fogmeter')
     .option('--state <folder>', 'where the node keeps itself', '/var/lib/fogmeter')
     .option('--etc <folder>', "where the programs' configurations go", '/etc/fogmeter')
+    .option('--page <port>', 'where a node to be claimed shows its code', wholeNumber, 8_080)
+    .option('--no-page', 'on the screen only')
     .action(runFirstBoot)
   pi.command('machine')
     .description('on the Pi, before the network: host name, time zone and Wi-Fi of node.toml')
@@ -22,20 +26,50 @@ export function addPiCommands(program: Command): void {
 
 async function runMachine({ boot, root }: { boot: string; root: string }): Promise<void> {
   const { configureMachine } = await import('../pi/machine.ts')
-  for (const line of configureMachine(boot, root))
-    process.stderr.write(`fogmeter: ${printable(line)}\n`)
+  for (const line of configureMachine(boot, root)) say(line)
 }
 
-async function runFirstBoot(options: { boot: string; state: string; etc: string }): Promise<void> {
+interface FirstBootFlags {
+  boot: string
+  state: string
+  etc: string
+  page: number | false
+}
+
+async function runFirstBoot({ page, ...folders }: FirstBootFlags): Promise<void> {
   const { firstBoot } = await import('../pi/first-boot.ts')
   const { askCloud } = await import('../pi/ask.ts')
   const { systemRandom } = await import('#service')
   const name = await firstBoot({
-    ...options,
+    ...folders,
     random: systemRandom,
     ask: askCloud,
     wait: (ms) => sleep(ms),
-    say: (line) => void process.stderr.write(`fogmeter: ${printable(line)}\n`),
+    say,
+    show: (code, wish) => show(code, wish, page),
   })
-  process.stderr.write(`fogmeter: this is fog node "${name}"\n`)
+  say(`this is fog node "${name}"`)
+}
+
+/** Of a node that waits to be claimed; the screen alone does where the page cannot be. */
+async function show(
+  code: string,
+  name: string | null,
+  page: number | false,
+): Promise<() => Promise<void>> {
+  const { claimLines, serveClaimPage } = await import('../pi/claim-page.ts')
+  for (const line of claimLines(code, name)) say(line)
+  if (page === false) return async () => {}
+  try {
+    const { port, close } = await serveClaimPage({ port: page }, code, name)
+    say(`also on http://THIS-PI:${port}/`)
+    return close
+  } catch (error) {
+    say(wordsOf(error))
+    return async () => {}
+  }
+}
+
+function say(line: string): void {
+  process.stderr.write(`fogmeter: ${printable(line)}\n`)
 }

@@ -27,6 +27,8 @@ export interface FirstBootOptions {
   wait: (ms: number) => Promise<void>
   /** Progress, for whoever looks at the screen or the journal. */
   say: (line: string) => void
+  /** Nobody approved this node yet: shows its code until the promise's function is called. */
+  show: (code: string, name: string | null) => Promise<() => Promise<void>>
   /** A step is done; a test stops here. */
   onStep?(step: FirstBootStep): void
 }
@@ -97,15 +99,40 @@ async function enrol(
   options: FirstBootOptions,
   done: (step: FirstBootStep) => void,
 ): Promise<Credential> {
-  const { say, wait } = options
-  const { fog, enrolment } = boot.config
-  const name = fog.name ?? null
+  const { config } = boot
+  const name = config.fog.name ?? null
   const token = boot.token === null ? null : tokenKey(nodeCrypto, boot.token)
   const request = encodeRequest({ name, key, token })
   const code = claimCode(fingerprintOf(nodeCrypto, key.publicKey))
-  const backoff = new Backoff(RETRY, options.random)
-  say(`this node's code: ${code}`)
-  say(`asking ${enrolment.url} for a credential${name === null ? '' : ` as "${name}"`}`)
+  const { url } = config.enrolment
+  options.say(`asking ${url} for a credential${name === null ? '' : ` as "${name}"`}`)
+  let hide: (() => Promise<void>) | null = null
+  try {
+    const encoded = await answered(config.enrolment, request, options, {
+      done,
+      onWaiting: async (reason) => {
+        if (reason === 'approval') hide ??= await options.show(code, name)
+      },
+    })
+    return check(boot, key, encoded)
+  } catch (error) {
+    throw refused(error, token !== null, code)
+  } finally {
+    await (hide as (() => Promise<void>) | null)?.()
+  }
+}
+
+/** Asks again and again until the cloud has a credential, or refuses. */
+async function answered(
+  endpoint: Endpoint,
+  request: Uint8Array,
+  { ask, say, wait, random }: FirstBootOptions,
+  {
+    done,
+    onWaiting,
+  }: { done: (step: FirstBootStep) => void; onWaiting: (reason: string) => Promise<void> },
+): Promise<Uint8Array> {
+  const backoff = new Backoff(RETRY, random)
   let said = ''
   const sayOnce = (line: string) => {
     if (line !== said) say(line)
@@ -113,25 +140,25 @@ async function enrol(
   }
   for (;;) {
     try {
-      const answer = await options.ask(enrolment, request)
+      const answer = await ask(endpoint, request)
       done('asked')
-      if (answer.status === 'enrolled') return check(boot, key, answer.credential)
-      sayOnce(waitingFor(answer.for, code, name))
+      if (answer.status === 'enrolled') return answer.credential
       backoff.reset()
+      sayOnce(waitingFor(answer.for))
+      await onWaiting(answer.for)
       await wait(answer.retryMs)
     } catch (error) {
-      if (codeOf(error) !== 'pi/unreachable') throw refused(error, token !== null, code)
+      if (codeOf(error) !== 'pi/unreachable') throw error
       sayOnce(`${wordsOf(error)}; trying again`)
       await wait(backoff.next())
     }
   }
 }
 
-function waitingFor(what: string, code: string, name: string | null): string {
-  if (what === 'signature')
-    return 'approved; waiting for the authority: "fogmeter enrol approved" on its machine'
-  const as = name ?? 'NAME'
-  return `waiting for approval: fogmeter fog claim ${code} --name ${as}`
+function waitingFor(what: string): string {
+  return what === 'signature'
+    ? 'approved; waiting for the authority: "fogmeter fog sign" on its machine'
+    : 'the cloud answers; waiting for somebody to claim this node'
 }
 
 /** There is a second way in, and it needs no new card. */

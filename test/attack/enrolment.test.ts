@@ -265,7 +265,7 @@ describe('floods', () => {
 
   test('bodies that are large, misshapen or of another type are refused unread', async () => {
     expect(await post('/api/v1/enrolments', { request: 'A'.repeat(5_000) })).toMatchObject({
-      status: 413,
+      http: 413,
     })
     for (const body of [
       '{',

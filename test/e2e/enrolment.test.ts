@@ -43,7 +43,7 @@ interface Outcome {
   stderr: string
 }
 
-function run(command: string, args: readonly string[], input = ''): Promise<Outcome> {
+function run(command: string, args: readonly string[]): Promise<Outcome> {
   return new Promise((resolve) => {
     const options = { cwd: folder, env: { ...process.env, NO_COLOR: '1' } }
     const child = execFile(command, args, options, (error, stdout, stderr) => {
@@ -53,23 +53,31 @@ function run(command: string, args: readonly string[], input = ''): Promise<Outc
         stderr,
       })
     })
-    child.stdin?.end(input)
+    child.stdin?.end()
   })
 }
 const fogmeter = (...args: string[]) => run(process.execPath, [cli, ...args])
+
+/** What a process has said up to a certain text, or up to its end. */
+function saying(child: ChildProcess, text: string): Promise<string> {
+  const { stderr } = child
+  return new Promise((resolve) => {
+    let said = ''
+    const look = (chunk: Buffer) => {
+      said += chunk.toString()
+      if (said.includes(text)) resolve(said)
+    }
+    stderr?.on('data', look)
+    child.on('exit', () => resolve(said))
+  })
+}
 
 async function startProgram(name: string, config: string): Promise<string> {
   const child = spawn(process.execPath, [cli, name, 'run', '--config', config], {
     stdio: ['ignore', 'ignore', 'pipe'],
   })
   running.push(child)
-  let said = ''
-  for await (const chunk of child.stderr as AsyncIterable<Buffer>) {
-    said += chunk.toString()
-    if (said.includes('"event":"listening"')) break
-  }
-  child.stderr.resume()
-  return said
+  return saying(child, '"event":"listening"')
 }
 
 beforeAll(async () => {
@@ -103,7 +111,7 @@ beforeAll(async () => {
   await startProgram('broker', at('broker.toml'))
   const said = await startProgram('cloud', at('cloud.toml'))
   api = /"url":"([^"]+)"/.exec(said)?.[1] ?? ''
-}, 60_000)
+}, 180_000)
 
 afterAll(async () => {
   for (const child of running) {
@@ -223,7 +231,7 @@ describe.skipIf(!hasTools)(
         }
         expect(killed).toBeGreaterThan(8)
       },
-      120_000,
+      300_000,
     )
 
     test('a cloud that is not up yet: it waits, and goes on', async () => {
@@ -242,9 +250,75 @@ describe.skipIf(!hasTools)(
       expect({ code, said }).toMatchObject({ code: 0 })
       expect(said).toContain('(ECONNREFUSED)')
       ;(proxy as Server | null)?.close()
-    }, 90_000)
+    }, 180_000)
   },
 )
+
+describe.skipIf(!hasTools)('without a token (skipped without mtools, dosfstools, fdisk)', () => {
+  const access = () => ['--url', api, '--token-file', at('api.token')]
+
+  /** A node that waits for its claim: its code, and how it ends. */
+  async function waiting(boot: string, machine: string) {
+    const port = await freePort()
+    const child = spawn(process.execPath, [
+      ...firstBootArguments(boot, machine),
+      '--page',
+      String(port),
+    ])
+    const ended = once(child, 'exit')
+    const said = await saying(child, 'also on')
+    const page = await (await fetch(`http://127.0.0.1:${port}/`)).text()
+    const code = /fog claim ([a-z-]+)/.exec(page)?.[1] ?? ''
+    return { page, code, said, ended, child }
+  }
+
+  test('a node shows its code, is claimed by it, and by nothing less', async () => {
+    const { outcome, boot } = await prepared('FN-20', '--no-token')
+    expect(outcome).toMatchObject({ code: 0 })
+    expect(existsSync(join(boot, 'token'))).toBe(false)
+    const { code, page, said, ended } = await waiting(boot, 'pi-20')
+    expect(code.split('-')).toHaveLength(8)
+    expect(page).toContain('<svg')
+    expect(said).toContain(`fog claim ${code} --name FN-20`)
+    expect(said).toMatch(/[█▀▄]{8}/)
+
+    const [one = '', two = ''] = code.split('-')
+    const short = await fogmeter('fog', 'claim', one, two, ...access())
+    expect(short).toMatchObject({ code: 2, stdout: '' })
+    expect(short.stderr).toContain('type all eight words')
+    const listed = await fogmeter('fog', 'enrolments', '--json', ...access())
+    expect(JSON.parse(listed.stdout)).toMatchObject({ waiting: [{ code, name: 'FN-20' }] })
+    const claimed = await fogmeter('fog', 'claim', code.toUpperCase(), ...access())
+    expect(claimed).toMatchObject({ code: 0, stderr: '' })
+    expect(await ended).toEqual([0, null])
+    expect(decodeCredential(readFileSync(at('pi-20/etc/agent.cwt'))).deviceId).toBe('FN-20')
+  }, 180_000)
+
+  test('where the authority is elsewhere, its machine signs what was approved', async () => {
+    const config = readFileSync(at('cloud.toml'), 'utf8')
+    writeFileSync(
+      at('cloud-2.toml'),
+      config.replace('authority = "authority"', '').replace('cloud.db', 'cloud-2.db'),
+    )
+    const said = await startProgram('cloud', at('cloud-2.toml'))
+    const url = /"url":"([^"]+)"/.exec(said)?.[1] ?? ''
+    const { boot } = await prepared('FN-21', '--no-token')
+    const settings = readFileSync(join(boot, 'node.toml'), 'utf8').replace(api, url)
+    writeFileSync(join(boot, 'node.toml'), settings)
+    const second = ['--url', url, '--token-file', at('api.token')]
+    const { code, ended, child } = await waiting(boot, 'pi-21')
+    const approved = saying(child, '"fogmeter fog sign"')
+    expect(await fogmeter('fog', 'claim', code, ...second)).toMatchObject({ code: 0 })
+    await approved
+    const unseen = await fogmeter('fog', 'sign', ...second)
+    expect(unseen.code).toBe(2) // nobody here can say yes
+    const signed = await fogmeter('fog', 'sign', '--yes', '--json', ...second)
+    expect(signed).toMatchObject({ code: 0, stdout: '["FN-21"]\n' })
+    expect(signed.stderr).toContain(code)
+    expect(await ended).toEqual([0, null])
+    expect(await fogmeter('fog', 'sign', '--json', ...second)).toMatchObject({ stdout: '[]\n' })
+  }, 180_000)
+})
 
 async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1')

@@ -67,9 +67,10 @@ const wishes = (): NodeWishes => ({
 })
 const register = async () => ({ cloud: 'cloud-b' })
 
+const prepare = (changes: Partial<NodeWishes> = {}) =>
+  prepareCard({ ...wishes(), ...changes }, { register, random: systemRandom })
+
 describe('settings', () => {
-  const prepare = (changes: Partial<NodeWishes> = {}) =>
-    prepareCard({ ...wishes(), ...changes }, { register, random: systemRandom })
   beforeEach(() => void createAuthority(at('authority')))
 
   test('are right for the Pi; the passphrase is not in them, the cloud says its name', async () => {

@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import type { FogView } from '#cloud-store'
+import { addClaimCommands } from '../claim.ts'
 import { runList } from './list.ts'
 import { addFogOption, addFormatOptions, addListOptions, addSourceOptions } from './options.ts'
 import type { ListOptions } from './options.ts'
@@ -47,6 +48,7 @@ const whenEmpty =
   'no fog node has reported yet: enrol one with "fogmeter enrol fog NAME" and start its broker and agent'
 
 export function addFogCommands(noun: Command): void {
+  addClaimCommands(noun)
   const list = noun.command('list').description('fog nodes: lag, backlog and totals')
   addFormatOptions(addSourceOptions(addListOptions(addFogOption(list))))
   list.action((options: ListOptions) =>
