@@ -5,7 +5,11 @@ import { addSourceOptions } from './queries/options.ts'
 import { readSecret } from './secret.ts'
 
 interface PrepareFlags {
-  image: string
+  image?: string
+  device?: string
+  confirm?: string
+  files?: string
+  deb?: string
   fog?: string
   cloud: string
   cloudName: string
@@ -28,7 +32,11 @@ export function addPrepareCommand(pi: Command): void {
   const prepare = pi
     .command('prepare')
     .description('write settings, the authority to trust and a one-time token for one fog node')
-    .requiredOption('--image <file>', 'into the boot partition of this unpacked image')
+    .option('--image <file>', 'into the boot partition of this unpacked image')
+    .option('--device <disk>', '… of this card, which holds the image already')
+    .option('--confirm <name>', "the card's name, where nobody can be asked, such as mmcblk0")
+    .option('--files <folder>', 'as files for the boot partition of Raspberry Pi OS')
+    .option('--deb <file>', 'the package they install')
     .option('--fog <name>', 'its name; without one it is claimed later')
     .requiredOption('--cloud <url>', "the cloud's broker, mqtts://HOST:PORT")
     .option('--cloud-name <name>', 'of the cloud service, where no token says so', 'cloud-a')
@@ -48,21 +56,19 @@ export function addPrepareCommand(pi: Command): void {
     .option('--replace', 'revoke earlier credentials of this name once the new node enrols')
     .option('--json', 'print the result as JSON')
   addSourceOptions(prepare)
-  prepare.action(prepareImage)
+  prepare.action(prepareNode)
 }
 
-async function prepareImage(flags: PrepareFlags): Promise<void> {
+async function prepareNode(flags: PrepareFlags): Promise<void> {
   const { prepareCard } = await import('../pi/prepare.ts')
-  const { bootPartitionOffset } = await import('../pi/boot-partition.ts')
-  const { requireMtools, writeFat } = await import('../pi/mtools.ts')
   const { systemRandom } = await import('#service')
-  requireMtools()
-  const fat = { path: flags.image, offset: bootPartitionOffset(flags.image) }
+  const { placeFiles } = await import('./pi-target.ts')
+  const place = await placeFiles(flags)
   const register = await registration(flags)
   const wishes = await wishesOf(flags)
-  const { files, cloud } = await prepareCard(wishes, { register, random: systemRandom })
-  writeFat(fat, 'fogmeter', files)
-  report(flags, cloud, register !== null)
+  const card = await prepareCard(wishes, { register, random: systemRandom })
+  place.write(card.files)
+  report(flags, place.target, card.cloud, register !== null)
 }
 
 /** Null when the card gets no token. */
@@ -98,18 +104,22 @@ function apiOf(url: string): string {
   throw new CodedError('cli/usage', message)
 }
 
-function report(flags: PrepareFlags, cloud: string, withToken: boolean): void {
-  const { image, fog, json } = flags
+function report(
+  { fog, json }: PrepareFlags,
+  target: string,
+  cloud: string,
+  withToken: boolean,
+): void {
   if (json) {
-    const result = { image, fog: fog ?? null, cloud, token: withToken }
+    const result = { target, fog: fog ?? null, cloud, token: withToken }
     process.stdout.write(`${JSON.stringify(result)}\n`)
     return
   }
   const who = fog === undefined ? 'a fog node without a name' : `fog node "${fog}"`
-  process.stdout.write(`${image} is ready to be ${who} of ${cloud}.\n`)
+  process.stdout.write(`${target} is ready to be ${who} of ${cloud}.\n`)
   process.stdout.write(
     withToken
-      ? 'Start the Pi with it within 24 hours; its token counts once. Use the image for one card only.\n'
+      ? 'Start the Pi with it within 24 hours; its token counts once. It makes one node.\n'
       : 'Start the Pi with it, and claim it with the code on its screen: fogmeter fog claim CODE\n',
   )
 }

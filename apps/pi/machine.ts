@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path'
 import { loadConfig, nodeConfig, type NodeConfig } from '#config'
 import { CodedError } from '#errors'
 import { createFolder, replaceFile } from '#identity'
+import { hostNameOf } from './cloud-init.ts'
 import { bootFiles } from './node-files.ts'
 
 /** Returns what it set, in words. @throws pi/no-file, pi/no-time-zone, config/invalid */
@@ -18,12 +19,8 @@ export function configureMachine(boot: string, root: string): string[] {
   ]
 }
 
-/** hostname(7): lower-case letters, digits and hyphens. */
 function setHostname(root: string, name: string): string {
-  const host = name
-    .toLowerCase()
-    .replaceAll(/[^a-z0-9]+/g, '-')
-    .replace(/-$/, '')
+  const host = hostNameOf(name)
   write(join(root, 'etc/hostname'), `${host}\n`)
   return `host name ${host}`
 }

@@ -1,6 +1,7 @@
 /** What "pi prepare" puts on a card, where, and what the Pi makes of the machine's part. */
 import { spawnSync } from 'node:child_process'
 import {
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
@@ -16,6 +17,8 @@ import { nodeConfig, parseConfig } from '#config'
 import { createAuthority } from '#identity'
 import { systemRandom } from '#service'
 import { bootPartitionOffset } from '../../apps/pi/boot-partition.ts'
+import { inspectCard } from '../../apps/pi/card.ts'
+import { cloudInitFiles } from '../../apps/pi/cloud-init.ts'
 import { configureMachine } from '../../apps/pi/machine.ts'
 import { writeFat } from '../../apps/pi/mtools.ts'
 import { prepareCard, type NodeWishes } from '../../apps/pi/prepare.ts'
@@ -173,4 +176,96 @@ describe.skipIf(!hasTools)('boot partitions (skipped without mtools, dosfstools,
     expect(codeThrown(() => bootPartitionOffset(at('cut.img')))).toBe('pi/no-boot-partition')
     expect(codeThrown(() => bootPartitionOffset(at('none.img')))).toBe('pi/no-file')
   })
+})
+
+describe('cards', () => {
+  const [name, path] = ['loop0', '/dev/loop0']
+  const hasDevice = existsSync(path)
+
+  /** A machine whose loop device says it is a card of 32 GB. */
+  function system(changes: Record<string, string> = {}, mounts = '/dev/sda1 / ext4 rw 0 0\n') {
+    const files = {
+      removable: '1\n',
+      size: '62521344\n',
+      'device/model': 'Card Reader\n',
+      ...changes,
+    }
+    for (const [file, content] of Object.entries(files)) {
+      mkdirSync(join(at('sys/class/block', name, file), '..'), { recursive: true })
+      writeFileSync(at('sys/class/block', name, file), content)
+    }
+    writeFileSync(at('mounts'), mounts)
+    return { sys: at('sys'), mounts: at('mounts') }
+  }
+
+  test.skipIf(!hasDevice)('a removable one, nothing of it mounted', () => {
+    const bytes = 62_521_344 * 512
+    expect(inspectCard(path, system())).toEqual({ name, model: 'Card Reader', bytes })
+    const slot = system({ removable: '0\n', 'device/type': 'SD\n' })
+    expect(inspectCard(path, slot).name).toBe(name)
+  })
+
+  test.skipIf(!hasDevice).each<[string, Record<string, string>, string, string]>([
+    ['built in', { removable: '0\n' }, '', 'pi/not-removable'],
+    ['a partition', { partition: '1\n' }, '', 'pi/not-a-card'],
+    ['mounted as a whole', {}, '/dev/loop0 /media/card vfat rw 0 0\n', 'pi/card-mounted'],
+    [
+      'mounted in part',
+      { 'loop0p1/partition': '1' },
+      '/dev/loop0p1 /mnt vfat rw 0 0\n',
+      'pi/card-mounted',
+    ],
+  ])('%s: refused', (_, changes, mounts, code) => {
+    expect(codeThrown(() => inspectCard(path, system(changes, mounts)))).toBe(code)
+  })
+
+  test('a file, and nothing at all', () => {
+    const files = system()
+    expect(codeThrown(() => inspectCard(at('mounts'), files))).toBe('pi/not-a-card')
+    expect(codeThrown(() => inspectCard('/dev/none', files))).toBe('pi/no-file')
+  })
+})
+
+test('cloud-init: a host name, the package, the units, the network', () => {
+  const text = `
+    fog.name = "FN_01"
+    system.time_zone = "Europe/Berlin"
+    enrolment.url = "https://cloud.example"
+    [[cloud]]
+    node = "cloud-a"
+    url = "mqtts://cloud.example"
+    [wifi]
+    ssid = 'a "b": {c}'
+    country = "DE"
+    psk = "${'0f'.repeat(32)}"`
+  const config = parseConfig(nodeConfig, text, 'node.toml')
+  const files = cloudInitFiles({ config, instance: 'fogmeter-1', deb: 'fogmeter_0.1.0_arm64.deb' })
+  const user = files.get('user-data') ?? ''
+  expect(user.startsWith('#cloud-config\n')).toBe(true)
+  expect(JSON.parse(user.split('\n').slice(1).join('\n'))).toMatchObject({
+    hostname: 'fn-01',
+    timezone: 'Europe/Berlin',
+    runcmd: [
+      ['apt-get', 'install', '--yes', '/boot/firmware/fogmeter/fogmeter_0.1.0_arm64.deb'],
+      ['systemctl', 'enable', 'fogmeter-first-boot', 'fogmeter-broker', 'fogmeter-agent'],
+      [
+        'systemctl',
+        'start',
+        '--no-block',
+        'fogmeter-first-boot',
+        'fogmeter-broker',
+        'fogmeter-agent',
+      ],
+    ],
+  })
+  expect(JSON.parse(files.get('network-config') ?? '')).toMatchObject({
+    version: 2,
+    wifis: {
+      wlan0: {
+        'regulatory-domain': 'DE',
+        'access-points': { 'a "b": {c}': { password: '0f'.repeat(32) } },
+      },
+    },
+  })
+  expect(JSON.parse(files.get('meta-data') ?? '')).toEqual({ 'instance-id': 'fogmeter-1' })
 })
