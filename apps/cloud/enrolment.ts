@@ -2,7 +2,7 @@ import type { CloudConfig } from '#config'
 import { createTrust, type Credential } from '#credential'
 import { nodeCrypto } from '#crypto-node'
 import { createEnrolmentDesk, type Enrolment, type EnrolmentStore } from '#enrolment'
-import { enrolKey, requireUnenrolled, type DeviceIdentity } from '#identity'
+import { enrolKey, requireFree, type DeviceIdentity } from '#identity'
 import type { Clock } from '#ports'
 import type { EnrolmentService } from './http/enrolment-routes.ts'
 
@@ -47,8 +47,7 @@ export function openEnrolment(context: EnrolmentContext): EnrolmentService | nul
       store,
       issue,
       checkName(name, replace) {
-        if (authority !== undefined && !replace)
-          requireUnenrolled(authority, name, { nowS: nowS() })
+        if (authority !== undefined) requireFree(authority, 'fog', name, { replace, nowS: nowS() })
       },
       onRefused: (refusal) => log.warn(refusal, 'an enrolment was refused'),
     }),

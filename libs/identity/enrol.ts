@@ -142,12 +142,22 @@ function alreadyEnrolled(name: string): CodedError {
   )
 }
 
-/** What `enrol` without `replace` would say to this name. @throws identity/already-enrolled, … */
-export function requireUnenrolled(folder: string, name: string, options: Surroundings = {}): void {
+/**
+ * What `enrolKey` would say to this name for a new key. A name that is a device of another role is not
+ * replaced: who may enrol fog nodes must not revoke meters by it.
+ * @throws identity/already-enrolled, …
+ */
+export function requireFree(
+  folder: string,
+  role: Role,
+  name: string,
+  options: Surroundings & { replace?: boolean } = {},
+): void {
   const { nowS } = surroundings(options)
   const paths = authorityPaths(folder)
-  const list = loadRevocations(paths)
-  if (liveEnrolments(paths, name, { list, nowS }).length > 0) throw alreadyEnrolled(name)
+  const live = liveEnrolments(paths, name, { list: loadRevocations(paths), nowS })
+  const replaceable = options.replace === true && live.every((entry) => entry.role === role)
+  if (live.length > 0 && !replaceable) throw alreadyEnrolled(name)
 }
 
 /**
@@ -168,6 +178,7 @@ export function enrolKey(
     (entry) => entry.publicKey === key && entry.role === role,
   )
   if (issued !== undefined) return fromBase64Url(issued.credential)
+  requireFree(folder, role, name, options)
   return readFile(enrol(folder, role, name, options).credential, 'it was just written')
 }
 

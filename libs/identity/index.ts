@@ -1,12 +1,6 @@
 /** Keys and credentials as files: making them on the operator's machine, loading them everywhere. */
 export { createAuthority } from './authority.ts'
-export {
-  enrol,
-  enrolKey,
-  requireUnenrolled,
-  type EnrolmentPaths,
-  type EnrolOptions,
-} from './enrol.ts'
+export { enrol, enrolKey, requireFree, type EnrolmentPaths, type EnrolOptions } from './enrol.ts'
 export { revoke } from './revoke.ts'
 export { createKeyFile, ensureKeyFile, readPublicKeyFile } from './keys.ts'
 export { createFolder, isCredential, readFile, replaceFile, syncFolder } from './files.ts'

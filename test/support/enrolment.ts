@@ -5,7 +5,7 @@ import { openCloudStore } from '#cloud-store'
 import { nodeCrypto } from '#crypto-node'
 import type { SigningKey } from '#crypto'
 import { createEnrolmentDesk, type DeskOptions, type Refusal } from '#enrolment'
-import { createAuthority, enrolKey, readPublicKeyFile, requireUnenrolled } from '#identity'
+import { createAuthority, enrolKey, readPublicKeyFile, requireFree } from '#identity'
 
 export const NOW_S = 1_790_000_000
 
@@ -37,7 +37,7 @@ export function testDesk(options: { authority: boolean } = { authority: true }) 
       store: file.enrolments,
       issue,
       checkName(name, replace) {
-        if (!replace) requireUnenrolled(authority, name, { nowS: clock.s })
+        requireFree(authority, 'fog', name, { replace, nowS: clock.s })
       },
       onRefused: (refusal) => refused.push(refusal),
     })

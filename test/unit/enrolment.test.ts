@@ -19,7 +19,7 @@ import {
   tokenKey,
 } from '#enrolment'
 import { CodedError } from '#errors'
-import { readEnrolments } from '#identity'
+import { enrol, readEnrolments } from '#identity'
 import { codeThrown } from '../support/coded.ts'
 import { keyOf, NOW_S, testDesk } from '../support/enrolment.ts'
 
@@ -207,6 +207,22 @@ describe('the desk', () => {
     const list = checkRevocations(nodeCrypto, bench.authorityKey, encoded)
     const revoked = [first, second].map((one) => isRevoked(list, decodeCredential(one)))
     expect(revoked).toEqual([true, false])
+  })
+
+  test('a name of a meter is not replaced by a fog node', () => {
+    enrol(bench.authority, 'meter', 'kitchen', { nowS: NOW_S })
+    for (const replace of [false, true])
+      expect(codeThrown(() => approve('kitchen', replace))).toBe('identity/already-enrolled')
+    // Not even where the approval was there before the meter.
+    approve('attic', true)
+    enrol(bench.authority, 'meter', 'attic', { nowS: NOW_S })
+    expect(codeThrown(() => ask(request('attic')))).toBe('identity/already-enrolled')
+    const list = checkRevocations(
+      nodeCrypto,
+      bench.authorityKey,
+      readFileSync(join(bench.authority, 'revoked.cose')),
+    )
+    expect(list.ids).toEqual([])
   })
 
   test('another token for a name takes the place of an unused one', () => {
