@@ -254,24 +254,24 @@ describe.skipIf(!hasTools)(
   },
 )
 
+const access = () => ['--url', api, '--token-file', at('api.token')]
+
+/** A node that waits for its claim: its code, and how it ends. */
+async function waiting(boot: string, machine: string) {
+  const port = await freePort()
+  const child = spawn(process.execPath, [
+    ...firstBootArguments(boot, machine),
+    '--page',
+    String(port),
+  ])
+  const ended = once(child, 'exit')
+  const said = await saying(child, 'also on')
+  const page = await (await fetch(`http://127.0.0.1:${port}/`)).text()
+  const code = /fog claim ([a-z-]+)/.exec(page)?.[1] ?? ''
+  return { page, code, said, ended, child }
+}
+
 describe.skipIf(!hasTools)('without a token (skipped without mtools, dosfstools, fdisk)', () => {
-  const access = () => ['--url', api, '--token-file', at('api.token')]
-
-  /** A node that waits for its claim: its code, and how it ends. */
-  async function waiting(boot: string, machine: string) {
-    const port = await freePort()
-    const child = spawn(process.execPath, [
-      ...firstBootArguments(boot, machine),
-      '--page',
-      String(port),
-    ])
-    const ended = once(child, 'exit')
-    const said = await saying(child, 'also on')
-    const page = await (await fetch(`http://127.0.0.1:${port}/`)).text()
-    const code = /fog claim ([a-z-]+)/.exec(page)?.[1] ?? ''
-    return { page, code, said, ended, child }
-  }
-
   test('a node shows its code, is claimed by it, and by nothing less', async () => {
     const { outcome, boot } = await prepared('FN-20', '--no-token')
     expect(outcome).toMatchObject({ code: 0 })

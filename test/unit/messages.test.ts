@@ -291,10 +291,10 @@ const reasons = (count: number) =>
   Array.from({ length: count }, (_, index) => reason(`r${String(index).padStart(3, '0')}`))
 const status = (refused: CborValue) => encode([4, 1, 2, 3, 4, 5, 6, refused, 8, 9, '0.1.0'])
 
-describe('the machine of a fog node', () => {
-  const withMachine = (...machine: CborValue[]) =>
-    encode([4, 1, 2, 3, 4, 5, 6, [], 8, 9, '0.1.0', machine])
+const withMachine = (...machine: CborValue[]) =>
+  encode([4, 1, 2, 3, 4, 5, 6, [], 8, 9, '0.1.0', machine])
 
+describe('the machine of a fog node', () => {
   test.each<[string, CborValue[], boolean]>([
     ['all of it', [true, 1, 423, 0x5_0005, 2, 3], true],
     ['that tells nothing', [false, 0, null, null, null, null], true],
@@ -305,9 +305,9 @@ describe('the machine of a fog node', () => {
     ['without an uptime', [true, null, 0, 0, 2, 3], false],
     ['too short', [true, 1, 0, 0, 2], false],
   ])('%s: %j', (_, machine, good) => {
-    const bytes = withMachine(...machine)
-    expect(matches('item', decode(bytes))).toBe(good)
-    expect(codeThrown(() => decodeItem(bytes))).toBe(good ? 'nothing thrown' : 'messages/malformed')
+    const item = withMachine(...machine)
+    expect(matches('item', decode(item))).toBe(good)
+    expect(codeThrown(() => decodeItem(item))).toBe(good ? 'nothing thrown' : 'messages/malformed')
   })
 })
 
