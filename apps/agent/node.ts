@@ -9,7 +9,9 @@ import { encodeItem } from '#messages'
 import { runResponder, type ResponderLink } from '#mqtt-link'
 import { systemClock, systemRandom, version, type Logger, type Notify } from '#service'
 import { lockDatabase } from '#sqlite'
+import { openTimeSense } from '../meter/clock.ts'
 import { createLifeSign } from './life-sign.ts'
+import { createMachine } from './machine.ts'
 import { startVerifyPool, type VerifyPool } from './verify-pool.ts'
 
 export interface NodeOptions {
@@ -57,6 +59,7 @@ export function startNode(options: NodeOptions): RunningNode {
     group: own.credential.group,
   })
   let link: ResponderLink | null = null
+  const time = openTimeSense({ clock: systemClock, askTimesyncd: true })
   const fog = createFog({
     crypto: nodeCrypto,
     clock: systemClock,
@@ -68,6 +71,7 @@ export function startNode(options: NodeOptions): RunningNode {
     },
     settings: settingsOf(config),
     version,
+    machine: createMachine({ storePath: path, clockSet: () => time.known() }),
     onUnexpected: (err, meter) =>
       log.error({ err, meter, code: 'fog/unexpected' }, 'a defect cost one meter its session'),
     onDamagedItem: ({ number, what, lost }) =>

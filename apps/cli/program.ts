@@ -6,6 +6,7 @@ import { addBackupCommands } from './backup.ts'
 import { addConfigCommand } from './config.ts'
 import { describeError } from './errors.ts'
 import { printableLines } from './printable.ts'
+import { addPiCommands } from './pi.ts'
 import { addRunCommands } from './run.ts'
 
 const EXAMPLES = `
@@ -51,6 +52,7 @@ export async function buildProgram({ queries }: { queries: boolean }): Promise<C
     .exitOverride()
   program.commandsGroup('Devices:')
   addAuthorityCommands(program)
+  addPiCommands(program)
   program.commandsGroup('Programs:')
   addRunCommands(program)
   addConfigCommand(program)
@@ -82,7 +84,7 @@ function mayQuery([first = '', second]: readonly string[]): boolean {
   return (
     second !== 'run' &&
     second !== 'read' &&
-    !['authority', 'enrol', 'revoke', 'config', 'backup', 'restore'].includes(first)
+    !['authority', 'enrol', 'revoke', 'pi', 'config', 'backup', 'restore'].includes(first)
   )
 }
 

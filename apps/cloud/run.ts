@@ -10,6 +10,7 @@ import type { RunningService, ServiceContext } from '#service'
 import { lockDatabase, readMark, startCheckpoints, writeMark, type Database } from '#sqlite'
 import { startDrain } from './drain.ts'
 import type { Drain } from './drain.ts'
+import { openEnrolment } from './enrolment.ts'
 import { startHttp } from './http/server.ts'
 import { addMetrics } from './metrics.ts'
 
@@ -46,7 +47,10 @@ async function start(context: Context, config: CloudConfig, onStop: OnStop): Pro
   const identity = loadIdentity(config.identity)
   // A second service on this file would receipt what the first has not stored.
   onStop(lockDatabase(config.store.path))
-  const { store, queries, database } = openCloudStore(config.store.path, identity.deviceId)
+  const { store, enrolments, queries, database } = openCloudStore(
+    config.store.path,
+    identity.deviceId,
+  )
   onStop(() => database.close())
   reportRestored(log, database)
   onStop(startCheckpoints(database, CHECKPOINT_MS, (err) => log.warn({ err }, 'no checkpoint')))
@@ -84,6 +88,7 @@ async function start(context: Context, config: CloudConfig, onStop: OnStop): Pro
     listen: config.http.listen,
     tokenFile: config.http.tokenFile,
     requestsPerMinute: config.http.requestsPerMinute,
+    enrolment: openEnrolment({ config, identity, store: enrolments, log, clock: systemClock }),
     metrics: registry,
   })
   onStop(() => http.close())

@@ -1,4 +1,5 @@
 import type { CloudStore } from '#cloud'
+import type { EnrolmentStore } from '#enrolment'
 import { openDatabase } from '#sqlite'
 import type { Database } from '#sqlite'
 import {
@@ -13,6 +14,7 @@ import type { EventQuery, FogQuery, RegisterQuery, WatchQuery } from './lists.ts
 import type { ListQuery, Page } from './page.ts'
 import { listGaps } from './gap-list.ts'
 import type { GapQuery, GapView } from './gap-list.ts'
+import { createEnrolmentStore } from './enrolment-tables.ts'
 import { migrations } from './schema.ts'
 import { createStatements, first } from './statements.ts'
 import { createStore } from './store.ts'
@@ -48,11 +50,17 @@ export function openCloudStore(
   device?: string,
 ): {
   store: CloudStore
+  enrolments: EnrolmentStore
   queries: Queries
   database: Database
 } {
   const database = openDatabase(path, { migrations, owner: { ...owner, device } })
-  return { store: createStore(database), queries: createQueries(database), database }
+  return {
+    store: createStore(database),
+    enrolments: createEnrolmentStore(database),
+    queries: createQueries(database),
+    database,
+  }
 }
 
 /** Opens the file for looking only, beside the running cloud. */

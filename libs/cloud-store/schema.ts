@@ -185,4 +185,24 @@ export const migrations: readonly string[] = [
   ) STRICT;
   CREATE INDEX gap_of_fog ON gap (fog, id);
   `,
+  `
+  -- What an operator allowed: a token's key, or the fingerprint of a device's own.
+  CREATE TABLE approval (
+    id BLOB PRIMARY KEY,
+    name TEXT NOT NULL,
+    expires_s INTEGER NOT NULL,
+    replaces INTEGER NOT NULL,
+    used_by BLOB
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX approval_of_name ON approval (name) WHERE used_by IS NULL;
+
+  CREATE TABLE enrolment (
+    public_key BLOB PRIMARY KEY,
+    name TEXT NOT NULL,
+    replaces INTEGER NOT NULL,
+    accepted_s INTEGER NOT NULL,
+    credential BLOB
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX enrolment_by_time ON enrolment (accepted_s);
+  `,
 ]

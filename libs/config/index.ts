@@ -5,10 +5,12 @@ export {
   brokerConfig,
   cloudConfig,
   meterConfig,
+  nodeConfig,
   type AgentConfig,
   type BrokerConfig,
   type CloudConfig,
   type MeterConfig,
+  type NodeConfig,
 } from './schemas.ts'
 export { expandMeters, type MeterInstance } from './fleet.ts'
 export { tcpAddress, type SerialLine } from './leaf.ts'

@@ -62,6 +62,21 @@ export function oneOf<const T extends readonly [string, ...string[]]>(...options
   return v.pipe(v.picklist(options), notes(listed, quoted(options[0])))
 }
 
+/** Text of one form. */
+export function matching(pattern: RegExp, expected: string, example: string) {
+  return v.pipe(v.string(), v.regex(pattern), notes(expected, quoted(example)))
+}
+
+function isHttp(value: string): boolean {
+  return /^https?:$/.test(URL.parse(value)?.protocol ?? '')
+}
+
+/** Where an HTTP API is. */
+export function httpUrl(example: string) {
+  const expected = 'http://host:port or https://host'
+  return v.pipe(v.string(), v.check(isHttp), notes(expected, quoted(example)))
+}
+
 /** The name of one MQTT topic, not a filter. */
 export function topic(example: string) {
   const expected = 'a topic without + and #'

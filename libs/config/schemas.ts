@@ -7,8 +7,10 @@ import {
   brokerUrl,
   deviceName,
   flag,
+  httpUrl,
   integer,
   listener,
+  matching,
   oneOf,
   meterPort,
   path,
@@ -333,10 +335,46 @@ export const cloudConfig = v.strictObject({
     }),
     {},
   ),
+  enrolment: v.optional(v.strictObject({ authority: v.optional(path('authority')) })),
   metrics: metrics('127.0.0.1:9103'),
   log,
 })
 
+/** node.toml on a Pi's boot partition: all that differs from one fog node to the next. */
+export const nodeConfig = v.strictObject({
+  fog: v.optional(v.strictObject({ name: v.optional(deviceName('FN-01')) }), {}),
+  cloud: v.pipe(
+    v.array(
+      v.strictObject({
+        node: deviceName('cloud-a'),
+        url: brokerUrl('mqtts://cloud.example:8883'),
+        ca: v.optional(path('cloud-ca.pem')),
+      }),
+    ),
+    v.minLength(1),
+  ),
+  enrolment: v.strictObject({
+    url: httpUrl('https://cloud.example'),
+    ca: v.optional(path('api-ca.pem')),
+  }),
+  wifi: v.optional(
+    v.strictObject({
+      ssid: matching(/^[^\p{Cc}]{1,32}$/u, 'a network name of 1 to 32 characters', 'home'),
+      psk: matching(/^[0-9a-f]{64}$/, '64 hexadecimal digits, as wpa_passphrase prints them', ''),
+      country: v.optional(matching(/^[A-Z]{2}$/, 'two capital letters', 'DE')),
+    }),
+  ),
+  system: v.optional(
+    v.strictObject({
+      time_zone: v.optional(
+        matching(/^[A-Za-z][\w+-]*(\/[A-Za-z][\w+-]*){0,2}$/, 'a name like Europe/Berlin', 'UTC'),
+      ),
+    }),
+    {},
+  ),
+})
+
+export type NodeConfig = Settled<v.InferOutput<typeof nodeConfig>>
 export type MeterConfig = Settled<v.InferOutput<typeof meterConfig>>
 export type BrokerConfig = Settled<v.InferOutput<typeof brokerConfig>>
 export type AgentConfig = Settled<v.InferOutput<typeof agentConfig>>

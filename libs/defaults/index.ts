@@ -53,6 +53,6 @@ export const defaults = {
     bytesPerSecond: 262_144,
   },
   /** Of one client address. */
-  http: { requestsPerMinute: 600 },
+  http: { requestsPerMinute: 600, enrolmentsPerMinute: 30 },
   revocationPollMs: 10_000,
 } as const

@@ -1,6 +1,6 @@
 import type { RevocationList } from '#credential'
 import type { Crypto } from '#crypto'
-import { encodeDown, type Down, type Gap } from '#messages'
+import { encodeDown, type Down, type Gap, type MachineStatus } from '#messages'
 import type { Clock } from '#ports'
 import type { Windows, WindowSettings } from '#window'
 import type { DamagedReport } from './damaged.ts'
@@ -89,6 +89,7 @@ export interface Core {
   readonly link: MeterLink
   readonly settings: FogSettings
   readonly version: string
+  readonly machine?: () => MachineStatus
   readonly onUnexpected?: (error: unknown, deviceId: string) => void
   readonly onDamagedItem?: (damaged: DamagedReport) => void
   readonly counters: FogCounters

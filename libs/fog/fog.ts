@@ -3,7 +3,7 @@ import type { Crypto } from '#crypto'
 import type { Reading } from '#reading'
 import type { Clock } from '#ports'
 import { createWindows } from '#window'
-import type { FogStatus } from '#messages'
+import type { FogStatus, MachineStatus } from '#messages'
 import { restore, saveCheckpoint } from './checkpoint.ts'
 import { commitGroup, sendReceipts } from './commit.ts'
 import { emptyState, newCounters, wallS } from './core.ts'
@@ -27,6 +27,8 @@ export interface FogOptions {
   settings: FogSettings
   /** Release, for fogStatus items. */
   version: string
+  /** The machine's part of them. */
+  machine?: () => MachineStatus
   /** An error nobody foresaw has cost this meter its session: a defect, for the log. */
   onUnexpected?: (error: unknown, deviceId: string) => void
   /** An outbox item was damaged on disk and has been replaced, as far as that goes: for the log. */

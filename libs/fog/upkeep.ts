@@ -119,6 +119,7 @@ export function fogStatus(core: Core): FogStatus {
     outbox: core.store.backlog().items,
     storeBytes: core.store.sizeBytes(),
     version: core.version,
+    ...(core.machine !== undefined && { machine: core.machine() }),
   }
 }
 

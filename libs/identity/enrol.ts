@@ -1,6 +1,13 @@
 import { join, resolve } from 'node:path'
 import { equal, fromBase64Url, toBase64Url } from '#bytes'
-import { DEFAULT_GROUP, isRevoked, issueCredential, type Credential, type Role } from '#credential'
+import {
+  DEFAULT_GROUP,
+  isRevoked,
+  issueCredential,
+  type Credential,
+  type RevocationList,
+  type Role,
+} from '#credential'
 import { checkPublicKey, type SigningKey } from '#crypto'
 import { codeOf, CodedError } from '#errors'
 import {
@@ -14,7 +21,7 @@ import {
 } from './authority.ts'
 import { createFile, createFolder, readFile, replaceFile, requireAbsent } from './files.ts'
 import { createKeyFile } from './keys.ts'
-import { appendEntry, readRecord } from './record.ts'
+import { appendEntry, readRecord, type Enrolment } from './record.ts'
 import { enrolmentsOf, extendList } from './revoke.ts'
 
 const DEFAULT_DAYS = 1_825
@@ -111,17 +118,68 @@ function retireEarlier(
   { nowS, replace }: { nowS: number; replace: boolean },
 ): number {
   const list = loadRevocations(paths)
-  const live = enrolmentsOf(paths, name).filter(
-    (entry) => entry.notAfterS > nowS && !isRevoked(list, { id: fromBase64Url(entry.id) }),
-  )
+  const live = liveEnrolments(paths, name, { list, nowS })
   if (live.length === 0) return 0
-  if (!replace)
-    throw new CodedError(
-      'identity/already-enrolled',
-      `"${name}" has a valid credential; choose another name, or replace or revoke the old one`,
-    )
+  if (!replace) throw alreadyEnrolled(name)
   extendList(paths, authority, list, { name, nowS, ids: live.map((entry) => entry.id) })
   return live.length
+}
+
+function liveEnrolments(
+  paths: AuthorityPaths,
+  name: string,
+  { list, nowS }: { list: RevocationList; nowS: number },
+): Enrolment[] {
+  return enrolmentsOf(paths, name).filter(
+    (entry) => entry.notAfterS > nowS && !isRevoked(list, { id: fromBase64Url(entry.id) }),
+  )
+}
+
+function alreadyEnrolled(name: string): CodedError {
+  return new CodedError(
+    'identity/already-enrolled',
+    `"${name}" has a valid credential; choose another name, or replace or revoke the old one`,
+  )
+}
+
+/**
+ * What `enrolKey` would say to this name for a new key. A name that is a device of another role is not
+ * replaced: who may enrol fog nodes must not revoke meters by it.
+ * @throws identity/already-enrolled, …
+ */
+export function requireFree(
+  folder: string,
+  role: Role,
+  name: string,
+  options: Surroundings & { replace?: boolean } = {},
+): void {
+  const { nowS } = surroundings(options)
+  const paths = authorityPaths(folder)
+  const live = liveEnrolments(paths, name, { list: loadRevocations(paths), nowS })
+  const replaceable = options.replace === true && live.every((entry) => entry.role === role)
+  if (live.length > 0 && !replaceable) throw alreadyEnrolled(name)
+}
+
+/**
+ * A credential for a key that was made on the device. Asked again for the same name and key it gives
+ * the one that was issued, so that whoever lost the answer can ask again. @throws as `enrol`
+ */
+export function enrolKey(
+  folder: string,
+  role: Role,
+  name: string,
+  options: EnrolOptions & { publicKey: Uint8Array },
+): Uint8Array {
+  const { nowS } = surroundings(options)
+  const paths = authorityPaths(folder)
+  const list = loadRevocations(paths)
+  const key = toBase64Url(options.publicKey)
+  const issued = liveEnrolments(paths, name, { list, nowS }).findLast(
+    (entry) => entry.publicKey === key && entry.role === role,
+  )
+  if (issued !== undefined) return fromBase64Url(issued.credential)
+  requireFree(folder, role, name, options)
+  return readFile(enrol(folder, role, name, options).credential, 'it was just written')
 }
 
 /** authority.pub beside the device's own files, unless it is there already. */

@@ -75,14 +75,14 @@ export function requireAbsent(path: string): void {
 }
 
 /**
- * Replaces a public file in one step: a reader sees the old or the new content, never a part.
+ * Replaces a file in one step: a reader, or a power cut, sees the old or the new content, never a part.
  * @throws identity/unwritable
  */
-export function replaceFile(path: string, content: Uint8Array): void {
+export function replaceFile(path: string, content: string | Uint8Array, secret = false): void {
   const temporary = `${path}.new`
   try {
     rmSync(temporary, { force: true })
-    createFile(temporary, content, false)
+    createFile(temporary, content, secret)
     renameSync(temporary, path)
     syncFolder(dirname(path))
   } catch (error) {
@@ -99,22 +99,22 @@ export function appendLine(path: string, line: string): void {
   }
 }
 
-/** @throws identity/unwritable */
-export function createFolder(path: string): void {
+/** Readable by its owner alone unless `mode` says otherwise. @throws identity/unwritable */
+export function createFolder(path: string, mode = PRIVATE_FOLDER): void {
   try {
-    makeFolders(path)
+    makeFolders(path, mode)
   } catch (error) {
     throw error instanceof CodedError ? error : unwritable(path, error)
   }
 }
 
 /** Node's own `recursive` never ends where the system says ENOENT below a folder, as in /proc. */
-function makeFolders(path: string): void {
+function makeFolders(path: string, mode: number): void {
   const present = statSync(path, { throwIfNoEntry: false })
   if (present?.isDirectory()) return
   if (present) throw unwritable(path, { code: 'ENOTDIR' })
-  makeFolders(dirname(path))
-  mkdirSync(path, { mode: PRIVATE_FOLDER })
+  makeFolders(dirname(path), mode)
+  mkdirSync(path, { mode })
 }
 
 function writeAndClose(file: number, content: string | Uint8Array): void {
@@ -127,7 +127,8 @@ function writeAndClose(file: number, content: string | Uint8Array): void {
   }
 }
 
-function syncFolder(path: string): void {
+/** Makes what happened to the names in a folder last. */
+export function syncFolder(path: string): void {
   const folder = openSync(path, 'r')
   try {
     fsyncSync(folder)

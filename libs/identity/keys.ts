@@ -1,20 +1,37 @@
 /** Ed25519 keys in the formats every other tool reads: PKCS#8 and SPKI PEM (RFC 8410). */
 import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto'
+import { existsSync } from 'node:fs'
 import { fromBase64Url, fromUtf8 } from '#bytes'
 import { assertLength } from '#crypto'
 import { privateKeyObject, publicKeyObject, rawPublic } from '#crypto-node'
 import { CodedError } from '#errors'
 import type { Random } from '#ports'
-import { createFile, readFile, readSecretFile } from './files.ts'
+import { createFile, readFile, readSecretFile, replaceFile } from './files.ts'
 
 /** A fresh key in a new file only its owner can read. Returns the public key. */
 export function createKeyFile(path: string, random: Random): Uint8Array {
+  const key = freshKey(random)
+  createFile(path, key.export({ type: 'pkcs8', format: 'pem' }), true)
+  return rawPublic(key)
+}
+
+/**
+ * The 32-byte seed of this machine's key, made the first time. Whole or absent after a power cut, so
+ * that a machine which was unplugged while it made its key starts afresh.
+ * @throws identity/bad-key, identity/permissions, identity/unwritable
+ */
+export function ensureKeyFile(path: string, random: Random): Uint8Array {
+  if (!existsSync(path))
+    replaceFile(path, freshKey(random).export({ type: 'pkcs8', format: 'pem' }), true)
+  return readKeyFile(path, 'delete it, and a new key is made')
+}
+
+function freshKey(random: Random): KeyObject {
   const secret = random(32)
   assertLength('key seed', secret, 32)
   const key = privateKeyObject('ed25519', secret)
   secret.fill(0)
-  createFile(path, key.export({ type: 'pkcs8', format: 'pem' }), true)
-  return rawPublic(key)
+  return key
 }
 
 /** The 32-byte seed in a key file. @throws identity/bad-key, identity/permissions, … */

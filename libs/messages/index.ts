@@ -12,5 +12,6 @@ export {
   type ReceivedItem,
   type Withdrawn,
 } from './item.ts'
+export type { MachineStatus } from './machine.ts'
 export { decodeUp, encodeItems, encodeUp, type ReceivedUp, type Up } from './up.ts'
 export { decodeDown, encodeDown, type Down } from './down.ts'

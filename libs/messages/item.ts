@@ -2,6 +2,7 @@ import { decode, encode, type CborValue } from '#cbor'
 import { codeOf } from '#errors'
 import { bytes, code, fieldsOf, integer, malformed, text, typeOf } from './fields.ts'
 import { GAP, gapFrom, gapValues, type Gap } from './gap.ts'
+import { machineFrom, machineValues, type MachineStatus } from './machine.ts'
 import { encodeSummary, summaryFrom, SUMMARY, type Summary } from './summary.ts'
 
 /** A fog's numbered outbox entries, on their way to the cloud. */
@@ -55,6 +56,8 @@ export interface FogStatus {
   outbox: number
   storeBytes: number
   version: string
+  /** Absent where nobody looks, and from releases that did not. */
+  machine?: MachineStatus
 }
 
 /**
@@ -139,7 +142,7 @@ export function itemFrom(value: CborValue): Item {
     case EVENT:
       return { type: 'event', event: eventFrom(fieldsOf(value, 'an event', 5)) }
     case FOG_STATUS:
-      return { type: 'fogStatus', status: fogStatusFrom(fieldsOf(value, 'a status', 11)) }
+      return { type: 'fogStatus', status: fogStatusFrom(fieldsOf(value, 'a status', 11, 12)) }
     case WITHDRAWN:
       return { type: 'withdrawn', withdrawn: withdrawnFrom(fieldsOf(value, 'withdrawn', 7)) }
     case GAP:
@@ -197,6 +200,7 @@ function fogStatusValues(s: FogStatus): CborValue[] {
     s.outbox,
     s.storeBytes,
     s.version,
+    ...(s.machine === undefined ? [] : [machineValues(s.machine)]),
   ]
 }
 
@@ -212,6 +216,7 @@ function fogStatusFrom(f: readonly CborValue[]): FogStatus {
     outbox: integer(f, 8),
     storeBytes: integer(f, 9),
     version: text(f, 10, VERSION_BYTES),
+    ...(f.length === 12 && { machine: machineFrom(f[11] ?? null) }),
   }
 }
 

@@ -1,7 +1,7 @@
 /**
  * Checks CBOR values against a CDDL file (RFC 8610), on the syntax tree of the `cddl` package. Only
  * what our files use is understood: arrays with optional and repeated members, groups inside
- * arrays, choices, ranges, literals, int/uint/bstr/tstr/null, .size and .regexp, and maps whose keys
+ * arrays, choices, ranges, literals, int/uint/bstr/tstr/bool/null, .size and .regexp, and maps whose keys
  * are all required integers, one a line.
  * Anything else throws, so that a rule can never pass by not being understood.
  */
@@ -125,6 +125,8 @@ function matchesNative(name: string, value: CborValue): boolean {
       return typeof value === 'string'
     case 'null':
       return value === null
+    case 'bool':
+      return typeof value === 'boolean'
     default:
       throw new Error(`CDDL: ${name} is not understood`)
   }

@@ -18,6 +18,7 @@ const layers: readonly { name: string; node?: true }[] = [
   { name: 'cose' },
   { name: 'credential' },
   { name: 'identity', node: true },
+  { name: 'enrolment' },
   { name: 'edhoc' },
   { name: 'record' },
   { name: 'reading' },
@@ -43,7 +44,7 @@ const layers: readonly { name: string; node?: true }[] = [
 ]
 
 /** Packages that run anywhere; everything else from npm counts as a Node package. */
-const portablePackages = ['@noble/']
+const portablePackages = ['@noble/', '@scure/']
 
 interface Import {
   file: string

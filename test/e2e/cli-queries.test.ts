@@ -12,7 +12,7 @@ import { printable } from '../../apps/cli/printable.ts'
 import { duration, jsonLine, lag } from '../../apps/cli/queries/text.ts'
 import { fill, quarter, startTestApi } from '../support/cloud-http.ts'
 import type { TestApi } from '../support/cloud-http.ts'
-import { device, register, credentialItem } from '../support/cloud.ts'
+import { credentialItem, device, fogStatus, register } from '../support/cloud.ts'
 
 const main = fileURLToPath(new URL('../../apps/cli/main.ts', import.meta.url))
 const secret = 'a-token-nobody-can-guess-8d1f'
@@ -148,6 +148,37 @@ function still(items: object[]): object[] {
 }
 
 describe('from the store itself', () => {
+  test('fog status: version, clock, power, card; a name nobody knows is not found', async () => {
+    const own = await startTestApi()
+    const machine = {
+      clockSet: false,
+      uptimeS: 43_200,
+      temperatureDc: 483,
+      throttled: 0x5_0001,
+      writtenBytes: 100_000_000,
+      diskBytes: 32_000_000_000,
+    }
+    own.deliver('fog-1', 1, { type: 'fogStatus', status: { ...fogStatus, machine } }, quarter(0))
+    own.deliver('fog-2', 1, { type: 'fogStatus', status: fogStatus })
+    const status = (...args: string[]) => fogmeter(['fog', 'status', ...args, '--url', own.url])
+    const { code, out, err } = await status('fog-1')
+    expect({ code, err }).toEqual({ code: 0, err: '' })
+    for (const words of [
+      /^version +0\.1\.0, running for 5s$/m,
+      /^clock +not set since it started$/m,
+      /^temperature +48\.3 °C$/m,
+      /^power +now: low voltage$/m,
+      /^card +32 GB, writes 200\.0 MB a day of 2191\.8 MB for ten years; lasts more than 20 years at that$/m,
+      /^last summary +of 2/m,
+    ])
+      expect(out).toMatch(words)
+    const json = JSON.parse((await status('fog-1', '--json')).out) as object
+    expect(json).toMatchObject({ fog: 'fog-1', status: { machine }, wear: { lifeDays: 40_000 } })
+    expect((await status('fog-2')).out).not.toContain('card')
+    expect(await status('fog-9')).toMatchObject({ code: 3, out: '' })
+    await own.close()
+  }, 60_000)
+
   test.each([['summary'], ['fog'], ['meter']])(
     '%s list says the same as over HTTP',
     async (noun) => {

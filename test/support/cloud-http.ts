@@ -55,6 +55,7 @@ export async function startTestApi(options: Partial<HttpOptions> = {}): Promise<
       metrics: createMetrics('cloud').registry,
       version: '0.1.0',
       requestsPerMinute: defaults.http.requestsPerMinute,
+      enrolment: null,
       ...options,
     })
   } catch (error) {

@@ -10,6 +10,7 @@ import {
   expandMeters,
   loadConfig,
   meterConfig,
+  nodeConfig,
   parseConfig,
   type TableSchema,
 } from '#config'
@@ -21,6 +22,7 @@ const schemas: Record<string, TableSchema> = {
   broker: brokerConfig,
   agent: agentConfig,
   cloud: cloudConfig,
+  node: nodeConfig,
 }
 
 const minimalMeter = `

@@ -97,7 +97,16 @@ function isShort(detail: string): boolean {
   return detail.isWellFormed() && Buffer.byteLength(detail) <= 512
 }
 
-const anyStatus = fc.record({
+const anyMachine = fc.record({
+  clockSet: fc.boolean(),
+  uptimeS: uint,
+  temperatureDc: fc.option(fc.integer({ min: -1_000, max: 2_000 })),
+  throttled: fc.option(fc.integer({ min: 0, max: 0xffff_ffff })),
+  writtenBytes: fc.option(uint),
+  diskBytes: fc.option(uint),
+})
+
+const plainStatus = fc.record({
   timeS: uint,
   uptimeS: uint,
   metersKnown: uint,
@@ -109,6 +118,10 @@ const anyStatus = fc.record({
   storeBytes: uint,
   version: fc.constantFrom('0.1.0', ''),
 })
+const anyStatus = fc.oneof(
+  plainStatus,
+  fc.tuple(plainStatus, anyMachine).map(([one, machine]) => ({ ...one, machine })),
+)
 
 const anyGap = fc
   .record({
@@ -277,6 +290,26 @@ const reason = (text: string): CborValue => [text, 1]
 const reasons = (count: number) =>
   Array.from({ length: count }, (_, index) => reason(`r${String(index).padStart(3, '0')}`))
 const status = (refused: CborValue) => encode([4, 1, 2, 3, 4, 5, 6, refused, 8, 9, '0.1.0'])
+
+const withMachine = (...machine: CborValue[]) =>
+  encode([4, 1, 2, 3, 4, 5, 6, [], 8, 9, '0.1.0', machine])
+
+describe('the machine of a fog node', () => {
+  test.each<[string, CborValue[], boolean]>([
+    ['all of it', [true, 1, 423, 0x5_0005, 2, 3], true],
+    ['that tells nothing', [false, 0, null, null, null, null], true],
+    ['colder than anything', [true, 1, -1_001, 0, 2, 3], false],
+    ['hotter than anything', [true, 1, 2_001, 0, 2, 3], false],
+    ['more bits than there are', [true, 1, 0, 2 ** 32, 2, 3], false],
+    ['a clock that is a number', [1, 1, 0, 0, 2, 3], false],
+    ['without an uptime', [true, null, 0, 0, 2, 3], false],
+    ['too short', [true, 1, 0, 0, 2], false],
+  ])('%s: %j', (_, machine, good) => {
+    const item = withMachine(...machine)
+    expect(matches('item', decode(item))).toBe(good)
+    expect(codeThrown(() => decodeItem(item))).toBe(good ? 'nothing thrown' : 'messages/malformed')
+  })
+})
 
 describe('refusals of a fog node, by reason', () => {
   test('are the same bytes in whatever order they were counted', () => {

@@ -10,7 +10,10 @@ const folder = join(import.meta.dirname, '../../deploy/systemd')
 const names = readdirSync(folder).filter((name) => name.endsWith('.service'))
 const read = (name: string) => readFileSync(join(folder, name), 'utf8')
 const broker = parseUnit(read('fogmeter-broker.service'))
-const keeping = names.filter((name) => name !== 'fogmeter-broker.service')
+const firstBoot = 'fogmeter-first-boot.service'
+/** Those that run for ever. */
+const programs = names.filter((name) => name !== firstBoot)
+const keeping = programs.filter((name) => name !== 'fogmeter-broker.service')
 
 /** In tenths, as `systemd-analyze security --threshold` wants it: 1.5 is its "OK" for a network service. */
 const threshold = 15
@@ -51,7 +54,7 @@ describe.skipIf(!hasAnalyze)('systemd-analyze (skipped where it is not installed
 })
 
 describe('what each may do', () => {
-  test.each(names)('%s: kept running for ever, and fed in time', (name) => {
+  test.each(programs)('%s: kept running for ever, and fed in time', (name) => {
     const unit = parseUnit(read(name), 'x')
     const service = (key: string) => last(unit, 'Service', key)
     expect([service('Type'), service('NotifyAccess')]).toEqual(['notify', 'all'])
@@ -68,8 +71,8 @@ describe('what each may do', () => {
   })
 
   test('each has a user of its own, and sysusers makes them', () => {
-    const users = names.map((name) => last(parseUnit(read(name)), 'Service', 'User'))
-    expect(new Set(users).size).toBe(names.length)
+    const users = programs.map((name) => last(parseUnit(read(name)), 'Service', 'User'))
+    expect(new Set(users).size).toBe(programs.length)
     const made = read('fogmeter.sysusers').matchAll(/^u\s+(\S+)/gm)
     expect(new Set(Array.from(made, ([, user]) => user))).toEqual(new Set(users))
   })
@@ -92,6 +95,25 @@ describe('what each may do', () => {
     const unit = parseUnit(read(name), 'x')
     expect(last(unit, 'Service', 'StateDirectoryMode')).toBe('0700')
     expect(words(unit, 'Service', 'InaccessiblePaths')).toContain('-/etc/fogmeter/keys')
+  })
+
+  test('the first boot: tried until it succeeds, before the programs, and it starts them then', () => {
+    const unit = parseUnit(read(firstBoot))
+    const service = (key: string) => last(unit, 'Service', key)
+    expect([service('Type'), service('Restart')]).toEqual(['oneshot', 'on-failure'])
+    expect([service('TimeoutStartSec'), last(unit, 'Unit', 'StartLimitIntervalSec')]).toEqual([
+      'infinity',
+      '0',
+    ])
+    const started = ['fogmeter-broker.service', 'fogmeter-agent.service']
+    expect(words(unit, 'Unit', 'Before')).toEqual(started)
+    expect(service('ExecStartPost')?.endsWith(started.join(' '))).toBe(true)
+    // Root, and no privilege but that its own files are root's.
+    expect([service('User'), service('CapabilityBoundingSet'), service('LimitCORE')]).toEqual([
+      undefined,
+      undefined,
+      '0',
+    ])
   })
 
   test('agent and cloud service reach the socket by the group of the broker', () => {

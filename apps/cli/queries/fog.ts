@@ -1,8 +1,10 @@
 import type { Command } from 'commander'
 import type { FogView } from '#cloud-store'
+import { addClaimCommands } from '../claim.ts'
 import { runList } from './list.ts'
 import { addFogOption, addFormatOptions, addListOptions, addSourceOptions } from './options.ts'
-import type { ListOptions } from './options.ts'
+import type { CommonOptions, ListOptions } from './options.ts'
+import { showFog } from './fog-status.ts'
 import { run } from './output.ts'
 import { lastingCount, lastingText } from './refusals.ts'
 import type { Column } from './table.ts'
@@ -47,6 +49,14 @@ const whenEmpty =
   'no fog node has reported yet: enrol one with "fogmeter enrol fog NAME" and start its broker and agent'
 
 export function addFogCommands(noun: Command): void {
+  addClaimCommands(noun)
+  const status = noun
+    .command('status')
+    .argument('<fog>', 'its name')
+    .description('one fog node: version, clock, backlog, card, temperature')
+  addFormatOptions(addSourceOptions(status))
+  status.action((fog: string, options: CommonOptions) => run(() => showFog(fog, options)))
+
   const list = noun.command('list').description('fog nodes: lag, backlog and totals')
   addFormatOptions(addSourceOptions(addListOptions(addFogOption(list))))
   list.action((options: ListOptions) =>

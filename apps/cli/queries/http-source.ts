@@ -14,15 +14,38 @@ const TIMEOUT_MS = 15_000
 const RECONNECT_MS = 2_000
 const LOOPBACK = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/
 
-/** Asks the cloud's HTTP API. */
-export function openHttpSource(access: HttpAccess): QuerySource {
+/** Questions and orders to a cloud's API; answers are what the caller says they are. */
+interface Api {
+  base: URL
+  headers: Record<string, string>
+  get: <T>(path: string, filters?: object) => Promise<T>
+  post: <T>(path: string, body: object) => Promise<T>
+}
+
+/** @throws cli/bad-url, cli/no-token, cli/bad-token; its methods cli/unreachable, cli/refused, … */
+export function openApi(access: HttpAccess): Api {
   const base = baseUrl(access.url)
   const headers = authorization(access.tokenFile, base)
-  const get = async <T>(path: string, filters: object = {}): Promise<T> => {
-    const url = apiUrl(base, path, filters)
-    const response = await request(url, { headers, signal: AbortSignal.timeout(TIMEOUT_MS) })
+  const send = async <T>(url: URL, init: RequestInit): Promise<T> => {
+    const response = await request(url, { ...init, signal: AbortSignal.timeout(TIMEOUT_MS) })
     return (await json(response, base)) as T
   }
+  return {
+    base,
+    headers,
+    get: (path, filters = {}) => send(apiUrl(base, path, filters), { headers }),
+    post: (path, body) =>
+      send(apiUrl(base, path, {}), {
+        method: 'POST',
+        headers: { ...headers, 'content-type': 'application/json' },
+        body: JSON.stringify(body),
+      }),
+  }
+}
+
+/** Asks the cloud's HTTP API. */
+export function openHttpSource(access: HttpAccess): QuerySource {
+  const { base, headers, get } = openApi(access)
   return {
     summaries: (filters) => get('api/v1/summaries', filters),
     fogs: (filters) => get('api/v1/fogs', filters),

@@ -2,7 +2,7 @@ import { createHash, timingSafeEqual } from 'node:crypto'
 import { readFileSync, statSync } from 'node:fs'
 import { isIPv4 } from 'node:net'
 import bearerAuth from '@fastify/bearer-auth'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { CodedError } from '#errors'
 import { isCredential } from '#identity'
 import { HttpError } from './errors.ts'
@@ -61,7 +61,14 @@ export function requireLocalHostName(app: FastifyInstance): void {
   })
 }
 
-/** `/healthz` alone answers everyone. */
+/** Routes that answer everyone: a device that has no credential yet has no token either. */
+const openRoutes: readonly string[] = ['GET /healthz', 'POST /api/v1/enrolments']
+
+function isOpen({ method, routeOptions }: FastifyRequest): boolean {
+  const asked = method === 'HEAD' ? 'GET' : method
+  return openRoutes.includes(`${asked} ${routeOptions.url}`)
+}
+
 export async function requireToken(app: FastifyInstance, check: TokenCheck): Promise<void> {
   // RFC 6749 takes "bearer" in any case, as RFC 9110 wants it of every scheme.
   const specCompliance = 'rfc6749'
@@ -69,7 +76,7 @@ export async function requireToken(app: FastifyInstance, check: TokenCheck): Pro
   const verify = app.verifyBearerAuth
   if (!verify) throw new CodedError('http/internal', 'the bearer token check is missing')
   app.addHook('onRequest', (request, reply, done) => {
-    if (request.routeOptions.url === '/healthz') done()
+    if (isOpen(request)) done()
     else verify(request, reply, done)
   })
 }

@@ -24,6 +24,21 @@ export function answerError(
   void reply.code(status).send({ code, message })
 }
 
+/** What is not here is the cloud's own trouble: 500, and in its log. */
+const enrolmentStatus: Readonly<Record<string, number>> = {
+  'enrolment/malformed': 400,
+  'enrolment/bad-proof': 403,
+  'enrolment/unknown-token': 403,
+  'enrolment/wrong-name': 403,
+  'enrolment/not-asked': 404,
+  'enrolment/token-used': 409,
+  'enrolment/expired': 410,
+  'identity/already-enrolled': 409,
+  'bytes/bad-base64url': 400,
+  'credential/malformed': 400,
+  'credential/untrusted': 403,
+}
+
 interface Described {
   status: number
   code: string
@@ -35,6 +50,8 @@ function describe(error: FastifyError | CodedError, replyStatus: number): Descri
   if (error instanceof HttpError) return { status: error.statusCode, code, message }
   if (error instanceof CodedError && code.startsWith('query/'))
     return { status: 400, code, message }
+  const enrolment = error instanceof CodedError ? enrolmentStatus[code] : undefined
+  if (enrolment !== undefined) return { status: enrolment, code, message }
   if ('validation' in error && error.validation)
     return { status: 400, code: 'http/bad-request', message }
   const status = ('statusCode' in error ? error.statusCode : undefined) ?? replyStatus

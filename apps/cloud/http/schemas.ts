@@ -20,6 +20,11 @@ function object($id: string, description: string, properties: Record<string, obj
   return { $id, type: 'object', description, properties, required, additionalProperties: false }
 }
 
+/** Properties that may be absent. */
+function withOptional<T extends { properties: object }>(schema: T, optional: object): T {
+  return { ...schema, properties: { ...schema.properties, ...optional } }
+}
+
 const ErrorBody = object('Error', 'Every answer that is not a success.', {
   code: { type: 'string', description: 'Stable, for programs.' },
   message: { type: 'string', description: 'For people: what happened and what to do.' },
@@ -65,18 +70,30 @@ const refusedByReason = {
     'incomplete, no-base, no-session, overload and verifier-failed the meter is asked again.',
 } as const
 
-const FogStatus = object('FogStatus', 'What a fog node last said about itself.', {
-  timeS: count,
+const Machine = object('Machine', 'What a fog node’s machine tells; null where it does not.', {
+  clockSet: { type: 'boolean', description: 'Whether its clock was set since it started.' },
   uptimeS: count,
-  metersKnown: count,
-  metersOnline: count,
-  readings: count,
-  blocks: count,
-  refused: refusedByReason,
-  outbox: count,
-  storeBytes: count,
-  version: text,
+  temperatureDc: { ...orNull(integer), description: 'Of the processor, in 0.1 °C.' },
+  throttled: { ...orNull(integer), description: 'Bits of the Pi’s firmware: get_throttled.' },
+  writtenBytes: { ...orNull(integer), description: 'To the disk of the store, since the start.' },
+  diskBytes: orNull(integer),
 })
+
+const FogStatus = withOptional(
+  object('FogStatus', 'What a fog node last said about itself.', {
+    timeS: count,
+    uptimeS: count,
+    metersKnown: count,
+    metersOnline: count,
+    readings: count,
+    blocks: count,
+    refused: refusedByReason,
+    outbox: count,
+    storeBytes: count,
+    version: text,
+  }),
+  { machine: { $ref: 'Machine#' } },
+)
 
 const Fog = object('Fog', 'A fog node as the cloud knows it.', {
   fog: name,
@@ -208,10 +225,56 @@ const Health = object('Health', 'Whether the service can do its work.', {
   detail: text,
 })
 
+const EnrolmentAnswer = withOptional(
+  object('EnrolmentAnswer', 'What a new fog node hears.', {
+    status: { type: 'string', enum: ['enrolled', 'waiting'] },
+  }),
+  {
+    credential: { type: 'string', description: 'Its credential, base64url.' },
+    for: { type: 'string', enum: ['approval', 'signature'], description: 'What it waits for.' },
+  },
+)
+
+const Approval = object('Approval', 'An approval that was taken.', {
+  name,
+  expires: moment,
+  cloud: { ...name, description: 'The cloud service that took it.' },
+})
+
+const Enrolment = object('Enrolment', 'A key with an approved name.', {
+  name,
+  code: { type: 'string', description: 'Eight words of the key.' },
+  publicKey: text,
+  replace: { type: 'boolean', description: 'Earlier credentials of the name are revoked by it.' },
+  accepted: moment,
+  signed: { type: 'boolean', description: 'Whether the authority has signed it.' },
+})
+
+const Enrolments = object('Enrolments', 'Fog nodes that asked.', {
+  items: { type: 'array', items: { $ref: 'Enrolment#' } },
+  waiting: {
+    type: 'array',
+    description: 'Keys nobody approved yet; not kept over a restart, for they ask again.',
+    items: {
+      type: 'object',
+      properties: { code: text, name: orNull(name), origin: text, publicKey: text, last: moment },
+    },
+  },
+  refused: {
+    type: 'array',
+    description: 'Refused requests, newest first; since the start of the service.',
+    items: {
+      type: 'object',
+      properties: { reason: text, name: orNull(text), key: text, origin: text, time: moment },
+    },
+  },
+})
+
 /** All components, for `app.addSchema`. */
 export const components = [
   ErrorBody,
   Summary,
+  Machine,
   FogStatus,
   Fog,
   Meter,
@@ -222,6 +285,10 @@ export const components = [
   PrototypeFog,
   PrototypeSummary,
   Health,
+  EnrolmentAnswer,
+  Approval,
+  Enrolment,
+  Enrolments,
 ]
 
 export function pageSchema(item: string): object {

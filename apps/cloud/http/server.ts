@@ -15,6 +15,7 @@ import {
   requireToken,
 } from './auth.ts'
 import { answerError, answerNotFound, HttpError } from './errors.ts'
+import { addEnrolmentRoutes, type EnrolmentService } from './enrolment-routes.ts'
 import { addQueryRoutes } from './routes.ts'
 import { components } from './schemas.ts'
 import { addStreamRoute } from './stream.ts'
@@ -34,6 +35,8 @@ export interface HttpOptions {
   log?: FastifyBaseLogger
   /** Per client address. */
   requestsPerMinute: number
+  /** Null: this cloud enrols nobody. */
+  enrolment: EnrolmentService | null
 }
 
 export interface HttpServer {
@@ -78,6 +81,7 @@ function listenError(listen: HttpOptions['listen'], error: unknown): unknown {
 /** The application without its socket. */
 async function createApp(options: HttpOptions): Promise<FastifyInstance> {
   const token = tokenOf(options)
+  if (options.enrolment !== null && token === null) throw enrolmentUnguarded()
   const app = Fastify({
     ...(options.log ? { loggerInstance: options.log } : {}),
     logController: new LogController({ disableRequestLogging: true }),
@@ -97,6 +101,7 @@ async function createApp(options: HttpOptions): Promise<FastifyInstance> {
   app.after(() => {
     addQueryRoutes(app, options)
     addStreamRoute(app, { ...options, maxStreams: MAX_STREAMS, heartbeatMs: HEARTBEAT_MS })
+    if (options.enrolment !== null) addEnrolmentRoutes(app, options.enrolment)
     addServiceRoutes(app, options)
   })
   await app.ready()
@@ -125,6 +130,15 @@ function tokenOf({ listen, tokenFile }: HttpOptions): ReturnType<typeof loadToke
   return tokenFile === undefined ? null : loadToken(tokenFile)
 }
 
+/** Asking is for everybody on this machine; approving a device is not. */
+function enrolmentUnguarded(): CodedError {
+  return new CodedError(
+    'http/token-missing',
+    '[enrolment] lets whoever holds the API token name fog nodes: set http.token_file to a file ' +
+      'holding a secret token (mode 600)',
+  )
+}
+
 function openApi(version: string, withToken: boolean) {
   const bearer = { type: 'http', scheme: 'bearer' } as const
   return {
@@ -133,7 +147,7 @@ function openApi(version: string, withToken: boolean) {
       info: {
         title: 'Fogmeter cloud',
         version,
-        description: 'Summaries, signed registers and the state of fog nodes. Read only.',
+        description: 'Summaries, signed registers, the state of fog nodes, and their enrolment.',
       },
       ...(withToken
         ? { components: { securitySchemes: { bearer } }, security: [{ bearer: [] }] }
