@@ -225,13 +225,13 @@ describe.skipIf(!hasOpenssl)('TLS', () => {
   })
 
   const host = '127.0.0.1'
-  const clients: [string, (port: number) => Socket][] = [
+  const callers: [string, (port: number) => Socket][] = [
     ['that does not trust us', (port) => connectTls({ port, host, servername: 'localhost' })],
     ['that speaks no TLS', (port) => connect(port, host).end('good day')],
     ['that hangs up', (port) => connect(port, host).end()],
   ]
 
-  test.each(clients)('a client %s is logged with its address', async (_, call) => {
+  test.each(callers)('a client %s is logged with its address', async (_, call) => {
     const said = Promise.withResolvers<object>()
     const log = { info: () => undefined, error: () => undefined, warn: said.resolve }
     const files = { key: readFileSync(key, 'utf8'), cert: readFileSync(cert, 'utf8') }
