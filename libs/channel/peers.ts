@@ -35,7 +35,7 @@ export function peerResolver(
 ): ResolvePeer {
   return (idCred) => {
     const encoded = kcwtFrom(idCred)
-    const peer = trust.check(encoded)
+    const { credential: peer, key } = trust.checkPeer(encoded)
     requireRole(peer, rule.role, rule.group ?? peer.group)
     if (rule.deviceId !== null && peer.deviceId !== rule.deviceId) {
       throw new CodedError(
@@ -44,7 +44,7 @@ export function peerResolver(
       )
     }
     found(peer)
-    return { cred: encoded, key: trust.keyOf(peer) }
+    return { cred: encoded, key }
   }
 }
 

@@ -66,6 +66,13 @@ export function decodeSign1(bytes: Uint8Array, limits?: CborLimits): Sign1 {
   return { ...headers, payload, signature }
 }
 
+/** What was not in the message itself. */
+export interface Sign1Context {
+  externalAad?: Uint8Array
+  /** Exactly when it is detached. */
+  payload?: Uint8Array
+}
+
 /**
  * Verifies a message and returns what it says. Give `payload` exactly when it is detached: a
  * message that brings its own is then refused, so there is never a doubt which one was signed.
@@ -74,9 +81,17 @@ export function decodeSign1(bytes: Uint8Array, limits?: CborLimits): Sign1 {
 export function verifySign1(
   bytes: Uint8Array,
   key: VerifyKey,
-  options: { externalAad?: Uint8Array; payload?: Uint8Array; limits?: CborLimits } = {},
+  options: Sign1Context & { limits?: CborLimits } = {},
 ): { payload: Uint8Array; unprotected: Headers } {
-  const message = decodeSign1(bytes, options.limits)
+  return verifyDecoded(decodeSign1(bytes, options.limits), key, options)
+}
+
+/** The same for a message that was taken apart already. @throws cose/… as `verifySign1` */
+export function verifyDecoded(
+  message: Sign1,
+  key: VerifyKey,
+  options: Sign1Context = {},
+): { payload: Uint8Array; unprotected: Headers } {
   requireAlgorithm(message.protectedHeaders, ALG.edDsa)
   const payload = message.payload ?? options.payload
   if (payload === undefined) throw malformed('the payload is detached and was not given')

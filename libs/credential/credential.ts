@@ -3,7 +3,7 @@
  * its role and its group, and binds them to a public key by a `cnf` claim (RFC 8747).
  */
 import { decode, encode, type CborValue } from '#cbor'
-import { decodeSign1, signSign1 } from '#cose'
+import { decodeSign1, signSign1, type Sign1 } from '#cose'
 import { checkPublicKey, type SigningKey } from '#crypto'
 import { CodedError } from '#errors'
 
@@ -81,7 +81,17 @@ export function issueCredential(
  * @throws credential/malformed
  */
 export function decodeCredential(bytes: Uint8Array): Credential {
-  const claims = readMap(readPayload(bytes), 'claims', 8)
+  return readCredential(bytes).credential
+}
+
+/** The same, with the signed message it was read from, whose signature is still to be verified. */
+export function readCredential(bytes: Uint8Array): { credential: Credential; sign1: Sign1 } {
+  const { sign1, payload } = readPayload(bytes)
+  return { credential: readClaims(payload, bytes), sign1 }
+}
+
+function readClaims(payload: CborValue, bytes: Uint8Array): Credential {
+  const claims = readMap(payload, 'claims', 8)
   const cnf = readMap(claims.get(CLAIM.cnf), 'cnf', 1)
   const coseKey = readMap(cnf.get(CNF_COSE_KEY), 'COSE_Key', 3)
   if (coseKey.get(KEY.kty) !== KTY_OKP || coseKey.get(KEY.crv) !== CRV_ED25519)
@@ -101,11 +111,12 @@ export function decodeCredential(bytes: Uint8Array): Credential {
   return { ...fields, encoded: Uint8Array.from(bytes) }
 }
 
-function readPayload(bytes: Uint8Array): CborValue {
+function readPayload(bytes: Uint8Array): { sign1: Sign1; payload: CborValue } {
   try {
-    const { payload, protectedHeaders, unprotected } = decodeSign1(bytes)
+    const sign1 = decodeSign1(bytes)
+    const { payload, protectedHeaders, unprotected } = sign1
     if (payload !== null && protectedHeaders.size === 1 && unprotected.size === 0)
-      return decode(payload)
+      return { sign1, payload: decode(payload) }
   } catch (error) {
     throw malformed('not a signed CWT', error)
   }

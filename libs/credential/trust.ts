@@ -1,10 +1,10 @@
 import { equal } from '#bytes'
-import { verifySign1 } from '#cose'
+import { verifyDecoded } from '#cose'
 import type { Crypto, VerifyKey } from '#crypto'
 import { defaults } from '#defaults'
 import { CodedError } from '#errors'
 import type { Clock } from '#ports'
-import { decodeCredential, type Credential, type Role } from './credential.ts'
+import { readCredential, type Credential, type Role } from './credential.ts'
 import { isRevoked, type RevocationList } from './revocation.ts'
 
 export interface Trust {
@@ -13,8 +13,14 @@ export interface Trust {
    * @throws credential/malformed, untrusted, expired, not-yet-valid, revoked
    */
   check(encoded: Uint8Array): Credential
-  /** The key of a credential that `check` returned, prepared once for as long as it is remembered. */
-  keyOf(credential: Credential): VerifyKey
+  /** As `check`, with the key the credential names, prepared once for as long as it is remembered. */
+  checkPeer(encoded: Uint8Array): { credential: Credential; key: VerifyKey }
+}
+
+/** A credential whose signature verified. The key is prepared when somebody first asks for it. */
+interface Known {
+  readonly credential: Credential
+  key: VerifyKey | null
 }
 
 /** By how much the clock of a machine that judges validity may be wrong: somebody set it by hand. */
@@ -58,55 +64,55 @@ export function createTrust(options: {
   const authority = options.crypto.verifyKey(options.authorityKey)
   const cacheSize = options.cacheSize ?? DEFAULT_CACHE_SIZE
   /** By fingerprint, least recently used first; only equal bytes are the same credential. */
-  const verified = new Map<number, Credential>()
-  const keys = new WeakMap<Credential, VerifyKey>()
+  const verified = new Map<number, Known>()
 
-  function verify(encoded: Uint8Array): Credential {
-    const credential = decodeCredential(encoded)
+  function verify(encoded: Uint8Array): Known {
+    const { credential, sign1 } = readCredential(encoded)
     try {
-      verifySign1(encoded, authority)
+      verifyDecoded(sign1, authority)
     } catch (error) {
       const message = `credential of "${credential.deviceId}" is not signed by our authority`
       throw new CodedError('credential/untrusted', message, { cause: error })
     }
-    return credential
+    return { credential, key: null }
   }
 
-  function verifyOnce(encoded: Uint8Array): Credential {
-    const key = fingerprint(encoded)
-    const known = verified.get(key)
-    const credential = known && equal(known.encoded, encoded) ? known : verify(encoded)
-    verified.delete(key)
-    verified.set(key, credential)
+  function verifyOnce(encoded: Uint8Array): Known {
+    const fingerprint = fingerprintOf(encoded)
+    const found = verified.get(fingerprint)
+    const known = found && equal(found.credential.encoded, encoded) ? found : verify(encoded)
+    verified.delete(fingerprint)
+    verified.set(fingerprint, known)
     if (verified.size > cacheSize) verified.delete(verified.keys().next().value as number)
-    return credential
+    return known
+  }
+
+  function judge(encoded: Uint8Array): Known {
+    const known = verifyOnce(encoded)
+    const { credential } = known
+    const nowS = options.now()
+    if (nowS !== null) requireValidAt(credential, nowS, slackS)
+    const list = options.revocations?.() ?? null
+    if (list !== null && isRevoked(list, credential))
+      throw new CodedError(
+        'credential/revoked',
+        `credential of "${credential.deviceId}" is revoked`,
+      )
+    return known
   }
 
   return {
-    check(encoded) {
-      const credential = verifyOnce(encoded)
-      const nowS = options.now()
-      if (nowS !== null) requireValidAt(credential, nowS, slackS)
-      const list = options.revocations?.() ?? null
-      if (list !== null && isRevoked(list, credential))
-        throw new CodedError(
-          'credential/revoked',
-          `credential of "${credential.deviceId}" is revoked`,
-        )
-      return credential
-    },
-    keyOf(credential) {
-      const known = keys.get(credential)
-      if (known !== undefined) return known
-      const key = options.crypto.verifyKey(credential.publicKey)
-      keys.set(credential, key)
-      return key
+    check: (encoded) => judge(encoded).credential,
+    checkPeer(encoded) {
+      const known = judge(encoded)
+      known.key ??= options.crypto.verifyKey(known.credential.publicKey)
+      return { credential: known.credential, key: known.key }
     },
   }
 }
 
 /** FNV-1a: only to find where to look, so it need not resist anybody. */
-function fingerprint(bytes: Uint8Array): number {
+function fingerprintOf(bytes: Uint8Array): number {
   let hash = 0x811c9dc5
   for (let i = 0; i < bytes.length; i++) hash = Math.imul(hash ^ (bytes[i] as number), 0x01000193)
   return hash

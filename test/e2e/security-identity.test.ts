@@ -129,8 +129,11 @@ function identityOf(paths: EnrolmentPaths): Identity {
 
 /** A program that asks nothing of the fog node, so that the fog node's own judgement shows. */
 const gullible: Trust = {
-  check: (encoded) => decodeCredential(encoded),
-  keyOf: ({ publicKey }) => nodeCrypto.verifyKey(publicKey),
+  check: decodeCredential,
+  checkPeer(encoded) {
+    const credential = decodeCredential(encoded)
+    return { credential, key: nodeCrypto.verifyKey(credential.publicKey) }
+  },
 }
 
 /** Tries to open a channel to fog-1; resolves with how it ended. */

@@ -321,12 +321,12 @@ describe('trust', () => {
     const options = { crypto, authorityKey: authority.publicKey, now: () => null }
     const [keeps, forgets] = [createTrust(options), createTrust({ ...options, cacheSize: 0 })]
     const before = prepared
-    const key = keeps.keyOf(keeps.check(encoded))
-    expect(keeps.keyOf(keeps.check(encoded))).toBe(key)
+    const { key } = keeps.checkPeer(encoded)
+    expect(keeps.checkPeer(encoded).key).toBe(key)
     expect(key.verify(utf8('x'), device.sign(utf8('x')))).toBe(true)
     expect(prepared - before).toBe(1)
-    forgets.keyOf(forgets.check(encoded))
-    forgets.keyOf(forgets.check(encoded))
+    forgets.checkPeer(encoded)
+    forgets.checkPeer(encoded)
     expect(prepared - before).toBe(3)
   })
 
