@@ -18,26 +18,18 @@ export type CborValue =
 
 /** Exactly one data item. Byte strings in the result are copies, never views of the input. */
 export function decode(bytes: Uint8Array, limits?: CborLimits): CborValue {
-  const end = scanItem(bytes, limits)
+  const end = scanItem(bytes, 0, limits)
   if (end !== bytes.length)
     throw refuse('cbor/malformed', `${bytes.length - end} bytes follow the item`)
   return readItem(bytes, 0)
 }
 
-/** The first data item and the bytes after it (a view of the input). */
-export function decodeFirst(bytes: Uint8Array, limits?: CborLimits): [CborValue, Uint8Array] {
-  const end = scanItem(bytes, limits)
-  return [readItem(bytes, 0), bytes.subarray(end)]
-}
-
 /** A CBOR sequence, RFC 8742: items one after the other until the input ends, possibly none. */
 export function decodeSequence(bytes: Uint8Array, limits?: CborLimits): CborValue[] {
   const values: CborValue[] = []
-  let rest = bytes
-  while (rest.length > 0) {
-    const [value, after] = decodeFirst(rest, limits)
-    values.push(value)
-    rest = after
+  for (let at = 0, end: number; at < bytes.length; at = end) {
+    end = scanItem(bytes, at, limits)
+    values.push(readItem(bytes, at))
   }
   return values
 }

@@ -4,7 +4,6 @@ import { describe, expect, test } from 'vitest'
 import { concat, equal, fromHex, toHex } from '#bytes'
 import {
   decode,
-  decodeFirst,
   decodeInts,
   decodeSequence,
   encode,
@@ -277,10 +276,6 @@ describe('properties', () => {
         const bytes = concat(...items.map(encode))
         expect(encodeSequence(items)).toEqual(bytes)
         expect(decodeSequence(bytes)).toEqual(items)
-        if (items.length === 0) return
-        const [first, rest] = decodeFirst(bytes)
-        expect(first).toEqual(items[0])
-        expect(decodeSequence(rest)).toEqual(items.slice(1))
       }),
     )
   })
