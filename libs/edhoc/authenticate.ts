@@ -24,11 +24,11 @@ export interface Binding {
 function toBeSigned(tools: Tools, binding: Binding, cred: Uint8Array): Uint8Array {
   const { message, prk, th, cR, ead } = binding
   const idCred = encode(binding.idCred)
-  const thItem = encode(th)
-  const context = concat(cR, idCred, thItem, cred, ead)
+  const context = concat(cR, idCred, encode(th), cred, ead)
   traced(tools, `context_${message}`, context)
   const mac = kdf(tools, `MAC_${message}`, prk, macLabel(message), context, MAC_LENGTH)
-  const externalAad = concat(thItem, cred, ead)
+  // external_aad, << TH_x, CRED_x, ? EAD_x >>, is how context_x ends.
+  const externalAad = context.subarray(cR.length + idCred.length)
   const structure = sigStructure(idCred, externalAad, mac)
   wipe(mac)
   return traced(tools, `Message to be signed ${message}`, structure)

@@ -34,12 +34,14 @@ export function kdf(
   context: Uint8Array,
   length: number,
 ): Uint8Array {
-  const info = traced(tools, `info for ${name}`, encodeSequence([label, context, length]))
+  const info = encodeSequence([label, context, length])
+  tools.trace?.(`info for ${name}`, info.slice())
   return traced(tools, name, tools.crypto.hkdfExpand(prk, info, length))
 }
 
 function transcriptHash(tools: Tools, name: string, ...parts: Uint8Array[]): Uint8Array {
-  const input = traced(tools, `Input to calculate ${name}`, concat(...parts))
+  const input = concat(...parts)
+  tools.trace?.(`Input to calculate ${name}`, input.slice())
   return traced(tools, name, tools.crypto.sha256(input))
 }
 

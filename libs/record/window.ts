@@ -10,11 +10,11 @@
 export interface ReplayWindow {
   /** Highest counter marked; -1 at the start. */
   newest: number
-  readonly slots: Float64Array
+  readonly slots: number[]
 }
 
 export function createWindow(size: number): ReplayWindow {
-  return { newest: -1, slots: new Float64Array(size).fill(-1) }
+  return { newest: -1, slots: Array.from({ length: size }, () => -1) }
 }
 
 /** Looks without marking: a record that turns out to be forged must leave no trace. */
