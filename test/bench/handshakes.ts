@@ -1,12 +1,13 @@
 /** Handshakes over connections that are open already: TLS 1.3 with certificates on both sides, and ours. */
-import { constants } from 'node:crypto'
+import { constants, diffieHellman, generateKeyPairSync, sign, verify } from 'node:crypto'
 import { once } from 'node:events'
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import {
   connect as connectTls,
   createSecureContext,
-  TLSSocket,
+  createServer as createTlsServer,
   type SecureContextOptions,
+  type TLSSocket,
 } from 'node:tls'
 import { createInitiator, createResponder } from '#channel'
 import type { Trust } from '#credential'
@@ -20,10 +21,11 @@ import { ownCpuUs } from './proc.ts'
 type Pair = readonly [client: Socket, server: Socket]
 
 /**
- * `tls` does what EDHOC does; with `tlsNew` the client reads its key and certificates each time, with
- * `tlsDefault` node chooses what else is agreed on. `fresh` and `again` differ in whom they know.
+ * `tlsDefault` is TLS 1.3 as node does it, `tlsPinned` TLS 1.3 that agrees on X25519 alone and hands
+ * out no tickets; with `tlsNew` the client also reads its key and certificates each time. `fresh` and
+ * `again` are ours and differ in whom they know. `primitives` is what none of them can do without.
  */
-export type Kind = 'tls' | 'tlsNew' | 'tlsDefault' | 'fresh' | 'again'
+export type Kind = 'tlsDefault' | 'tlsPinned' | 'tlsNew' | 'fresh' | 'again' | 'primitives'
 
 /**
  * The key agreement of EDHOC suite 4, and no tickets for another session. By itself node agrees on
@@ -38,10 +40,20 @@ export function handshakesOf(kind: Kind): (count: number) => Promise<number> {
 }
 
 function makeHandshake(kind: Kind): Handshake {
-  if (kind === 'tls') return tlsHandshake('prepared')
-  if (kind === 'tlsNew') return tlsHandshake('each time')
-  if (kind === 'tlsDefault') return tlsHandshake('prepared', {})
-  return edhocHandshake(kind === 'fresh' ? forgetfulTrust() : newTrust())
+  switch (kind) {
+    case 'tlsDefault':
+      return tlsHandshake('prepared', {})
+    case 'tlsPinned':
+      return tlsHandshake('prepared', likeForLike)
+    case 'tlsNew':
+      return tlsHandshake('each time', likeForLike)
+    case 'fresh':
+      return edhocHandshake(forgetfulTrust())
+    case 'again':
+      return edhocHandshake(newTrust())
+    default:
+      return primitivesAlone()
+  }
 }
 
 type Handshake = (pair: Pair) => Promise<void>
@@ -69,31 +81,36 @@ async function openPairs(count: number): Promise<Pair[]> {
   return pairs
 }
 
-/** A server prepares its key and certificates once. A client may, or leave it to each connection. */
+/**
+ * A server prepares its key and certificates once. A client may, or leave it to each connection. Both
+ * sides check a certificate signed by the one authority; no session is resumed.
+ */
 function tlsHandshake(
   clientContext: 'prepared' | 'each time',
-  choices: SecureContextOptions = likeForLike,
+  choices: SecureContextOptions,
 ): Handshake {
-  const contextOf = ({ key, cert, ca }: TlsIdentity) =>
-    createSecureContext({ ...tls13, ...choices, key, cert, ca })
+  const contextOf = (meter: TlsIdentity) => createSecureContext({ ...tls13, ...choices, ...meter })
   const [meter, fog] = makeCertificates(['meter', node]) as [TlsIdentity, TlsIdentity]
-  const [prepared, forFog] = [contextOf(meter), contextOf(fog)]
+  const prepared = contextOf(meter)
+  const mutual = { requestCert: true, rejectUnauthorized: true }
+  const tlsServer = createTlsServer({ ...tls13, ...choices, ...fog, ...mutual })
+  tlsServer.on('tlsClientError', (error, socket) => socket.destroy(error))
   return async ([client, server]) => {
-    const accepted = new TLSSocket(server, {
-      isServer: true,
-      requestCert: true,
-      rejectUnauthorized: true,
-      secureContext: forFog,
-    })
+    const secured = once(tlsServer, 'secureConnection')
+    tlsServer.emit('connection', server)
     const secureContext = clientContext === 'prepared' ? prepared : contextOf(meter)
     const connected = connectTls({ socket: client, secureContext, servername: node })
-    await Promise.all([once(accepted, 'secure'), once(connected, 'secureConnect')])
+    const [[accepted]] = await Promise.all([secured, once(connected, 'secureConnect')])
     if (!connected.authorized || connected.getProtocol() !== 'TLSv1.3')
       throw new Error('no TLS 1.3')
-    // On the server's side node leaves this to its tls.Server; a peer without a good one has none.
-    if (accepted.getPeerCertificate().subject.CN !== 'meter')
-      throw new Error('no client certificate')
+    requireMeter(accepted as TLSSocket)
   }
+}
+
+/** A fog node learns who is there, as it does from EDHOC. */
+function requireMeter(accepted: TLSSocket): void {
+  const name = accepted.getPeerX509Certificate()?.subject
+  if (!accepted.authorized || name !== 'CN=meter') throw new Error('no client certificate')
 }
 
 const tls13 = { minVersion: 'TLSv1.3', maxVersion: 'TLSv1.3' } as const
@@ -139,5 +156,28 @@ function edhocHandshake(trust: Trust): Handshake {
     send(client, initiator.start())
     await opened.promise
     responder.drop(channelId, 'measured')
+  }
+}
+
+/**
+ * The asymmetric arithmetic of both sides and nothing around it, with keys that are imported already:
+ * each makes a key pair, agrees on a secret, signs, and verifies the peer's signature and the
+ * authority's. TLS 1.3 and EDHOC both do exactly this when two meet for the first time.
+ */
+function primitivesAlone(): Handshake {
+  const [device, mine] = [generateKeyPairSync('ed25519'), generateKeyPairSync('x25519')]
+  const message = Buffer.alloc(300)
+  const signed = () => verify(null, message, device.publicKey, signature)
+  let signature = sign(null, message, device.privateKey)
+  const oneSide = () => {
+    const { publicKey } = generateKeyPairSync('x25519')
+    diffieHellman({ privateKey: mine.privateKey, publicKey })
+    signature = sign(null, message, device.privateKey)
+    if (!signed() || !signed()) throw new Error('not verified')
+  }
+  return () => {
+    oneSide()
+    oneSide()
+    return Promise.resolve()
   }
 }
