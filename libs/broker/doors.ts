@@ -81,10 +81,13 @@ export async function openNetworkDoor(
   keeper: DoorKeeper,
 ): Promise<Door> {
   const { host, port } = listener
-  const server = listener.tls ? tlsServer(tls, keeper) : createServer(socketOptions)
+  const shaking: Handshakes = new Set()
+  const server = listener.tls ? tlsServer(tls, shaking, keeper) : createServer(socketOptions)
   server.on('connection', (socket: Socket) => {
     const admitted = enter(socket, count, keeper)
-    if (admitted !== null && !listener.tls) keeper.accept(socket, admitted, false)
+    if (admitted === null) return
+    if (listener.tls) watchHandshake(socket, admitted, shaking, keeper)
+    else keeper.accept(socket, admitted, false)
   })
   await listening(server, { host, port, backlog: BACKLOG }, `${host}:${port}`)
   return { port: (server.address() as AddressInfo).port, close: () => closed(server) }
@@ -111,7 +114,32 @@ function enter(socket: Socket, count: ConnectionCount, keeper: DoorKeeper): stri
 
 const socketOptions = { noDelay: true, highWaterMark: SOCKET_BUFFER_BYTES }
 
-function tlsServer(files: TlsFiles | null, keeper: DoorKeeper): Server {
+/** Connections whose TLS handshake is under way. */
+type Handshakes = Set<string>
+
+/** A connection, before and after TLS has wrapped it. */
+function endsOf({ remoteAddress, remotePort }: Socket): string {
+  return `${remoteAddress} ${remotePort}`
+}
+
+/**
+ * Counts a connection as refused when it closes before its handshake is done. By then nobody can tell
+ * any more whose it was, so that is written down here.
+ */
+function watchHandshake(
+  socket: Socket,
+  address: string,
+  shaking: Handshakes,
+  keeper: DoorKeeper,
+): void {
+  const ends = endsOf(socket)
+  shaking.add(ends)
+  socket.once('close', () => {
+    if (shaking.delete(ends)) keeper.refused('tls', address)
+  })
+}
+
+function tlsServer(files: TlsFiles | null, shaking: Handshakes, keeper: DoorKeeper): Server {
   const { limits, rules } = keeper
   const timeout = rules.has('connect-timeout') ? { handshakeTimeout: limits.connectTimeoutMs } : {}
   try {
@@ -121,11 +149,9 @@ function tlsServer(files: TlsFiles | null, keeper: DoorKeeper): Server {
       ...files,
       minVersion: 'TLSv1.2',
     })
-    server.on('tlsClientError', (_, socket) => {
-      keeper.refused('tls', socket.remoteAddress ?? 'unknown')
-      socket.destroy()
-    })
+    server.on('tlsClientError', (_, socket) => socket.destroy())
     return server.on('secureConnection', (socket) => {
+      shaking.delete(endsOf(socket))
       if (socket.remoteAddress === undefined) socket.destroy()
       else keeper.accept(socket, socket.remoteAddress, false)
     })

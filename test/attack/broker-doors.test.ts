@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { connect, createServer } from 'node:net'
+import { connect, createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { connect as connectTls } from 'node:tls'
 import { connectAsync } from 'mqtt'
@@ -222,6 +222,31 @@ describe.skipIf(!hasOpenssl)('TLS', () => {
 
   test('plain MQTT on that port is refused', async () => {
     expect(await refused(program.port)).toBe(true)
+  })
+
+  const host = '127.0.0.1'
+  const callers: [string, (port: number) => Socket][] = [
+    ['that does not trust us', (port) => connectTls({ port, host, servername: 'localhost' })],
+    ['that speaks no TLS', (port) => connect(port, host).end('good day')],
+    ['that hangs up', (port) => connect(port, host).end()],
+  ]
+
+  test.each(callers)('a client %s is logged with its address', async (_, call) => {
+    const said = Promise.withResolvers<object>()
+    const log = { info: () => undefined, error: () => undefined, warn: said.resolve }
+    const files = { key: readFileSync(key, 'utf8'), cert: readFileSync(cert, 'utf8') }
+    const listen = [{ tls: true, host, port: 0 }]
+    const socket = join(folder, 'logged.sock')
+    const clock = systemClock
+    const broker = await createBroker({ node: NODE, listen, tls: files, socket, clock, log })
+    const port = broker.ports[0] ?? 0
+    const good = connectTls({ port, host, servername: 'localhost', ca: files.cert })
+    await once(good, 'secureConnect')
+    good.destroy() // is no refusal
+    call(port).on('error', () => undefined)
+    const address = host
+    expect(await said.promise).toEqual({ event: 'refused', reason: 'tls', address, times: 1 })
+    await broker.close()
   })
 
   test('limits count both listeners together', async () => {
