@@ -251,6 +251,14 @@ describe('when there is no answer', () => {
     [['meter', 'list', '--fog', 'nobody', '--json'], 3, /fogmeter fog list/],
     [['summary', 'list', '--fog', '../etc'], 2, /--fog/],
     [['summary', 'list', '--since', 'yesterday'], 2, /30m, 1h, 7d/],
+    [
+      ['summary', 'list', '--since', '2026-01-02', '--until', '2026-01-01'],
+      2,
+      /--since 2026-01-02 \(2026-01-02T00:00:00Z\) is later than --until 2026-01-01 \(2026-01-01T/,
+    ],
+    [['meter', 'list', '--since', '1h', '--until', '2h', '--json'], 2, /--since 1h .* --until 2h/],
+    [['summary', 'list', '--since', ''], 2, /30m, 1h, 7d/],
+    [['meter', 'gaps', '--since', '1h', '--until', '1d'], 2, /--since 1h .* --until 1d/],
     [['summary', 'list', '--limit', '0'], 2, /--limit 0/],
     [['summary', 'watch', '--after', 'x'], 2, /--after x/],
     [['status', '--url', 'ftp://nowhere'], 2, /http:\/\/HOST:PORT/],
@@ -261,6 +269,13 @@ describe('when there is no answer', () => {
     const outcome = await fogmeter(args, { FOGMETER_URL: api.url })
     expect(outcome).toMatchObject({ code, out: '' })
     expect(outcome.err).toMatch(message)
+  })
+
+  test('times in order, or the same, are asked for', async () => {
+    for (const until of ['1h', '2h']) {
+      const args = ['summary', 'list', '--since', '2h', '--until', until, '--json']
+      expect(await ask(...args)).toMatchObject({ code: 0 })
+    }
   })
 
   test('the same words for a wrong time from the store', async () => {
