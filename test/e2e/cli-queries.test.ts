@@ -168,8 +168,10 @@ describe('from the store itself', () => {
 
 describe('summary watch', () => {
   test('prints what is stored after --after, and stops at --limit', async () => {
-    const { code, out } = await ask('summary', 'watch', '--after', '0', '--limit', '3', '--jsonl')
+    const args = ['--after', '0', '--limit', '3', '--jsonl', '--fog', 'fog-1']
+    const { code, out, err } = await ask('summary', 'watch', ...args)
     expect(code).toBe(0)
+    expect(err).toMatch(/^waiting for fog node fog-1 to close its next window and send it; Ctrl-C/)
     const ids = out
       .trimEnd()
       .split('\n')
@@ -191,8 +193,9 @@ describe('summary watch', () => {
         if (text.includes('fog-2')) resolve()
       })
     })
-    // "waiting" is said before the first question is out, so one delivery might be too early.
-    await once(child.stderr, 'data')
+    // What it waits for is said before the first question is out, so one delivery might be too early.
+    const [said] = (await once(child.stderr, 'data')) as [Buffer]
+    expect(said.toString()).toMatch(/^waiting for a fog node to close its next window.*--after 0/)
     const delivering = setInterval(() => {
       number += 1
       api.deliver('fog-2', number, quarter(50 + number))
