@@ -199,8 +199,10 @@ describe('from the store itself', () => {
 
 describe('summary watch', () => {
   test('prints what is stored after --after, and stops at --limit', async () => {
-    const { code, out } = await ask('summary', 'watch', '--after', '0', '--limit', '3', '--jsonl')
+    const args = ['--after', '0', '--limit', '3', '--jsonl', '--fog', 'fog-1']
+    const { code, out, err } = await ask('summary', 'watch', ...args)
     expect(code).toBe(0)
+    expect(err).toMatch(/^waiting for fog node fog-1 to close its next window and send it; Ctrl-C/)
     const ids = out
       .trimEnd()
       .split('\n')
@@ -222,8 +224,9 @@ describe('summary watch', () => {
         if (text.includes('fog-2')) resolve()
       })
     })
-    // "waiting" is said before the first question is out, so one delivery might be too early.
-    await once(child.stderr, 'data')
+    // What it waits for is said before the first question is out, so one delivery might be too early.
+    const [said] = (await once(child.stderr, 'data')) as [Buffer]
+    expect(said.toString()).toMatch(/^waiting for a fog node to close its next window.*--after 0/)
     const delivering = setInterval(() => {
       number += 1
       api.deliver('fog-2', number, quarter(50 + number))
@@ -282,6 +285,14 @@ describe('when there is no answer', () => {
     [['meter', 'list', '--fog', 'nobody', '--json'], 3, /fogmeter fog list/],
     [['summary', 'list', '--fog', '../etc'], 2, /--fog/],
     [['summary', 'list', '--since', 'yesterday'], 2, /30m, 1h, 7d/],
+    [
+      ['summary', 'list', '--since', '2026-01-02', '--until', '2026-01-01'],
+      2,
+      /--since 2026-01-02 \(2026-01-02T00:00:00Z\) is later than --until 2026-01-01 \(2026-01-01T/,
+    ],
+    [['meter', 'list', '--since', '1h', '--until', '2h', '--json'], 2, /--since 1h .* --until 2h/],
+    [['summary', 'list', '--since', ''], 2, /30m, 1h, 7d/],
+    [['meter', 'gaps', '--since', '1h', '--until', '1d'], 2, /--since 1h .* --until 1d/],
     [['summary', 'list', '--limit', '0'], 2, /--limit 0/],
     [['summary', 'watch', '--after', 'x'], 2, /--after x/],
     [['status', '--url', 'ftp://nowhere'], 2, /http:\/\/HOST:PORT/],
@@ -292,6 +303,13 @@ describe('when there is no answer', () => {
     const outcome = await fogmeter(args, { FOGMETER_URL: api.url })
     expect(outcome).toMatchObject({ code, out: '' })
     expect(outcome.err).toMatch(message)
+  })
+
+  test('times in order, or the same, are asked for', async () => {
+    for (const until of ['1h', '2h']) {
+      const args = ['summary', 'list', '--since', '2h', '--until', until, '--json']
+      expect(await ask(...args)).toMatchObject({ code: 0 })
+    }
   })
 
   test('the same words for a wrong time from the store', async () => {

@@ -103,7 +103,7 @@ async function printEach(
 ): Promise<void> {
   const asJson = options.json === true || options.jsonl === true
   let shown = 0
-  if (!asJson) say('waiting for summaries; Ctrl-C ends')
+  say(waitingFor(filters))
   for await (const view of source.watch(filters, interrupted.signal)) {
     if (asJson) printJson(view)
     else print(renderTable(columns, [view], { widths, heading: shown === 0 }))
@@ -111,6 +111,13 @@ async function printEach(
     if (shown >= limit) break
   }
   interrupted.abort()
+}
+
+/** The first row may be a quarter of an hour away. */
+function waitingFor({ fog, after }: { fog?: string; after?: number }): string {
+  const whose = fog === undefined ? 'a fog node' : `fog node ${fog}`
+  const stored = after === undefined ? '--after 0 begins with those stored already, ' : ''
+  return `waiting for ${whose} to close its next window and send it; ${stored}Ctrl-C ends`
 }
 
 /** Fixed, because the rows to come are not known; they add up to 100 with the gaps. */
