@@ -1,4 +1,4 @@
-#!/usr/bin/env -S node --max-semi-space-size=16
+#!/usr/bin/env -S node --max-semi-space-size=8
 /**
  * What `fogmeter` starts. Plain JavaScript that any Node of the last years can read: under one that
  * runs TypeScript it simply goes on with main.ts, under an older one it starts the Node that came

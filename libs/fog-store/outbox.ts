@@ -31,7 +31,7 @@ export interface SqliteOutbox extends Outbox {
 
 const nextName = 'outbox next'
 /** Why it is among the refused, which are otherwise what the cloud did not want. */
-const damagedCode = 'fog/item-damaged'
+export const damagedCode = 'fog/item-damaged'
 /** 1 from the restoring of a backup to the first welcome. */
 const doubtName = 'outbox in doubt'
 const lostName = 'outbox lost from'
@@ -183,6 +183,7 @@ export function openOutbox(db: Database, maxItems: number): SqliteOutbox {
       sql.removeRange.run(number, number)
       bareThrough = number
       held -= 1
+      if (damaged?.number === number) damaged = null
       const name = names.get(type[0] ?? 0) ?? 'other'
       going.push(name)
       if (name === 'summary') setLostFrom(Math.min(lostFromS, windowOf(body)))

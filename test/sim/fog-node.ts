@@ -88,6 +88,8 @@ export function createFogNode(options: FogNodeOptions): FogNode {
       version: 'sim',
       verifier: simVerifier(surroundings, life),
       onUnexpected: (error) => truth.violation(`${deviceId} met a defect: ${textOf(error)}`),
+      onDamagedItem: ({ number, lost }) =>
+        engine.note('item-damaged', deviceId, number, lost ? 'lost' : 'made again'),
       link: mutation.meterLink?.(toMeters, channels, chance) ?? toMeters,
     })
     node.fog = fog

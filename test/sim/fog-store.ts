@@ -4,7 +4,7 @@ import { addChecksum, unflip } from '#bytes'
 import { detailTypes } from '#messages'
 import { contentOf, itemOf } from '../../libs/fog-store/blob.ts'
 import { decodeGroup, encodeGroup } from '../../libs/fog-store/group.ts'
-import { windowOf } from '../../libs/fog-store/outbox.ts'
+import { damagedCode, windowOf } from '../../libs/fog-store/outbox.ts'
 import type { Chance } from './chance.ts'
 import type { Disk } from './disk.ts'
 
@@ -51,6 +51,7 @@ export function openSimFogStore(disk: Disk, chance: Chance, maxItems: number): S
       if (over <= 0) return
       if (Number(number) <= acknowledged || !detailIn(body)) continue
       disk.delete('outbox', number)
+      if (damaged?.number === Number(number)) damaged = null
       over -= 1
       if (typeIn(body) !== detailTypes.summary) continue
       setLostFrom(Math.min(lostFromS() ?? Infinity, windowOf(body)))
@@ -212,8 +213,7 @@ export function openSimFogStore(disk: Disk, chance: Chance, maxItems: number): S
       disk.transaction(() => {
         clean()
         receipts.save()
-        const row = disk.get<{ body: Uint8Array }>('outbox', number)
-        disk.set('refused', number, { ...row, code: 'fog/item-damaged' })
+        disk.set('refused', number, { ...disk.get<object>('outbox', number), code: damagedCode })
         disk.delete('outbox', number)
         append(items)
       })
