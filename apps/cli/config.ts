@@ -1,7 +1,8 @@
 import { Option, type Command } from 'commander'
 import type { CloudConfig } from '#config'
 
-const programs = ['broker', 'agent', 'cloud', 'meter'] as const
+/** `node` is node.toml on a Pi's boot partition. */
+const programs = ['broker', 'agent', 'cloud', 'meter', 'node'] as const
 type Program = (typeof programs)[number]
 
 /** `config check`: the same check a program makes at its start, without starting it. */
@@ -27,9 +28,10 @@ async function checkConfig(file: string, options: { for: Program }): Promise<voi
     const { loadMeterConfig } = await import('../meter/config.ts')
     loadMeterConfig(file)
   } else {
-    const { brokerConfig, agentConfig, cloudConfig, loadConfig } = config
+    const { brokerConfig, agentConfig, cloudConfig, loadConfig, nodeConfig } = config
     if (options.for === 'broker') loadConfig(brokerConfig, file)
     else if (options.for === 'agent') loadConfig(agentConfig, file)
+    else if (options.for === 'node') loadConfig(nodeConfig, file)
     else await checkGuarded(loadConfig(cloudConfig, file))
   }
   process.stdout.write(`${file}: right for the ${options.for}\n`)

@@ -29,11 +29,12 @@ export interface Approved {
 /** @throws cli/unreachable, cli/unauthorized, cli/refused, … */
 export function openEnrolments(access: HttpAccess) {
   const api = openApi(access)
+  const path = 'api/v1/enrolments'
   return {
-    list: () => api.get<EnrolmentList>('api/v1/enrolments'),
+    list: () => api.get<EnrolmentList>(path),
     deliver: (credential: Uint8Array) =>
-      api.post('api/v1/enrolments/credentials', { credential: toBase64Url(credential) }),
+      api.post(`${path}/credentials`, { credential: toBase64Url(credential) }),
     approve: ({ id, ...rest }: { id: Uint8Array; name: string; replace: boolean }) =>
-      api.post<Approved>('api/v1/enrolments/approvals', { id: toBase64Url(id), ...rest }),
+      api.post<Approved>(`${path}/approvals`, { id: toBase64Url(id), ...rest }),
   }
 }

@@ -33,7 +33,7 @@ export function addPrepareCommand(pi: Command): void {
     .command('prepare')
     .description('write settings, the authority to trust and a one-time token for one fog node')
     .option('--image <file>', 'into the boot partition of this unpacked image')
-    .option('--device <disk>', '… of this card, which holds the image already')
+    .option('--device <disk>', 'into that of this card, which holds the image already')
     .option('--confirm <name>', "the card's name, where nobody can be asked, such as mmcblk0")
     .option('--files <folder>', 'as files for the boot partition of Raspberry Pi OS')
     .option('--deb <file>', 'the package they install')

@@ -1,3 +1,4 @@
+import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { wordsOf } from '#errors'
@@ -36,12 +37,14 @@ interface FirstBootFlags {
   page: number | false
 }
 
-async function runFirstBoot({ page, ...folders }: FirstBootFlags): Promise<void> {
+async function runFirstBoot({ boot, state, etc, page }: FirstBootFlags): Promise<void> {
   const { firstBoot } = await import('../pi/first-boot.ts')
   const { askCloud } = await import('../pi/ask.ts')
   const { systemRandom } = await import('#service')
   const name = await firstBoot({
-    ...folders,
+    boot: resolve(boot),
+    state: resolve(state),
+    etc: resolve(etc),
     random: systemRandom,
     ask: askCloud,
     wait: (ms) => sleep(ms),

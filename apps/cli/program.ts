@@ -14,6 +14,8 @@ Examples:
   fogmeter authority init                        make an authority in ./authority
   fogmeter enrol fog fog-1                       keys and credential for a fog node
   fogmeter enrol meter kitchen --group house-7   … and for a meter
+  fogmeter pi prepare --image pi.img --fog FN-01 --cloud mqtts://cloud.example
+                                                 a Raspberry Pi that enrols itself
   fogmeter config check agent.toml --for agent   is this file right?
   fogmeter meter read --source p1:/dev/ttyUSB0   what does my meter say?
   fogmeter agent run --config agent.toml         run a program

@@ -123,6 +123,10 @@ async function refusal(response: Response): Promise<CodedError> {
     const message = 'the cloud wants a token: give --token-file FILE or set FOGMETER_TOKEN_FILE'
     return new CodedError('cli/unauthorized', message)
   }
+  if (status === 404 && new URL(response.url).pathname.includes('/enrolments')) {
+    const message = 'this cloud enrols nobody: its configuration needs a section [enrolment]'
+    return new CodedError('cli/refused', message)
+  }
   if (status === 400) return new CodedError('cli/usage', detail)
   const isOurs = typeof body?.message === 'string'
   const hint = isOurs ? '' : '; is this a Fogmeter cloud? Check --url'
