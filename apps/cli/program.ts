@@ -86,6 +86,7 @@ function mayQuery([first = '', second]: readonly string[]): boolean {
   return (
     second !== 'run' &&
     second !== 'read' &&
+    second !== 'emulate' &&
     !['authority', 'enrol', 'revoke', 'pi', 'config', 'backup', 'restore'].includes(first)
   )
 }

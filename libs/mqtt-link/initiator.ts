@@ -1,9 +1,14 @@
 import { toBase64Url } from '#bytes'
-import { createInitiator, type Initiator, type InitiatorCounters, type Output } from '#channel'
+import {
+  Backoff,
+  createInitiator,
+  type Initiator,
+  type InitiatorCounters,
+  type Output,
+} from '#channel'
 import { defaults } from '#defaults'
 import { parseAddress, readCa } from './address.ts'
 import { adviceFor } from './advice.ts'
-import { Backoff } from './backoff.ts'
 import { openConnection, type Connection } from './connection.ts'
 import { topicPrefix } from './topics.ts'
 import type { InitiatorLink, InitiatorLinkOptions, Target } from './types.ts'

@@ -14,9 +14,20 @@ import {
   toHex,
   utf8,
 } from '#bytes'
-import { codeThrown } from '../support/coded.ts'
+import { codeThrown, orRefused } from '../support/coded.ts'
 
 const bytes = fc.uint8Array({ maxLength: 70 })
+const reference = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+/** What the platform's decoder says; null when it refuses. */
+function decoded(input: Uint8Array): string | null {
+  try {
+    return reference.decode(input)
+  } catch {
+    return null
+  }
+}
+const unit = (code: number) => String.fromCharCode(code)
 
 describe('bytes', () => {
   test('hexadecimal, base64url and UTF-8 come back as they went', () => {
@@ -73,6 +84,33 @@ describe('bytes', () => {
         expect(spelled).toBe(text)
       }),
     )
+  })
+})
+
+describe('UTF-8', () => {
+  test('is what the platform’s encoder writes, lone surrogates too', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: fc.integer({ max: 0xffff }).map(unit) }), (text) => {
+        expect(utf8(text)).toEqual(new Uint8Array(new TextEncoder().encode(text)))
+      }),
+    )
+  })
+
+  test('reads and refuses what the platform’s decoder does', () => {
+    const around = [
+      0x7f, 0x80, 0xbf, 0xc1, 0xc2, 0xe0, 0xed, 0xef, 0xf0, 0xf4, 0xf5, 0x9f, 0xa0, 0x8f,
+    ]
+    const byte = fc.oneof(fc.constantFrom(...around), fc.integer({ min: 0, max: 255 }))
+    fc.assert(
+      fc.property(fc.array(byte, { maxLength: 6 }), (input) => {
+        const given = Uint8Array.from(input)
+        const expected = decoded(given)
+        expect(orRefused(() => fromUtf8(given))).toBe(expected)
+      }),
+      { numRuns: 5_000 },
+    )
+    const long = 'Zähler 電 𝕄 '.repeat(400)
+    expect(fromUtf8(utf8(long))).toBe(long)
   })
 })
 
