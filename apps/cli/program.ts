@@ -4,6 +4,7 @@ import packageFile from '../../package.json' with { type: 'json' }
 import { addAuthorityCommands } from './authority.ts'
 import { addBackupCommands } from './backup.ts'
 import { addConfigCommand } from './config.ts'
+import { addConformanceCommand } from './conformance.ts'
 import { describeError } from './errors.ts'
 import { printableLines } from './printable.ts'
 import { addRunCommands } from './run.ts'
@@ -54,6 +55,7 @@ export async function buildProgram({ queries }: { queries: boolean }): Promise<C
   program.commandsGroup('Programs:')
   addRunCommands(program)
   addConfigCommand(program)
+  addConformanceCommand(program)
   addBackupCommands(program)
   program.commandsGroup('Questions to the cloud:')
   if (queries) (await import('./queries/index.ts')).registerQueries(program)
@@ -82,7 +84,7 @@ function mayQuery([first = '', second]: readonly string[]): boolean {
   return (
     second !== 'run' &&
     second !== 'read' &&
-    !['authority', 'enrol', 'revoke', 'config', 'backup', 'restore'].includes(first)
+    !['authority', 'enrol', 'revoke', 'config', 'backup', 'restore', 'conformance'].includes(first)
   )
 }
 

@@ -1,3 +1,11 @@
+export {
+  epochOfIdentifier,
+  handshakeFrame,
+  parseFrame,
+  peekIdentifier,
+  responderIdentifier,
+  unknownSessionFrame,
+} from './frames.ts'
 export { createInitiator } from './initiator.ts'
 export { createResponder } from './responder.ts'
 export type {
