@@ -74,6 +74,8 @@ interface Epoch {
   readonly number: number
   readonly up: HalfKeys
   readonly down: HalfKeys
+  /** Counters seen, and the highest of them. */
+  readonly counters: Set<number>
   newest: number
   newestFrame: Uint8Array | null
   nextDown: number
@@ -87,6 +89,7 @@ export class Channel {
   confirmed = false
   readonly #context: ChannelContext
   #half: HalfOpen | null = null
+  #newest1: Uint8Array | null = null
   #done: Finished | null = null
   #epochs: Epoch[] = []
   /** An act made the handshake fail, or the peer did: what follows on this channel is not judged. */
@@ -139,12 +142,12 @@ export class Channel {
   #message1(message1: Uint8Array): void {
     const { script, recording, handshakes } = this.#context
     if (this.#done !== null && equal(this.#done.message1, message1)) return // a late duplicate
-    const half = this.#half
-    const again = half !== null && equal(half.message1, message1)
+    const again = this.#newest1 !== null && equal(this.#newest1, message1)
+    this.#newest1 = message1
     const newest = this.epoch
     if (!again) handshakes.message1(message1, newest === null ? null : (newest + 1) & 3)
     const epoch = epochOfIdentifier(peekIdentifier(message1) ?? 0)
-    const answered = again ? half : this.#answer(message1, epoch)
+    const answered = again ? this.#half : this.#answer(message1, epoch)
     recording.add({ type: 'message-1', cid: this.cid, epoch, again })
     if (answered !== null) this.#repeat(answered.frame2, script.message2)
   }
@@ -242,7 +245,15 @@ export class Channel {
     const up = halfKeys(crypto, exporter, { cid, direction: 0, epoch })
     const down = halfKeys(crypto, exporter, { cid, direction: 1, epoch })
     exporter.wipe()
-    const made = { number: epoch, up, down, newest: -1, newestFrame: null, nextDown: 0 }
+    const made: Epoch = {
+      number: epoch,
+      up,
+      down,
+      counters: new Set(),
+      newest: -1,
+      newestFrame: null,
+      nextDown: 0,
+    }
     this.#epochs = [made, ...this.#epochs.filter(({ number }) => number !== epoch)].slice(0, 3)
     this.peer = peer
     const frame4 = handshakeFrame(cI, message4)
@@ -272,10 +283,10 @@ export class Channel {
     const { recording, verdicts, message } = this.#context
     const number = epochBits(frame)
     recording.add({ type: 'record', cid: this.cid, epoch: number })
+    // Before message_4 it should not be there at all, which is what an act looks for.
+    if (!this.confirmed || this.#spoilt) return
     const epoch = this.#epochs.find((one) => one.number === number)
     if (epoch === undefined) {
-      // Without any keys this is what an act waits for, or the sequel of a handshake that failed.
-      if (this.#epochs.length === 0 || this.#spoilt) return
       const known = this.#epochs.map((one) => one.number).join(', ')
       const came = `epoch ${number}: ${toHex(frame)}`
       verdicts.fail('record/form', { expected: `a record of epoch ${known}`, came })
@@ -290,9 +301,11 @@ export class Channel {
       expected: `a counter above ${epoch.newest}`,
       came: `counter ${counter}: ${toHex(frame)}`,
     }))
+    const replay = epoch.counters.has(counter)
+    epoch.counters.add(counter)
     epoch.newest = Math.max(epoch.newest, counter)
     epoch.newestFrame = frame.slice()
-    if (this.confirmed && !this.#spoilt) message(this, payload, frame)
+    if (!replay) message(this, payload, frame)
   }
 
   #openRecord(epoch: Epoch, frame: Uint8Array): Uint8Array | null {

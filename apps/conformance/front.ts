@@ -8,6 +8,8 @@ export interface PacketWatch {
   opened(line: number): void
   /** `size` is the whole packet in bytes. */
   packet(line: number, packet: Packet, size: number): void
+  /** Bytes that are no packet. */
+  unreadable(line: number, reason: string): void
   closed(line: number): void
 }
 
@@ -45,7 +47,10 @@ export async function openFront({ host, port, broker, watch }: FrontOptions): Pr
       lines.delete(near)
       watch.closed(line)
     })
-    readAlong(near, (packet, size) => watch.packet(line, packet, size))
+    readAlong(near, {
+      packet: (packet, size) => watch.packet(line, packet, size),
+      unreadable: (reason) => watch.unreadable(line, reason),
+    })
   })
   await listen(server, host, port)
   return {
@@ -77,12 +82,15 @@ function join(from: Socket, to: Socket): void {
   from.on('close', () => to.destroy())
 }
 
-/** Packets that are none are the broker's to refuse. */
-function readAlong(socket: Socket, take: (packet: Packet, size: number) => void): void {
+function readAlong(
+  socket: Socket,
+  take: { packet(packet: Packet, size: number): void; unreadable(reason: string): void },
+): void {
   const packets = parser({ protocolVersion: 4 })
-  packets.on('packet', (packet: Packet) => take(packet, sizeOf(packet.length ?? 0)))
+  packets.on('packet', (packet: Packet) => take.packet(packet, sizeOf(packet.length ?? 0)))
   let readable = true
-  packets.on('error', () => {
+  packets.on('error', (error: Error) => {
+    if (readable) take.unreadable(error.message)
     readable = false
   })
   socket.on('data', (bytes) => {

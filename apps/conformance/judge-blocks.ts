@@ -78,6 +78,9 @@ export class BlockJudge {
     const previous = this.#previous(first)
     const readings = this.#readings.live(first, last)
     if (previous === null) return { type: 'ask', from: first }
+    const skippedCount = skipped.reduce((sum, [from, to]) => sum + to - from + 1, 0)
+    // What did not arrive, or could not be read, has been judged elsewhere.
+    if (readings.length !== last - first + 1 - skippedCount) return { type: 'ask', from: first }
     try {
       const statement = makeStatement(this.#crypto, {
         deviceId: this.#deviceId,
@@ -119,9 +122,7 @@ export class BlockJudge {
     this.#unexplained.delete(last)
     if (unexplained !== undefined && this.#verdicts.failures() === before)
       this.#verdicts.fail('block/signature', unexplained)
-    return taken === 'bad'
-      ? { type: 'bad' }
-      : { type: 'block', first, last, again: taken === 'again' }
+    return { type: 'block', first, last, again: taken === 'again' }
   }
 
   /** Signatures that nothing has explained since. */
@@ -131,7 +132,7 @@ export class BlockJudge {
     this.#unexplained.clear()
   }
 
-  #judge(block: Block): 'new' | 'again' | 'bad' {
+  #judge(block: Block): 'new' | 'again' {
     const v = this.#verdicts
     const { statement, signature } = block
     const { first, last } = statement
@@ -195,9 +196,9 @@ export class BlockJudge {
   }
 
   /** After a block that is wrong: the next ones are judged by it all the same. */
-  #goOn({ statement, signature }: Block): 'bad' {
+  #goOn({ statement, signature }: Block): 'new' {
     if (statement.last > this.last) this.#remember(statement, signature)
-    return 'bad'
+    return 'new'
   }
 
   #remember(statement: Statement, signature: Uint8Array): void {

@@ -8,12 +8,15 @@ import { timeQualityOf, type Reading } from '#reading'
 import type { Channel, Script } from './channel.ts'
 import { BlockJudge, type Taken } from './judge-blocks.ts'
 import { ReadingJudge } from './judge-readings.ts'
+import { epochBits } from '#record'
 import type { Recording } from './recording.ts'
 import type { Verdicts } from './verdicts.ts'
 
 /** A live PUBLISH with a node name of this length has at most `LIVE_BYTES`. */
 const NODE_NAME_BYTES = 5
 const LIVE_BYTES = 64
+/** Live mode may start over for many reasons, but not with every reading. */
+const MOST_FULL = 2
 
 export interface MessageContext {
   readonly crypto: Crypto
@@ -43,10 +46,13 @@ export class MessageJudge {
   /** Highest number this session was told is durable. */
   #told = 0
   #next = 0
-  /** Live readings in full of this session, and how many of them had a reason. */
-  #full = 0
-  #fullDue = 1
   #liveAsked = false
+  /** From this epoch on the meter greets again: it was told that its session is unknown. */
+  #greetsFrom: number | null = null
+  /** The node has asked for what begins here, in this session. */
+  #askedFrom = Infinity
+  /** The newest reading in full, and how many came without a gap. */
+  #fullBefore: { number: number; full: number } | null = null
 
   constructor(context: MessageContext, peer: Credential) {
     this.#context = context
@@ -66,7 +72,13 @@ export class MessageJudge {
     this.#greeted = false
     this.#welcomed = false
     this.#told = 0
+    this.#askedFrom = Infinity
     this.#restartLive()
+  }
+
+  /** The session of this epoch is a new one to the meter, on the same channel. */
+  greetsFrom(epoch: number): void {
+    this.#greetsFrom = epoch
   }
 
   /** A block the acts have refused: the next one goes on after it. */
@@ -83,7 +95,7 @@ export class MessageJudge {
 
   /** Asks for everything from `from` on. Returns the frame, for those who want to send it again. */
   resend(channel: Channel, from: number): Uint8Array | null {
-    this.#fullDue += 1
+    this.#askedFrom = Math.min(this.#askedFrom, from)
     return this.#context.answer(channel, { type: 'resend', from })
   }
 
@@ -104,6 +116,10 @@ export class MessageJudge {
   }
 
   take(channel: Channel, payload: Uint8Array, frame: Uint8Array): void {
+    if (this.#greetsFrom === epochBits(frame)) {
+      this.#greetsFrom = null
+      this.newSession(channel)
+    }
     const message = this.#decode(payload)
     if (message === null) return
     if (channel !== this.#channel) return
@@ -146,10 +162,8 @@ export class MessageJudge {
   }
 
   #size(channel: Channel, message: ReceivedUp, frame: Uint8Array): void {
-    if (message.type === 'reading') {
-      this.#full += 1
-      if (this.#full <= this.#fullDue) return
-    } else if (message.type !== 'live') return
+    if (message.type !== 'reading' && message.type !== 'live') return
+    if (message.type === 'reading' && !this.#isIdle(message.reading.number)) return
     const { node, verdicts } = this.#context
     const topic = `fm/1/${node}/up/${channel.cid}`
     const size = 2 + 2 + topic.length + frame.length
@@ -158,6 +172,14 @@ export class MessageJudge {
       expected: `at most ${limit} bytes with a node name of ${node.length}`,
       came: `${size} bytes at QoS 0, a message of type ${message.type}`,
     }))
+  }
+
+  /** Readings in full one after the other, where the first would have done. */
+  #isIdle(number: number): boolean {
+    const before = this.#fullBefore
+    const full = before !== null && before.number === number - 1 ? before.full + 1 : 1
+    this.#fullBefore = { number, full }
+    return full > MOST_FULL
   }
 
   #dispatch(channel: Channel, message: ReceivedUp): void {
@@ -210,7 +232,7 @@ export class MessageJudge {
   #repeats(first: number, last: number): void {
     const { verdicts } = this.#context
     const name = `block ${first} to ${last}`
-    if (this.#told > 0)
+    if (this.#told > 0 && last < this.#askedFrom)
       verdicts.judge('receipts/forgets', last > this.#told, () => ({
         expected: `nothing up to ${this.#told}, which this session was told is durable`,
         came: name,
@@ -232,8 +254,6 @@ export class MessageJudge {
 
   #restartLive(): void {
     this.readings.restart()
-    this.#full = 0
-    this.#fullDue = 1
     this.#liveAsked = false
   }
 

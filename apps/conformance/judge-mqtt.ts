@@ -29,6 +29,10 @@ export class MqttJudge {
     else if (packet.cmd === 'publish') this.#publish(line, packet, size)
   }
 
+  unreadable(reason: string): void {
+    this.#verdicts.fail('mqtt/connect', { expected: 'packets of MQTT 3.1.1', came: reason })
+  }
+
   closed(line: number): void {
     this.#lines.delete(line)
   }

@@ -121,6 +121,7 @@ export class PlayedNode {
       watch: {
         opened: () => undefined,
         packet: (line, packet, size) => this.#mqtt.packet(line, packet, size),
+        unreadable: (_line, reason) => this.#mqtt.unreadable(reason),
         closed: (line) => this.#gone(line),
       },
     })
@@ -131,11 +132,6 @@ export class PlayedNode {
     const { host } = this.#options.listen
     const name = host.includes(':') ? `[${host}]` : host
     return `mqtt://${name}:${this.#front?.port ?? 0}`
-  }
-
-  /** How often the broker refused something, by reason. */
-  refusals(): ReadonlyMap<string, number> {
-    return this.#broker?.counters().refused ?? new Map()
   }
 
   /** Ends the meter's connection, as a network may. */
