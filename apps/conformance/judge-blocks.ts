@@ -42,6 +42,8 @@ export class BlockJudge {
   readonly #byLast = new Map<number, Known>()
   /** Bare signatures that did not fit the live readings: the whole block will say why. */
   readonly #unexplained = new Map<number, Failure>()
+  /** The number we last asked for. */
+  #asked = 0
   #tip: Statement | null = null
   /** Numbers up to here were given up by the meter, or refused by us. */
   #through = 0
@@ -77,10 +79,14 @@ export class BlockJudge {
     if (this.#byLast.has(last)) return { type: 'block', first, last, again: true }
     const previous = this.#previous(first)
     const readings = this.#readings.live(first, last)
-    if (previous === null) return { type: 'ask', from: first }
+    if (first !== this.last + 1) {
+      if (!this.#awaitsNext()) this.#hole(first, last)
+      return this.#ask()
+    }
+    if (previous === null) return this.#ask()
     const skippedCount = skipped.reduce((sum, [from, to]) => sum + to - from + 1, 0)
     // What did not arrive, or could not be read, has been judged elsewhere.
-    if (readings.length !== last - first + 1 - skippedCount) return { type: 'ask', from: first }
+    if (readings.length !== last - first + 1 - skippedCount) return this.#ask()
     try {
       const statement = makeStatement(this.#crypto, {
         deviceId: this.#deviceId,
@@ -100,7 +106,7 @@ export class BlockJudge {
     const came = `block ${first} to ${last}: ${toHex(signature)}`
     const expected = 'a signature over the statement that follows from the live readings'
     this.#unexplained.set(last, { expected, came })
-    return { type: 'ask', from: first }
+    return this.#ask()
   }
 
   /** A block with its readings, or its statement alone. */
@@ -116,6 +122,8 @@ export class BlockJudge {
       return { type: 'bad' }
     }
     const { first, last } = block.statement
+    // Sent before the meter heard that we want the one before it.
+    if (first > this.last + 1 && this.#awaitsNext()) return this.#ask()
     const before = this.#verdicts.failures()
     const taken = this.#judge(block)
     const unexplained = this.#unexplained.get(last)
@@ -155,14 +163,28 @@ export class BlockJudge {
       })
       return this.#goOn(block)
     }
-    const joined = first === this.last + 1
-    v.judge('block/numbers', joined, () => ({
-      expected: `a block that begins with number ${this.last + 1}`,
-      came: `block ${first} to ${last}`,
-    }))
-    if (!joined) return this.#goOn(block)
+    if (first !== this.last + 1) {
+      this.#hole(first, last)
+      return this.#goOn(block)
+    }
     this.#judgeJoint(statement)
     return this.#accept(block).again ? 'again' : 'new'
+  }
+
+  #ask(): Taken {
+    this.#asked = this.last + 1
+    return { type: 'ask', from: this.#asked }
+  }
+
+  #awaitsNext(): boolean {
+    return this.#asked === this.last + 1
+  }
+
+  #hole(first: number, last: number): void {
+    this.#verdicts.fail('block/numbers', {
+      expected: `a block that begins with number ${this.last + 1}`,
+      came: `block ${first} to ${last}`,
+    })
   }
 
   /** Where two blocks meet: the chain and the registers. */

@@ -42,8 +42,9 @@ export class PlayedNode {
   readonly #options: NodeOptions
   readonly #mqtt: MqttJudge
   readonly #channelContext: ChannelContext
-  /** Connections that ended: what the broker still had of them is not judged. */
+  /** Connections that ended, and the newest of them: the broker may still have something of it. */
   readonly #past = new Set<string>()
+  #gone: Channel | null = null
   #broker: Broker | null = null
   #connection: Connection | null = null
   readonly #folder = mkdtempSync(join(tmpdir(), 'fogmeter-conformance-'))
@@ -122,7 +123,7 @@ export class PlayedNode {
         opened: () => undefined,
         packet: (line, packet, size) => this.#mqtt.packet(line, packet, size),
         unreadable: (_line, reason) => this.#mqtt.unreadable(reason),
-        closed: (line) => this.#gone(line),
+        closed: (line) => this.#closed(line),
       },
     })
   }
@@ -186,7 +187,11 @@ export class PlayedNode {
   }
 
   #received(cid: string, payload: Uint8Array): void {
-    if (!CHANNEL_ID.test(cid) || this.#past.has(cid)) return
+    if (!CHANNEL_ID.test(cid)) return
+    if (this.#past.has(cid)) {
+      if (this.#gone?.cid === cid) this.#gone.receive(Uint8Array.from(payload))
+      return
+    }
     if (this.channel?.cid !== cid) {
       this.channel = new Channel(cid, this.#channelContext)
       this.messages?.newSession(this.channel)
@@ -198,12 +203,15 @@ export class PlayedNode {
     if (before === null && channel.epoch !== null) this.messages?.newSession(channel)
   }
 
-  #gone(line: number): void {
+  #closed(line: number): void {
     const cid = this.#mqtt.cidOf(line)
     this.#mqtt.closed(line)
     if (cid === null) return
     this.#past.add(cid)
-    if (this.channel?.cid === cid) this.channel = null
+    if (this.channel?.cid === cid) {
+      this.#gone = this.channel
+      this.channel = null
+    }
     this.recording.add({ type: 'gone', cid })
   }
 }

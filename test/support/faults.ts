@@ -19,7 +19,7 @@ import { systemRandom } from '#service'
 import type { Fault, Mangle } from './faulty-meter.ts'
 
 const stranger = nodeCrypto.signingKey(new Uint8Array(32).fill(9))
-const RECEIPT = 1
+const LIVE = 1
 const TAG_BYTES = 16
 
 /** Hears messages of these types only. */
@@ -159,7 +159,7 @@ const spoilt =
   }
 
 /** One broken thing each, under the clause that must name it. */
-export const faults: readonly { clause: string; what: string; fault: Fault }[] = [
+export const faults: readonly { clause: string; what: string; fault: Fault; also?: string }[] = [
   {
     clause: 'message-1/fresh-key',
     what: 'uses one ephemeral key for every handshake',
@@ -232,14 +232,20 @@ export const faults: readonly { clause: string; what: string; fault: Fault }[] =
     what: 'never makes new keys',
     fault: { limits: { rekeyAfterRecords: 2 ** 40 } },
   },
-  { clause: 'hello/waits', what: 'sends readings before the welcome', fault: { eager: true } },
+  {
+    clause: 'hello/waits',
+    what: 'sends readings before the welcome',
+    fault: { eager: true },
+    // It cannot know yet what the welcome will say is durable.
+    also: 'receipts/forgets',
+  },
   {
     clause: 'message/form',
     what: 'writes a length that could be shorter',
     fault: {
       messageUp: () => (payload) =>
-        payload[0] === 0x86 && payload[1] === RECEIPT
-          ? [concat(Uint8Array.of(0x98, 6), payload.subarray(1))]
+        payload[0] === 0x87 && payload[1] === LIVE
+          ? [concat(Uint8Array.of(0x98, 7), payload.subarray(1))]
           : [payload],
     },
   },

@@ -46,7 +46,8 @@ const READING_MS = 60
 const TICK_MS = 20
 const RECONNECT_MS = 60
 const STEP_S = 10
-const UNCONFIRMED_MS = 500
+/** So often message_3 goes out before such a meter loses patience. */
+const PATIENCE = 7
 const FAST: Partial<ChannelLimits> = { retransmitMs: 200, giveUpMs: 8_000, unknownSessionMs: 200 }
 
 /** A meter in this process that measures as fast as a test wants it, with one thing broken. */
@@ -90,6 +91,7 @@ export function startFaultyMeter(files: EnrolmentPaths, url: string, fault: Faul
     const frameUp = fault.frameUp?.() ?? same
     const frameDown = fault.frameDown?.() ?? same
     const handled = new Map<string, Uint8Array>()
+    let thirds = 0
     const initiator = createInitiator({
       crypto: fault.crypto ?? nodeCrypto,
       random: fault.random ?? systemRandom,
@@ -123,7 +125,7 @@ export function startFaultyMeter(files: EnrolmentPaths, url: string, fault: Faul
     function publish(frame: Uint8Array): void {
       for (const one of frameUp(frame)) connection.publish(`fm/1/fog-1/up/${channelId}`, one)
       const isMessage3 = (frame[0] ?? 0) >= 0x20 && frame[0] !== 0xf5
-      if (fault.without4 === 'missing' && isMessage3) setTimeout(sendUnconfirmed, UNCONFIRMED_MS)
+      if (isMessage3 && ++thirds === PATIENCE && fault.without4 === 'missing') sendUnconfirmed()
     }
 
     /** A record for keys that nobody has confirmed; its content does not matter. */
