@@ -39,7 +39,7 @@ const [C_I, C_R] = [0x20, 0x2d]
 const METER = 'meter-1'
 const FOG = 'fog-1'
 const [NOT_BEFORE_S, NOT_AFTER_S] = [1_760_000_000, 1_920_000_000]
-const PER_LINE = 64
+const PER_LINE = 96
 
 const readings: readonly Reading[] = [
   {

@@ -37,7 +37,7 @@ export interface Fault {
   readonly replays?: true
   /** Does not wait for the welcome. */
   readonly eager?: true
-  /** Sends a record when message_4 does not come soon, or when it is wrong. */
+  /** Sends a record when message_4 does not come (on its second connection), or when it is wrong. */
   readonly without4?: 'missing' | 'wrong'
   readonly mode?: 'block'
 }
@@ -46,8 +46,8 @@ const READING_MS = 60
 const TICK_MS = 20
 const RECONNECT_MS = 60
 const STEP_S = 10
-/** So often message_3 goes out before such a meter loses patience. */
-const PATIENCE = 7
+/** So often message_3 goes out before a meter that does not wait for message_4 goes on without. */
+const PATIENCE = 3
 const FAST: Partial<ChannelLimits> = { retransmitMs: 200, giveUpMs: 8_000, unknownSessionMs: 200 }
 
 /** A meter in this process that measures as fast as a test wants it, with one thing broken. */
@@ -83,10 +83,12 @@ export function startFaultyMeter(files: EnrolmentPaths, url: string, fault: Faul
   const messageUp = fault.messageUp?.(honest) ?? same
   const messageDown = fault.messageDown?.(store) ?? same
   let stopped = false
+  let connections = 0
   let timer: NodeJS.Timeout | undefined
   let link: ReturnType<typeof connect> | null = null
 
   function connect() {
+    connections += 1
     const channelId = toBase64Url(systemRandom(6))
     const frameUp = fault.frameUp?.() ?? same
     const frameDown = fault.frameDown?.() ?? same
@@ -125,7 +127,8 @@ export function startFaultyMeter(files: EnrolmentPaths, url: string, fault: Faul
     function publish(frame: Uint8Array): void {
       for (const one of frameUp(frame)) connection.publish(`fm/1/fog-1/up/${channelId}`, one)
       const isMessage3 = (frame[0] ?? 0) >= 0x20 && frame[0] !== 0xf5
-      if (isMessage3 && ++thirds === PATIENCE && fault.without4 === 'missing') sendUnconfirmed()
+      if (isMessage3 && fault.without4 === 'missing' && connections === 2 && ++thirds === PATIENCE)
+        sendUnconfirmed()
     }
 
     /** A record for keys that nobody has confirmed; its content does not matter. */
