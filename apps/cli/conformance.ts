@@ -1,4 +1,5 @@
 import { InvalidArgumentError, Option, type Command } from 'commander'
+import { CodedError, exitCodes } from '#errors'
 import type { Clause } from '../conformance/clauses.ts'
 import type { Result } from '../conformance/verdicts.ts'
 import { wholeNumber } from './authority.ts'
@@ -67,8 +68,7 @@ export function addConformanceCommand(program: Command): void {
 async function conformance(flags: Flags): Promise<void> {
   const { clauses, groups, groupOf } = await import('../conformance/clauses.ts')
   const unknown = flags.only?.find((group) => !groups.includes(group))
-  if (unknown !== undefined)
-    throw await usage(`--only ${unknown}: write one of ${groups.join(', ')}`)
+  if (unknown !== undefined) throw usage(`--only ${unknown}: write one of ${groups.join(', ')}`)
   const only = flags.only === undefined ? null : new Set(flags.only)
   if (flags.transcript === true) {
     const { transcript } = await import('../conformance/transcript.ts')
@@ -82,7 +82,7 @@ async function conformance(flags: Flags): Promise<void> {
   const results = await run(flags, only)
   if (flags.json === true) print(JSON.stringify(summaryOf(results)))
   else report(results)
-  if (results.some(({ result }) => result === 'fail')) process.exitCode = 1
+  if (results.some(({ result }) => result === 'fail')) process.exitCode = exitCodes.failure
 }
 
 async function run(flags: Flags, only: ReadonlySet<string> | null): Promise<Result[]> {
@@ -91,7 +91,7 @@ async function run(flags: Flags, only: ReadonlySet<string> | null): Promise<Resu
   const { runConformance } = await import('../conformance/run.ts')
   const { identity, config, node } = flags
   if ((identity === undefined) === (config === undefined))
-    throw await usage('say which node to play: --identity FOLDER or --config FILE')
+    throw usage('say which node to play: --identity FOLDER or --config FILE')
   const stopping = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stopping.abort())
   return runConformance({
@@ -162,8 +162,7 @@ function listenAddress(text: string): { host: string; port: number } {
   throw new InvalidArgumentError('It must be HOST:PORT, such as 127.0.0.1:1883 or [::1]:1883.')
 }
 
-async function usage(message: string): Promise<Error> {
-  const { CodedError } = await import('#errors')
+function usage(message: string): CodedError {
   return new CodedError('cli/usage', message)
 }
 

@@ -62,7 +62,7 @@ export const impostures: readonly Act[] = whoIs.map(([id, title, who]) => ({
 }))
 
 function knowsTime({ node }: Stage): boolean {
-  return node.messages?.timeQuality !== timeQuality.unknown
+  return node.messages?.readings.timeQuality !== timeQuality.unknown
 }
 
 /** The meter must have heard of the revocation: in a genuine session. */

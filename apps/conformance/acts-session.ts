@@ -1,13 +1,12 @@
 import type { Seen } from './recording.ts'
 import {
   greeted,
+  isHello,
   isNewBlock,
-  nextMessage1,
   NO_BLOCK,
   NO_SESSION,
   reconnected,
   type Act,
-  type Stage,
 } from './stage.ts'
 
 /** How long the first welcome is held back. */
@@ -60,96 +59,6 @@ export const readings: Act = {
   },
 }
 
-/** Messages held back and doubled. */
-export const retransmission: Act = {
-  title: 'message_2 and message_4 held back, then sent twice',
-  decides: [
-    'message-4/awaited',
-    'retransmit/message-1',
-    'retransmit/message-3',
-    'retransmit/duplicates',
-  ],
-  async run(stage) {
-    const { script } = stage.node
-    script.message2 = 'withhold'
-    script.message4 = 'withhold'
-    try {
-      await held(stage)
-    } finally {
-      script.message2 = 'answer'
-      script.message4 = 'answer'
-    }
-  },
-}
-
-async function held(stage: Stage): Promise<void> {
-  const { node, verdicts, waitMs, quietMs } = stage
-  const { recording, script } = node
-  const mark = recording.mark()
-  const channel = await nextMessage1(stage)
-  const all = retransmission.decides
-  if (channel === null) return all.forEach((id) => verdicts.unseen(id, NO_SESSION))
-  const mine = (type: Seen['type'], again: boolean) => (seen: Seen) =>
-    seen.type === type && 'again' in seen && seen.again === again && seen.cid === channel.cid
-  const differs = (seen: Seen) => mine('message-1', false)(seen) || seen.type === 'gone'
-  const first = recording.mark()
-  stage.say('message_2 is held back')
-  script.message2 = 'twice' // in answer to the next message_1, which has to be the same
-  const again = await recording.until(
-    first,
-    (seen) => mine('message-1', true)(seen) || differs(seen),
-    waitMs,
-  )
-  const same = again?.type === 'message-1' && again.again
-  verdicts.judge('retransmit/message-1', same, () => ({
-    expected: 'the bytes of message_1 once more, on the same channel',
-    came: again === null ? `nothing within ${waitMs / 1_000} s` : described(again),
-  }))
-  const third = await recording.until(mark, mine('message-3', false), same ? waitMs : 0)
-  if (third === null) {
-    const missing = 'there was no message_3 on that channel'
-    for (const id of all.slice(2)) verdicts.unseen(id, missing)
-    verdicts.unseen('message-4/awaited', missing)
-    return
-  }
-  await withoutMessage4(stage, channel.cid)
-  stage.say('message_4 is held back')
-  const before = recording.mark()
-  const repeated = await recording.until(
-    mark,
-    (seen) => mine('message-3', true)(seen) || (seen.type === 'gone' && seen.cid === channel.cid),
-    waitMs,
-  )
-  verdicts.judge('retransmit/message-3', repeated?.type === 'message-3', () => ({
-    expected: 'the bytes of message_3 once more, on the same channel',
-    came: repeated === null ? `nothing within ${waitMs / 1_000} s` : described(repeated),
-  }))
-  if (repeated?.type !== 'message-3') return
-  script.message4 = 'twice'
-  stage.say('message_4 comes twice')
-  const hello = await recording.until(before, isUp, Math.max(quietMs, 10_000))
-  verdicts.judge('retransmit/duplicates', hello !== null, () => ({
-    expected: 'a session, and hello in it',
-    came: 'none after message_2 and message_4 had arrived twice',
-  }))
-}
-
-/** Records under keys that message_4 has not confirmed would be sealed for nobody. */
-async function withoutMessage4({ node, verdicts, quietMs }: Stage, cid: string): Promise<void> {
-  const { recording } = node
-  const isRecord = (seen: Seen) => seen.type === 'record' && seen.cid === cid
-  const record = await recording.until(recording.mark(), isRecord, quietMs)
-  verdicts.judge('message-4/awaited', record === null, () => ({
-    expected: 'message_3 again and nothing else until message_4 has come',
-    came: 'a record',
-  }))
-}
-
-function described(seen: Seen): string {
-  if (seen.type === 'gone') return 'the connection ended'
-  return seen.type === 'message-1' ? 'another message_1' : seen.type
-}
-
 /** "Unknown session", as a node says after it was restarted. */
 export const unknownSession: Act = {
   title: 'unknown session',
@@ -169,7 +78,6 @@ export const unknownSession: Act = {
       waitMs,
     )
     if (opened?.type === 'session') messages.greetsFrom(opened.epoch)
-    const isHello = (seen: Seen) => seen.type === 'up' && seen.message.type === 'hello'
     const hello = opened?.type === 'session' ? await recording.until(mark, isHello, waitMs) : null
     verdicts.judge('session/unknown', hello !== null, () => ({
       expected: 'message_1 for the next epoch on the same channel, and hello in the new session',

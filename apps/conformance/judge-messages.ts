@@ -4,7 +4,6 @@ import type { Credential, Trust } from '#credential'
 import type { Crypto } from '#crypto'
 import { codeOf } from '#errors'
 import { decodeUp, encodeDown, type Down, type ReceivedUp } from '#messages'
-import { timeQualityOf, type Reading } from '#reading'
 import type { Channel, Script } from './channel.ts'
 import { BlockJudge, type Taken } from './judge-blocks.ts'
 import { ReadingJudge } from './judge-readings.ts'
@@ -34,8 +33,6 @@ export interface MessageContext {
 export class MessageJudge {
   /** Receipted through this number; what the acts have refused lies apart. */
   durable = 0
-  /** Newest time quality: 0 synchronised, 1 estimated, 2 unknown; null before the first reading. */
-  timeQuality: number | null = null
   readonly readings: ReadingJudge
   readonly blocks: BlockJudge
   readonly #context: MessageContext
@@ -188,8 +185,7 @@ export class MessageJudge {
         return this.#hello(channel, message.oldestHeld, message.next)
       case 'reading':
         this.#liveAsked = false
-        this.readings.full(message.reading)
-        return this.#noteTime(message.reading)
+        return this.readings.full(message.reading)
       case 'live':
         if (!this.readings.delta(message.values)) this.#askForLive(channel)
         return
@@ -255,10 +251,6 @@ export class MessageJudge {
   #restartLive(): void {
     this.readings.restart()
     this.#liveAsked = false
-  }
-
-  #noteTime({ status }: Reading): void {
-    this.timeQuality = timeQualityOf(status)
   }
 }
 

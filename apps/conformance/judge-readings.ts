@@ -1,6 +1,6 @@
 import { toHex } from '#bytes'
 import { encodeUp } from '#messages'
-import { decodeLive, encodeReading, status, type Reading } from '#reading'
+import { decodeLive, encodeReading, status, timeQualityOf, type Reading } from '#reading'
 import type { Verdicts } from './verdicts.ts'
 
 /** Judges readings, live and signed: those of one meter over the whole run. */
@@ -15,6 +15,7 @@ export class ReadingJudge {
   /** A difference could not be used: those after it mean nothing either. */
   #lost = false
   #highest = 0
+  #timeQuality: number | null = null
 
   constructor(verdicts: Verdicts) {
     this.#verdicts = verdicts
@@ -23,6 +24,11 @@ export class ReadingJudge {
   /** Highest number seen. */
   get highest(): number {
     return this.#highest
+  }
+
+  /** Of the newest: 0 synchronised, 1 estimated, 2 unknown; null before the first. */
+  get timeQuality(): number | null {
+    return this.#timeQuality
   }
 
   /** A session begins, or live mode starts over: what was sent before is no base any more. */
@@ -98,6 +104,7 @@ export class ReadingJudge {
     )
     if (before !== undefined) return
     this.#byNumber.set(reading.number, reading)
+    this.#timeQuality = timeQualityOf(reading.status)
     this.#registers(reading)
     this.#highest = Math.max(this.#highest, reading.number)
   }

@@ -5,14 +5,8 @@ import type { DeviceIdentity } from '#identity'
 import { systemClock, systemRandom } from '#service'
 import { impostures, wrongMessage4 } from './acts-attack.ts'
 import { futureReceipt, refusal, withoutReceipt } from './acts-delivery.ts'
-import {
-  opening,
-  readings,
-  recovery,
-  rekeying,
-  retransmission,
-  unknownSession,
-} from './acts-session.ts'
+import { heldMessage2, heldMessage4 } from './acts-handshake.ts'
+import { opening, readings, recovery, rekeying, unknownSession } from './acts-session.ts'
 import { groupOf } from './clauses.ts'
 import { makeImpostors, type Signer } from './impostors.ts'
 import { PlayedNode } from './node.ts'
@@ -42,7 +36,8 @@ export interface ConformanceOptions extends Patience {
 const acts: readonly Act[] = [
   opening,
   readings,
-  retransmission,
+  heldMessage2,
+  heldMessage4,
   withoutReceipt,
   futureReceipt,
   refusal,

@@ -46,7 +46,7 @@ export interface Session {
   readonly messages: MessageJudge
 }
 
-const isHello = (seen: Seen) => seen.type === 'up' && seen.message.type === 'hello'
+export const isHello = (seen: Seen) => seen.type === 'up' && seen.message.type === 'hello'
 
 /** The present session, or the next one the meter opens; null when it opens none in time. */
 export async function greeted(stage: Stage): Promise<Session | null> {
