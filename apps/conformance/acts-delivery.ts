@@ -105,15 +105,16 @@ async function asked(stage: Stage, block: Block): Promise<void> {
 }
 
 async function ignored(
-  { node, verdicts, quietMs, say }: Stage,
+  stage: Stage,
   block: Block,
   id: string,
   what: string,
   attack: () => void,
 ): Promise<void> {
+  const { node, verdicts, quietMs } = stage
   const { recording } = node
   const mark = recording.mark()
-  say(what)
+  stage.say(what)
   attack()
   const again = await recording.until(mark, isAgain(block), quietMs)
   verdicts.judge(id, again === null, () => ({
@@ -164,7 +165,8 @@ export const refusal: Act = {
     const { first, last } = block
     const { recording } = node
     const mark = recording.mark()
-    session.messages.refuse(first, last)
+    const counts = session.messages.refuse(first, last)
+    if (!counts) verdicts.unseen('refused/never-again', 'the node had to ask for that block again')
     stage.say(`block ${first} to ${last} is refused`)
     node.say(session.channel, { type: 'refused', first, last, code: REFUSAL })
     const isNext = (seen: Seen) => seen.type === 'block' && seen.last > last

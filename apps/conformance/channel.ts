@@ -205,7 +205,7 @@ export class Channel {
   }
 
   #finish(half: HalfOpen, message3: Uint8Array): void {
-    const { handshakes, publish } = this.#context
+    const { handshakes } = this.#context
     let stage: Stage3 = 'form'
     let peer: Credential | null = null
     const resolve: ResolvePeer = (idCred) => {
@@ -222,7 +222,7 @@ export class Channel {
       if (codeOf(error) === 'edhoc/not-authentic') stage = 'encryption'
       handshakes.message3(stage, error, message3, half.plaintext3)
       this.#spoilt = true
-      publish(this.cid, handshakeFrame(half.cI, errorMessageFor(error, [4])))
+      this.#context.publish(this.cid, handshakeFrame(half.cI, errorMessageFor(error, [4])))
     }
   }
 
@@ -239,7 +239,7 @@ export class Channel {
     message3: Uint8Array,
     result: { peer: Credential; exporter: Exporter; message4: Uint8Array },
   ): void {
-    const { crypto, recording, opened, script } = this.#context
+    const { crypto, recording, script } = this.#context
     const { peer, exporter, message4 } = result
     const { cid } = this
     const up = halfKeys(crypto, exporter, { cid, direction: 0, epoch })
@@ -262,7 +262,7 @@ export class Channel {
       this.#spoilt = true
       this.#context.publish(cid, flipped(frame4))
     } else this.#message4(frame4)
-    opened(this, peer)
+    this.#context.opened(this, peer)
     recording.add({ type: 'session', cid, epoch, peer })
   }
 
@@ -280,7 +280,7 @@ export class Channel {
   }
 
   #record(frame: Uint8Array): void {
-    const { recording, verdicts, message } = this.#context
+    const { recording, verdicts } = this.#context
     const number = epochBits(frame)
     recording.add({ type: 'record', cid: this.cid, epoch: number })
     // Before message_4 it should not be there at all, which is what an act looks for.
@@ -305,7 +305,7 @@ export class Channel {
     epoch.counters.add(counter)
     epoch.newest = Math.max(epoch.newest, counter)
     epoch.newestFrame = frame.slice()
-    if (!replay) message(this, payload, frame)
+    if (!replay) this.#context.message(this, payload, frame)
   }
 
   #openRecord(epoch: Epoch, frame: Uint8Array): Uint8Array | null {

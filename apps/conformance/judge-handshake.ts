@@ -67,7 +67,7 @@ export class HandshakeJudge {
     this.#verdicts.pass(...order.slice(0, at).map((name) => clauseOf[name]))
     if (error === null) return
     const text = plaintext === null ? '' : `; PLAINTEXT_3 is ${toHex(plaintext)}`
-    const words = error instanceof Error ? error.message : String(error)
+    const words = error instanceof Error ? error.message : 'not an error'
     this.#verdicts.fail(clauseOf[stage], {
       expected: expectedAt[stage],
       came: `${words} (${codeOf(error)}): ${toHex(bytes)}${text}`,

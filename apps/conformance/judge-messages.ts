@@ -78,9 +78,14 @@ export class MessageJudge {
     this.#greetsFrom = epoch
   }
 
-  /** A block the acts have refused: the next one goes on after it. */
-  refuse(first: number, last: number): void {
+  /**
+   * A block the acts refuse; the next one goes on after it. False when this session was asked for it
+   * again: what is not on its way at that moment the meter need not take as refused.
+   */
+  refuse(first: number, last: number): boolean {
+    if (first >= this.#askedFrom) return false
     this.#refused.push({ first, last })
+    return true
   }
 
   /** A receipt, as the acts send them; what it covers is not to come again. */

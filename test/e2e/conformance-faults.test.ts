@@ -47,8 +47,9 @@ test.each(faults.map((fault, index) => ({ ...fault, index })))(
   LONG_MS,
 )
 
+const up = (client: RawClient) => `fm/1/fog-1/up/${client.cid}`
+
 describe('MQTT', () => {
-  const up = (client: RawClient) => `fm/1/fog-1/up/${client.cid}`
   const cases: [string, (client: RawClient) => Promise<unknown>][] = [
     ['mqtt/client-id', (client) => greet(client, { clientId: 'kitchen-meter' })],
     ['mqtt/connect', (client) => greet(client, { clean: false })],

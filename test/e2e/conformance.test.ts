@@ -84,10 +84,8 @@ function runMeter(port: number) {
 
 test('our own meter passes every clause', async () => {
   const port = await freePort()
-  const run = start([
-    ...['conformance', '--identity', 'node', '--authority', 'lab', '--meter', 'my-meter'],
-    ...['--listen', `127.0.0.1:${port}`, '--json'],
-  ])
+  const line = 'conformance --identity node --authority lab --meter my-meter --json --listen'
+  const run = start([...line.split(' '), `127.0.0.1:${port}`])
   const stop = runMeter(port)
   const { code, stdout } = await run.done
   await stop()
@@ -99,7 +97,7 @@ test('our own meter passes every clause', async () => {
 
 test('nobody comes: nothing was seen, and nothing failed', async () => {
   const { code, stdout, stderr } = await conformance(
-    ...['--identity', 'node', '--listen', '127.0.0.1:0', '--wait', '1', '--only', 'block'],
+    ...'--identity node --listen 127.0.0.1:0 --wait 1 --only block'.split(' '),
   )
   expect(stdout).toContain('not seen block/chain')
   expect(stdout).toContain('0 passed, 0 failed, 5 not seen')

@@ -22,7 +22,8 @@ export function createLab() {
   const signer = loadSigner(authority)
   let meters = 0
 
-  async function judge({ start, only, waitMs = 15_000 }: Trial): Promise<Result[]> {
+  async function judge(trial: Trial): Promise<Result[]> {
+    const { only, waitMs = 30_000 } = trial
     const name = `meter-${++meters}`
     const files = enrol(authority, 'meter', name)
     const judged: { close(): Promise<void> }[] = []
@@ -35,7 +36,7 @@ export function createLab() {
         only: only === undefined ? null : new Set(only),
         waitMs,
         quietMs: 2_000,
-        onListening: (url) => judged.push(start(url, files)),
+        onListening: (url) => judged.push(trial.start(url, files)),
         say: () => undefined,
         signal: new AbortController().signal,
       })

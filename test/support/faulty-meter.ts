@@ -37,7 +37,7 @@ export interface Fault {
   readonly replays?: true
   /** Does not wait for the welcome. */
   readonly eager?: true
-  /** Sends a record when message_4 does not come (on its second connection), or when it is wrong. */
+  /** Sends a record when message_4 does not come (on its third connection), or when it is wrong. */
   readonly without4?: 'missing' | 'wrong'
   readonly mode?: 'block'
 }
@@ -49,6 +49,8 @@ const STEP_S = 10
 /** So often message_3 goes out before a meter that does not wait for message_4 goes on without. */
 const PATIENCE = 3
 const FAST: Partial<ChannelLimits> = { retransmitMs: 200, giveUpMs: 8_000, unknownSessionMs: 200 }
+
+const same: Mangle = (bytes) => [bytes]
 
 /** A meter in this process that measures as fast as a test wants it, with one thing broken. */
 export function startFaultyMeter(files: EnrolmentPaths, url: string, fault: Fault) {
@@ -79,7 +81,6 @@ export function startFaultyMeter(files: EnrolmentPaths, url: string, fault: Faul
       list = checkRevocations(nodeCrypto, identity.authorityKey, event.list)
     },
   })
-  const same: Mangle = (bytes) => [bytes]
   const messageUp = fault.messageUp?.(honest) ?? same
   const messageDown = fault.messageDown?.(store) ?? same
   let stopped = false
@@ -127,7 +128,7 @@ export function startFaultyMeter(files: EnrolmentPaths, url: string, fault: Faul
     function publish(frame: Uint8Array): void {
       for (const one of frameUp(frame)) connection.publish(`fm/1/fog-1/up/${channelId}`, one)
       const isMessage3 = (frame[0] ?? 0) >= 0x20 && frame[0] !== 0xf5
-      if (isMessage3 && fault.without4 === 'missing' && connections === 2 && ++thirds === PATIENCE)
+      if (isMessage3 && fault.without4 === 'missing' && connections === 3 && ++thirds === PATIENCE)
         sendUnconfirmed()
     }
 
