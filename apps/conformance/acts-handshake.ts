@@ -2,6 +2,13 @@ import type { Channel } from './channel.ts'
 import type { Seen } from './recording.ts'
 import { isHello, nextMessage1, NO_SESSION, type Act, type Stage } from './stage.ts'
 
+const isEnd = (seen: Seen) => seen.type === 'gone'
+const isMessage1OrEnd = (seen: Seen) => seen.type === 'message-1' || isEnd(seen)
+const isMessage3OrEnd = (seen: Seen) => seen.type === 'message-3' || isEnd(seen)
+const isRepeatOrEnd = (seen: Seen) => (seen.type === 'message-3' && seen.again) || isEnd(seen)
+const isHelloOrEnd = (seen: Seen) => isHello(seen) || isEnd(seen)
+const isRecord = (seen: Seen) => seen.type === 'record'
+
 /** message_2 only in answer to the second message_1; then it comes twice, and so does message_4. */
 export const heldMessage2: Act = {
   title: 'message_2 held back, then sent twice',
@@ -28,8 +35,7 @@ async function repeatsMessage1(stage: Stage, channel: Channel): Promise<boolean>
   const { node, verdicts } = stage
   const mark = node.recording.mark()
   node.script.message2 = 'twice' // in answer to the next message_1, which has to be the same
-  const next = (seen: Seen) => seen.type === 'message-1' || seen.type === 'gone'
-  const seen = await ofChannel(stage, channel, mark, next)
+  const seen = await ofChannel(stage, channel, mark, isMessage1OrEnd)
   const same = seen?.type === 'message-1' && seen.again
   verdicts.judge('retransmit/message-1', same, () => ({
     expected: 'the bytes of message_1 once more, on the same channel',
@@ -40,9 +46,8 @@ async function repeatsMessage1(stage: Stage, channel: Channel): Promise<boolean>
 
 async function bearsDuplicates(stage: Stage, channel: Channel): Promise<void> {
   stage.say('message_2 and message_4 come twice')
-  const ends = (seen: Seen) => isHello(seen) || seen.type === 'gone'
   const mark = stage.node.recording.mark()
-  const seen = await ofChannel(stage, channel, mark, ends)
+  const seen = await ofChannel(stage, channel, mark, isHelloOrEnd)
   stage.verdicts.judge('retransmit/duplicates', seen?.type === 'up', () => ({
     expected: 'a session, and hello in it',
     came: described(stage, seen),
@@ -59,8 +64,7 @@ export const heldMessage4: Act = {
     script.message4 = 'withhold'
     try {
       const channel = await nextMessage1(stage)
-      const isThird = (seen: Seen) => seen.type === 'message-3' || seen.type === 'gone'
-      const third = channel && (await ofChannel(stage, channel, 0, isThird))
+      const third = channel && (await ofChannel(stage, channel, 0, isMessage3OrEnd))
       if (channel === null || third?.type !== 'message-3') {
         for (const id of heldMessage4.decides) verdicts.unseen(id, NO_SESSION)
       } else await withoutMessage4(stage, channel)
@@ -73,14 +77,12 @@ export const heldMessage4: Act = {
 /** Records under keys that message_4 has not confirmed would be sealed for nobody. */
 async function withoutMessage4(stage: Stage, channel: Channel): Promise<void> {
   const { verdicts, quietMs } = stage
-  const isRecord = (seen: Seen) => seen.type === 'record'
   const record = await ofChannel(stage, channel, 0, isRecord, quietMs)
   verdicts.judge('message-4/awaited', record === null, () => ({
     expected: 'message_3 again and nothing else until message_4 has come',
     came: 'a record',
   }))
-  const repeats = (seen: Seen) => (seen.type === 'message-3' && seen.again) || seen.type === 'gone'
-  const seen = await ofChannel(stage, channel, 0, repeats)
+  const seen = await ofChannel(stage, channel, 0, isRepeatOrEnd)
   verdicts.judge('retransmit/message-3', seen?.type === 'message-3', () => ({
     expected: 'the bytes of message_3 once more, on the same channel',
     came: described(stage, seen),
