@@ -4,6 +4,7 @@ import packageFile from '../../package.json' with { type: 'json' }
 import { addAuthorityCommands } from './authority.ts'
 import { addBackupCommands } from './backup.ts'
 import { addConfigCommand } from './config.ts'
+import { addConformanceCommand } from './conformance.ts'
 import { describeError } from './errors.ts'
 import { printableLines } from './printable.ts'
 import { addPiCommands } from './pi.ts'
@@ -58,6 +59,7 @@ export async function buildProgram({ queries }: { queries: boolean }): Promise<C
   program.commandsGroup('Programs:')
   addRunCommands(program)
   addConfigCommand(program)
+  addConformanceCommand(program)
   addBackupCommands(program)
   program.commandsGroup('Questions to the cloud:')
   if (queries) (await import('./queries/index.ts')).registerQueries(program)
@@ -87,7 +89,9 @@ function mayQuery([first = '', second]: readonly string[]): boolean {
     second !== 'run' &&
     second !== 'read' &&
     second !== 'emulate' &&
-    !['authority', 'enrol', 'revoke', 'pi', 'config', 'backup', 'restore'].includes(first)
+    !['authority', 'enrol', 'revoke', 'pi', 'config', 'backup', 'restore', 'conformance'].includes(
+      first,
+    )
   )
 }
 

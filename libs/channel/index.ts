@@ -1,4 +1,12 @@
 export { Backoff } from './backoff.ts'
+export {
+  epochOfIdentifier,
+  handshakeFrame,
+  parseFrame,
+  peekIdentifier,
+  responderIdentifier,
+  unknownSessionFrame,
+} from './frames.ts'
 export { createInitiator } from './initiator.ts'
 export { createResponder } from './responder.ts'
 export type {

@@ -1,5 +1,5 @@
 /** Keys and credentials as files: making them on the operator's machine, loading them everywhere. */
-export { createAuthority } from './authority.ts'
+export { authorityPaths, createAuthority, loadAuthorityKey, loadRevocations } from './authority.ts'
 export { enrol, enrolKey, requireFree, type EnrolmentPaths, type EnrolOptions } from './enrol.ts'
 export { revoke } from './revoke.ts'
 export { createKeyFile, ensureKeyFile, readPublicKeyFile } from './keys.ts'

@@ -6,8 +6,7 @@ import { createOpener, type Opener } from './opener.ts'
 import { createSealer, type Sealer } from './sealer.ts'
 
 /** Exporter labels, from the range for private use (RFC 9528 §10.1). Index: direction. */
-const KEY_LABEL = [32768, 32769] as const
-const IV_LABEL = [32770, 32771] as const
+export const recordLabels = { key: [32768, 32769], iv: [32770, 32771] } as const
 
 const KEY_BYTES = 32
 const IV_BYTES = 12
@@ -37,8 +36,8 @@ export function deriveRecordPair(
   const { role, channelId, epoch, monoMs, limits = {} } = options
   const exportContext = utf8(channelId)
   const contextOf = (direction: Direction) => {
-    const key = exporter(KEY_LABEL[direction], exportContext, KEY_BYTES)
-    const iv = exporter(IV_LABEL[direction], exportContext, IV_BYTES)
+    const key = exporter(recordLabels.key[direction], exportContext, KEY_BYTES)
+    const iv = exporter(recordLabels.iv[direction], exportContext, IV_BYTES)
     const prepared = crypto.aead(key)
     key.fill(0)
     return { key: prepared, iv, channelId, direction, epoch, nowMs: monoMs, limits }
