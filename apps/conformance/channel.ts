@@ -210,9 +210,10 @@ export class Channel {
     let peer: Credential | null = null
     const resolve: ResolvePeer = (idCred) => {
       stage = 'credential'
-      peer = this.#judgePeer(kcwtFrom(idCred))
+      const { credential, key } = this.#judgePeer(kcwtFrom(idCred))
+      peer = credential
       stage = 'signature'
-      return { cred: peer.encoded, key: this.#context.trust.keyOf(peer) }
+      return { cred: peer.encoded, key }
     }
     try {
       const { message4, exporter } = responderMessage3(half.state, message3, resolve)
@@ -226,12 +227,13 @@ export class Channel {
     }
   }
 
-  #judgePeer(encoded: Uint8Array): Credential {
+  #judgePeer(encoded: Uint8Array): ReturnType<Trust['checkPeer']> {
     const { trust, group, meter } = this.#context
-    const peer = trust.check(encoded)
-    requireRole(peer, 'meter', group)
-    if (meter === null || peer.deviceId === meter) return peer
-    throw new CodedError('channel/wrong-node', `the meter is "${peer.deviceId}", not "${meter}"`)
+    const peer = trust.checkPeer(encoded)
+    const { deviceId } = peer.credential
+    requireRole(peer.credential, 'meter', group)
+    if (meter === null || deviceId === meter) return peer
+    throw new CodedError('channel/wrong-node', `the meter is "${deviceId}", not "${meter}"`)
   }
 
   #open(

@@ -53,7 +53,7 @@ export class MessageJudge {
 
   constructor(context: MessageContext, peer: Credential) {
     this.#context = context
-    const key = context.trust.keyOf(peer)
+    const { key } = context.trust.checkPeer(peer.encoded)
     this.readings = new ReadingJudge(context.verdicts)
     const { deviceId } = peer
     this.blocks = new BlockJudge(context.crypto, context.verdicts, this.readings, { deviceId, key })

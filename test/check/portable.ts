@@ -57,7 +57,9 @@ export function portableProblems(root: string): { checked: number; problems: str
   const { include } = JSON.parse(readFileSync(join(root, COMPILED), 'utf8')) as {
     include: string[]
   }
-  const unseen = files.filter((file) => !include.some((folder) => file.startsWith(`${join(COMPILED, '..', folder)}/`)))
+  const unseen = files.filter(
+    (file) => !include.some((folder) => file.startsWith(`${join(COMPILED, '..', folder)}/`)),
+  )
   return {
     checked: files.length,
     problems: [

@@ -35,7 +35,10 @@ function gullible(
 ): Trust {
   return {
     check: (encoded) => change(encoded, trust),
-    keyOf: (credential) => nodeCrypto.verifyKey(credential.publicKey),
+    checkPeer(encoded) {
+      const credential = change(encoded, trust)
+      return { credential, key: nodeCrypto.verifyKey(credential.publicKey) }
+    },
   }
 }
 
@@ -56,7 +59,14 @@ const tagless: Crypto = {
 }
 
 /** Believes every signature in the handshake. */
-const credulous: Trust['keyOf'] = ({ publicKey }) => ({ publicKey, verify: () => true })
+const credulous = (trust: Trust): Trust => ({
+  ...trust,
+  checkPeer(encoded) {
+    const credential = trust.check(encoded)
+    const { publicKey } = credential
+    return { credential, key: { publicKey, verify: () => true } }
+  },
+})
 
 function issuedByStranger(like: Credential): Credential {
   return decodeCredential(issueCredential({ ...like, authority: stranger }))
@@ -350,7 +360,7 @@ export const faults: readonly { clause: string; what: string; fault: Fault; also
   {
     clause: 'attack/wrong-key',
     what: 'checks no signature in message_2',
-    fault: { trust: (trust) => ({ ...trust, keyOf: credulous }) },
+    fault: { trust: credulous },
   },
   {
     clause: 'attack/untrusted',

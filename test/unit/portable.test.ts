@@ -45,7 +45,9 @@ test('noble, and words about clocks, are no problem', () => {
 })
 
 test('the compiler finds what only a platform has', () => {
-  const options = JSON.parse(readFileSync(join(root, 'test/check/tsconfig.portable.json'), 'utf8')) as object
+  const options = JSON.parse(
+    readFileSync(join(root, 'test/check/tsconfig.portable.json'), 'utf8'),
+  ) as object
   const source =
     'void Buffer\nvoid process\nsetTimeout(() => undefined, 1)\nvoid new TextEncoder()\n'
   writeFileSync(join(folder, 'globals.ts'), source)
