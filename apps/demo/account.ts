@@ -88,7 +88,7 @@ function cloudTotals(path: string): Accounting {
 }
 
 /** The meter's own word, through the same core that wrote its store. */
-function meterStatus(cluster: Cluster, { name, store: path }: Meter): MeterStatus {
+export function meterStatus(cluster: Cluster, { name, store: path }: Meter): MeterStatus {
   const folder = join(cluster.plan.dir, 'authority')
   const own = join(folder, 'enrolled', name, name)
   const identity = loadIdentity({

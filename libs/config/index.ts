@@ -13,6 +13,6 @@ export {
   type NodeConfig,
 } from './schemas.ts'
 export { expandMeters, type MeterInstance } from './fleet.ts'
-export { tcpAddress, type SerialLine } from './leaf.ts'
+export { flag, integer, oneOf, path, tcpAddress, text, type SerialLine } from './leaf.ts'
 export { sourceAt, type PortSource } from './source.ts'
 export { allKeys, type TableSchema } from './schema-tree.ts'

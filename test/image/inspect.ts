@@ -1,0 +1,89 @@
+/** Looks around in a running node: what the image promises, asked of the machine itself. */
+import type { Machine } from './guest.ts'
+import type { Shell } from './shell.ts'
+
+interface Look {
+  what: string
+  command: string
+  /** Says what is wrong with the answer, or null. */
+  wrong(said: string): string | null
+  only?: Machine
+}
+
+const looks: readonly Look[] = [
+  {
+    what: 'the root is a read-only squashfs under a memory overlay',
+    command: 'findmnt -n -o FSTYPE / && findmnt -n -o FSTYPE,OPTIONS /run/root/lower',
+    wrong: (said) => (/^overlay\s+squashfs +ro,/.test(said) ? null : said),
+  },
+  {
+    what: 'nothing listens to the network but MQTT',
+    command: "ss -H -tuln | awk '{ print $1, $5 }'",
+    wrong(said) {
+      const local = /(127\.0\.0\.\d+|\[::1\]|127\.0\.0\.\d+%lo):\d+$/
+      // DHCP's client takes its answers here; what else comes there is not let in.
+      const dhcp = /^udp \S+:(68|546)$/
+      const open = said
+        .split('\n')
+        .filter((line) => line.startsWith('tcp') || line.startsWith('udp'))
+        .filter((line) => !local.test(line) && !dhcp.test(line))
+      return open.join() === 'tcp 0.0.0.0:1883' ? null : said
+    },
+  },
+  {
+    what: 'the firewall drops what is not MQTT',
+    command: 'nft list chain inet fogmeter input',
+    wrong: (said) =>
+      said.includes('policy drop') && said.includes('tcp dport { 1883, 8883 } accept') ? null : said,
+  },
+  {
+    what: 'nobody has a password, and nobody can log in',
+    command: "cut -d: -f2 /etc/shadow | sort -u; systemctl list-units --no-legend '*getty*' 'ssh*'",
+    wrong: (said) => (said === '!*' ? null : said),
+  },
+  {
+    what: 'the data partition has grown to the end of the card',
+    command: 'df --output=size -k /var/lib/fogmeter | tail -n 1',
+    wrong: (said) => (Number(said) > 1_000_000 ? null : `${said} KiB`),
+  },
+  {
+    what: 'the journal is in memory',
+    command: 'ls -d /run/log/journal /var/log/journal 2>/dev/null || true',
+    wrong: (said) => (said === '/run/log/journal' ? null : said),
+  },
+  {
+    what: 'the clock is not before the image was built',
+    command: 'date +%s; stat -c %Y /usr/lib/clock-epoch',
+    wrong(said) {
+      const [now = 0, built = Infinity] = said.split('\n').map(Number)
+      return now >= built ? null : `now ${now}, built ${built}`
+    },
+  },
+  {
+    what: 'systemd feeds the hardware watchdog',
+    command: 'systemctl show -P RuntimeWatchdogUSec; journalctl -b -o cat | grep -i "hardware watchdog"',
+    wrong: (said) => (/^15s\n[^]*watchdog/i.test(said) ? null : said),
+    only: 'raspi3b',
+  },
+  {
+    what: 'no unit failed',
+    command: 'systemctl list-units --failed --no-legend',
+    wrong: (said) => (said === '' ? null : said),
+  },
+]
+
+/** Every promise that does not hold, in words. */
+export async function inspect(
+  shell: Shell,
+  machine: Machine,
+  say: (text: string) => void,
+): Promise<string[]> {
+  const problems: string[] = []
+  for (const { what, command, wrong, only } of looks) {
+    if (only !== undefined && only !== machine) continue
+    const problem = wrong(await shell.run(command))
+    if (problem === null) say(`  ${what}`)
+    else problems.push(`not so in the guest: ${what}: ${problem}`)
+  }
+  return problems
+}
