@@ -19,24 +19,31 @@ sources=(
   "deb $MIRROR $SUITE-updates $parts"
   "deb ${MIRROR%/debian}/debian-security $SUITE-security $parts"
 )
-preferences=$(mktemp)
-trap 'rm -f "$preferences"' EXIT
-chmod 644 "$preferences"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+preferences=$work/kernel
+touch "$preferences"
 if [ -n "${BACKPORTS:-}" ]; then
   sources+=("deb $MIRROR $SUITE-backports $parts")
   printf 'Package: linux-* raspi-firmware\nPin: release n=%s-backports\nPin-Priority: 600\n' "$SUITE" \
     >"$preferences"
 fi
 
+# What is left out is never unpacked, so that nobody spends minutes on indexing it.
+excluded=$work/dpkg.cfg
+grep -v '^\(#\|$\)' "$here/left-out" | sed 's#.*#path-exclude=/&\npath-exclude=/&/*#' >"$excluded"
+cat >>"$excluded" <<'D'
+path-exclude=/usr/share/doc/*
+path-include=/usr/share/doc/*/copyright
+force-unsafe-io
+force-confold
+D
+
 # The initramfs settings must be there before the kernel is installed; force-confold keeps them.
 mmdebstrap --mode=root --architectures=arm64 --variant=minbase --include="$PACKAGES" \
   --aptopt='Acquire::Languages "none"' \
   --aptopt='APT::Install-Recommends "false"' \
-  --dpkgopt=force-unsafe-io --dpkgopt=force-confold \
-  --dpkgopt='path-exclude=/usr/share/man/*' \
-  --dpkgopt='path-exclude=/usr/share/locale/*' \
-  --dpkgopt='path-exclude=/usr/share/doc/*' \
-  --dpkgopt='path-include=/usr/share/doc/*/copyright' \
+  --dpkgopt="$excluded" \
   --essential-hook='mkdir -p "$1/etc/initramfs-tools" "$1/etc/apt/preferences.d"' \
   --essential-hook="cp -r '$here/initramfs/.' \"\$1/etc/initramfs-tools/\"" \
   --essential-hook="cp '$preferences' \"\$1/etc/apt/preferences.d/kernel\"" \

@@ -6,21 +6,18 @@ import { join } from 'node:path'
 import { filesBelow } from '../deploy/package/files.ts'
 import type { ImageConfig } from './config.ts'
 
-const packages = [
-  // What boots.
-  ...['systemd-sysv', 'udev', 'kmod', 'linux-image-arm64', 'initramfs-tools', 'zstd', 'busybox'],
-  ...['raspi-firmware', 'e2fsprogs', 'fdisk', 'dosfstools', 'netbase', 'dbus'],
-  // Network, name service, time, firewall.
-  ...['iproute2', 'systemd-resolved', 'systemd-timesyncd', 'tzdata', 'nftables'],
-  ...['wpasupplicant', 'firmware-brcm80211', 'wireless-regdb'],
-  // What Fogmeter's package depends on.
-  ...['libstdc++6', 'libgcc-s1', 'init-system-helpers'],
-]
+const packages = {
+  boot: 'systemd-sysv udev kmod linux-image-arm64 initramfs-tools zstd busybox raspi-firmware',
+  system: 'e2fsprogs fdisk dosfstools netbase dbus tzdata',
+  network: 'iproute2 systemd-resolved systemd-timesyncd nftables',
+  wifi: 'wpasupplicant firmware-brcm80211 wireless-regdb',
+  fogmeter: 'libstdc++6 libgcc-s1 init-system-helpers', // what its package depends on
+}
 
 /** Debian packages of an image, by its configuration. */
 export function packagesOf({ securityUpdates, sshKeys }: ImageConfig): string[] {
   return [
-    ...packages,
+    ...Object.values(packages).flatMap((names) => names.split(' ')),
     ...(securityUpdates ? ['unattended-upgrades'] : []),
     ...(sshKeys === undefined ? [] : ['openssh-server']),
   ].toSorted()
@@ -31,7 +28,7 @@ export function baseName(folder: string, config: ImageConfig): string {
   const hash = createHash('sha256')
   const { suite, kernel } = config
   hash.update(JSON.stringify({ suite, kernel, packages: packagesOf(config) }))
-  hash.update(readFileSync(join(folder, 'base.sh')))
+  for (const file of ['base.sh', 'left-out']) hash.update(readFileSync(join(folder, file)))
   for (const file of filesBelow(join(folder, 'initramfs'))) {
     hash.update(file).update(readFileSync(join(folder, 'initramfs', file)))
   }

@@ -49,7 +49,8 @@ function missing(names: readonly string[], files: readonly string[], who: string
 function checkRoot({ cmdline, diskId, squashfs, partitions }: ImageFacts): string[] {
   const problems: string[] = []
   const lines = cmdline.trimEnd().split('\n')
-  if (lines.length !== 1) problems.push('cmdline.txt has more than one line; the firmware reads one')
+  if (lines.length !== 1)
+    problems.push('cmdline.txt has more than one line; the firmware reads one')
   const options = (lines[0] ?? '').split(' ')
   if (!options.includes(`root=PARTUUID=${diskId}-02`))
     problems.push(`cmdline.txt does not say root=PARTUUID=${diskId}-02, the second partition`)

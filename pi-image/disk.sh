@@ -7,7 +7,7 @@
 #           root           squashfs, read-only
 #           fogmeter-data  ext4, grows to the end of the card at the first boot
 set -euo pipefail
-work=${1:?} image=${2:?}
+work=$(realpath "${1:?}") image=$(realpath -m "${2:?}")
 export E2FSPROGS_FAKE_TIME=$SOURCE_DATE_EPOCH TZ=UTC LC_ALL=C
 boot_mib=256 data_mib=128
 
@@ -20,9 +20,9 @@ mksquashfs "$work/root" "$work/squashfs" -noappend -quiet -no-progress -no-expor
 
 truncate -s ${boot_mib}M "$work/fat"
 mkfs.vfat -F 32 -n FIRMWARE -i "$BUILD_ID" --invariant "$work/fat" >/dev/null
-(cd "$work/firmware" && find . -mindepth 1 -maxdepth 1 | sort | xargs mcopy -s -m -i "$work/fat" ::/ 2>/dev/null || {
-  for name in $(find . -mindepth 1 -maxdepth 1 | sort); do mcopy -s -m -i "$work/fat" "$name" ::/; done
-})
+cd "$work/firmware"
+find . -mindepth 1 -type d | sort | while read -r folder; do mmd -i "$work/fat" "::$folder"; done
+find . -type f | sort | while read -r file; do mcopy -m -i "$work/fat" "$file" "::$file"; done
 
 # 4 KiB blocks whatever the size now, so that it can grow to 128 GiB; folders made by debugfs, because
 # mke2fs -d copies the time of their creation here.

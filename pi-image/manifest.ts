@@ -30,9 +30,7 @@ const entry = v.looseObject({
   ),
   architecture: v.optional(v.picklist(['armel', 'armhf', 'armv8'])),
   website: v.optional(words),
-  capabilities: v.optional(
-    v.array(v.picklist(capabilities)),
-  ),
+  capabilities: v.optional(v.array(v.picklist(capabilities))),
   bmap_url: v.optional(v.string()),
   random: v.optional(v.boolean()),
   tooltip: v.optional(v.string()),
@@ -65,7 +63,8 @@ export function makeManifest(release: Release): Manifest {
     os_list: [
       {
         name: `Fogmeter ${version} fog node`,
-        description: 'Debian with a read-only root and Fogmeter; its settings are put onto the card',
+        description:
+          'Debian with a read-only root and Fogmeter; its settings are put onto the card',
         icon: `${folder}/fogmeter.svg`,
         url: `${folder}/${file}`,
         extract_size: image.bytes,

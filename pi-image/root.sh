@@ -9,10 +9,9 @@ root=$work/root firmware=$work/firmware
 mkdir -m 755 "$root" "$firmware"
 tar -xf "$base" --numeric-owner --xattrs -C "$root"
 
-# The package, by its own scripts. --path-exclude keeps out what nobody reads on a Pi.
+# The package, by its own scripts.
 cp "$deb" "$root/fogmeter.deb"
-chroot "$root" dpkg --path-exclude='/usr/share/man/*' --path-exclude='/usr/share/*/completions/*' \
-  --path-exclude='/usr/share/zsh/*' --path-exclude='/usr/share/fish/*' -i /fogmeter.deb >/dev/null
+chroot "$root" dpkg -i /fogmeter.deb >/dev/null
 rm "$root/fogmeter.deb"
 [ -n "$SECURITY_UPDATES" ] || {
   # What only installs and builds. By dpkg, so that its list stays true, without their own scripts.
@@ -60,7 +59,7 @@ kernel=$(cd "$root/boot" && ls vmlinuz-* | sort -V | tail -n 1)
 cp -r "$root/boot/firmware/." "$firmware/"
 cp "$root/boot/$kernel" "$root/boot/initrd.img-${kernel#vmlinuz-}" "$firmware/"
 rm -rf "$root"/usr/lib/raspi-firmware "$root"/usr/lib/linux-image-*
-(cd "$root" && grep -v '^#' "$here/left-out" | while read -r pattern; do rm -rf -- $pattern; done)
+rm -rf "$root"/{usr/lib,etc}/udev/hwdb.bin "$root"/usr/lib/*/gconv
 unresolved=$(depmod -b "$root" -e -F "$root/boot/System.map-${kernel#vmlinuz-}" "${kernel#vmlinuz-}" 2>&1)
 [ -z "$unresolved" ] || { echo "$unresolved" >&2; echo 'left-out leaves a module without what it needs' >&2; exit 1; }
 rm -rf "${root:?}"/boot/*

@@ -32,8 +32,7 @@ export function makeCard(image: string, machine: Machine, dir: string): Card {
   const boot = readBoot(raw, join(dir, 'boot'))
   const fat = `${raw}@@${partition(raw, 1).start}`
   return {
-    drive:
-      machine === 'virt' ? { path: layered, format: 'qcow2' } : { path: raw, format: 'raw' },
+    drive: machine === 'virt' ? { path: layered, format: 'qcow2' } : { path: raw, format: 'raw' },
     boot,
     provision(folder) {
       execFileSync('mcopy', ['-s', '-i', fat, folder, '::fogmeter'])
@@ -42,7 +41,9 @@ export function makeCard(image: string, machine: Machine, dir: string): Card {
     },
     write(from, path) {
       const { start } = partition(raw, 3)
-      execFileSync('debugfs', ['-w', '-R', `write ${from} ${path}`, `${raw}?offset=${start}`], { stdio: 'ignore' })
+      execFileSync('debugfs', ['-w', '-R', `write ${from} ${path}`, `${raw}?offset=${start}`], {
+        stdio: 'ignore',
+      })
     },
     read(path, to) {
       const flat = machine === 'virt' ? join(dir, 'after.img') : raw

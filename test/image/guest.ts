@@ -85,27 +85,37 @@ function qemuArguments(options: GuestOptions, paths: { log: string; console: str
   const network = [
     'user,id=net,restrict=on',
     `hostfwd=tcp:127.0.0.1:${brokerPort}-:1883`,
-    ...reachable.map(({ at, port }) => `guestfwd=tcp:${at}-cmd:${process.execPath} ${relay} ${port}`),
+    ...reachable.map(
+      ({ at, port }) => `guestfwd=tcp:${at}-cmd:${process.execPath} ${relay} ${port}`,
+    ),
   ].join(',')
   const common = [
-    ...['-display', 'none', '-monitor', 'none', '-no-reboot'],
-    ...['-chardev', `socket,id=console,path=${paths.console},server=on,wait=off,logfile=${paths.log}`],
-    ...['-serial', 'chardev:console', '-netdev', network],
-    ...['-kernel', boot.kernel, '-initrd', boot.initramfs],
+    ...words('-display none -monitor none -no-reboot -serial chardev:console'),
+    '-chardev',
+    `socket,id=console,path=${paths.console},server=on,wait=off,logfile=${paths.log}`,
+    '-netdev',
+    network,
+    ...words(`-kernel ${boot.kernel} -initrd ${boot.initramfs}`),
     ...(rtc === undefined ? [] : ['-rtc', `base=${rtc}`]),
+    '-append',
+    `${boot.cmdline} systemd.debug_shell=ttyAMA0 console=ttyAMA0,115200`,
   ]
-  const shell = `${boot.cmdline} systemd.debug_shell=ttyAMA0`
   if (machine === 'virt') {
     return [
-      ...['-M', 'virt', '-cpu', 'cortex-a72', '-smp', '2', '-m', '512', ...common],
-      ...['-append', `${shell} console=ttyAMA0`],
-      ...['-drive', `if=none,id=card,${drive}`, '-device', 'virtio-blk-pci,drive=card'],
-      ...['-device', 'virtio-net-pci,netdev=net,romfile=', '-device', 'virtio-rng-pci'],
+      ...words('-M virt -cpu cortex-a72 -smp 2 -m 512'),
+      ...common,
+      ...words(`-drive if=none,id=card,${drive} -device virtio-blk-pci,drive=card`),
+      ...words('-device virtio-net-pci,netdev=net,romfile= -device virtio-rng-pci'),
     ]
   }
   return [
-    ...['-M', 'raspi3b', '-dtb', boot.dtb, ...common],
-    ...['-append', `${shell} console=ttyAMA0,115200 earlycon=pl011,mmio32,0x3f201000`],
-    ...['-drive', `if=sd,${drive}`, '-usb', '-device', 'usb-net,netdev=net'],
+    ...words(`-M raspi3b -dtb ${boot.dtb}`),
+    ...common,
+    ...words(`-drive if=sd,${drive} -usb -device usb-net,netdev=net`),
   ]
+}
+
+/** Our own paths hold no space: a temporary folder's. */
+function words(line: string): string[] {
+  return line.split(' ')
 }

@@ -6,7 +6,7 @@ interface Look {
   what: string
   command: string
   /** Says what is wrong with the answer, or null. */
-  wrong(said: string): string | null
+  wrong: (said: string) => string | null
   only?: Machine
 }
 
@@ -19,7 +19,7 @@ const looks: readonly Look[] = [
   {
     what: 'nothing listens to the network but MQTT',
     command: "ss -H -tuln | awk '{ print $1, $5 }'",
-    wrong(said) {
+    wrong: (said) => {
       const local = /(127\.0\.0\.\d+|\[::1\]|127\.0\.0\.\d+%lo):\d+$/
       // DHCP's client takes its answers here; what else comes there is not let in.
       const dhcp = /^udp \S+:(68|546)$/
@@ -34,7 +34,9 @@ const looks: readonly Look[] = [
     what: 'the firewall drops what is not MQTT',
     command: 'nft list chain inet fogmeter input',
     wrong: (said) =>
-      said.includes('policy drop') && said.includes('tcp dport { 1883, 8883 } accept') ? null : said,
+      said.includes('policy drop') && said.includes('tcp dport { 1883, 8883 } accept')
+        ? null
+        : said,
   },
   {
     what: 'nobody has a password, and nobody can log in',
@@ -54,14 +56,15 @@ const looks: readonly Look[] = [
   {
     what: 'the clock is not before the image was built',
     command: 'date +%s; stat -c %Y /usr/lib/clock-epoch',
-    wrong(said) {
+    wrong: (said) => {
       const [now = 0, built = Infinity] = said.split('\n').map(Number)
       return now >= built ? null : `now ${now}, built ${built}`
     },
   },
   {
     what: 'systemd feeds the hardware watchdog',
-    command: 'systemctl show -P RuntimeWatchdogUSec; journalctl -b -o cat | grep -i "hardware watchdog"',
+    command:
+      'systemctl show -P RuntimeWatchdogUSec; journalctl -b -o cat | grep -i "hardware watchdog"',
     wrong: (said) => (/^15s\n[^]*watchdog/i.test(said) ? null : said),
     only: 'raspi3b',
   },

@@ -25,7 +25,7 @@ export interface ScenarioOptions {
   lyingDisk: boolean
   /** Cuts the power for good. */
   abort: AbortSignal
-  say(text: string): void
+  say: (text: string) => void
 }
 
 export interface ScenarioReport extends Account {
@@ -71,7 +71,7 @@ export async function runScenario(options: ScenarioOptions): Promise<ScenarioRep
       { at: `${cloudAt}:1884`, port: cluster.cloudBrokerPort },
       { at: `${cloudAt}:8080`, port: cluster.httpPort },
     ]
-    await provision(card, { cluster, fog, dir, cloudAt })
+    provision(card, { cluster, fog, dir, cloudAt })
     const powerOn = async (name: string) =>
       startGuest({ ...options, ...card, card: card.drive, brokerPort, reachable, name, ...odd })
     // A board without a clock starts in 1970; a Pi 3 always does.

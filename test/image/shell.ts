@@ -19,21 +19,17 @@ export function openShell(socket: Socket, ended: Promise<unknown>): Shell {
   let number = 0
 
   async function once(pattern: RegExp): Promise<RegExpExecArray> {
-    let look = (): void => {}
+    const { promise, resolve, reject } = Promise.withResolvers<RegExpExecArray>()
+    const look = (): void => {
+      const found = pattern.exec(heard)
+      if (found) resolve(found)
+      else if (/Kernel panic|emergency mode/.test(heard)) reject(new Error('it did not boot'))
+    }
+    void ended.then(() => reject(new Error('the machine ended')))
+    looks.add(look)
+    look()
     try {
-      return await Promise.race([
-        new Promise<RegExpExecArray>((resolve) => {
-          look = () => {
-            const found = pattern.exec(heard)
-            if (found) resolve(found)
-          }
-          looks.add(look)
-          look()
-        }),
-        ended.then(() => {
-          throw new Error('the machine ended')
-        }),
-      ])
+      return await promise
     } finally {
       looks.delete(look)
     }

@@ -1,7 +1,7 @@
 /** The image as far as it can be seen without making one: each check finds what it is for. */
 import { execFileSync, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
@@ -29,7 +29,11 @@ const sound: ImageFacts = {
   partitions: [{ type: 0x0c, start: 2 ** 22, bytes: 2 ** 28 }],
   bootLabel: 'FIRMWARE',
   bootFiles: [
-    ...[kernel, 'initrd.img-6.12-arm64', 'config.txt', 'cmdline.txt', 'overlays/vc4.dtbo'],
+    kernel,
+    'initrd.img-6.12-arm64',
+    'config.txt',
+    'cmdline.txt',
+    'overlays/vc4.dtbo',
     ...models.flatMap(({ dtb, firmware }) => [dtb, ...firmware]),
   ],
   configTxt: `arm_64bit=1\nupstream_kernel=1 # Debian's\nkernel=${kernel}\ninitramfs initrd.img-6.12-arm64\ndtoverlay=vc4,audio=off\n`,
@@ -70,9 +74,8 @@ describe('static checks', () => {
 })
 
 test('a Pi 5 is claimed only with the kernel that drives it', () => {
-  const names = (choice: 'stock' | 'backports') => modelsOf(choice).map(({ name }) => name)
-  expect(names('stock')).not.toContain('Pi 5')
-  expect(names('backports')).toContain('Pi 5')
+  expect(modelsOf('stock').some(({ name }) => name === 'Pi 5')).toBe(false)
+  expect(modelsOf('backports').some(({ name }) => name === 'Pi 5')).toBe(true)
 })
 
 describe('manifest for Raspberry Pi Imager', () => {
@@ -97,8 +100,8 @@ describe('manifest for Raspberry Pi Imager', () => {
   })
 
   test.each(
-    ['name', 'description', 'icon', 'url', 'extract_size', 'extract_sha256'].concat(
-      ...['image_download_size', 'release_date', 'devices'],
+    'name description icon url extract_size extract_sha256 image_download_size release_date devices'.split(
+      ' ',
     ),
   )('without %s it is refused', (key) => {
     const made = makeManifest(release)
@@ -130,10 +133,11 @@ test('the bill of materials has npm and Debian packages', () => {
   expect(purls.some((purl) => purl.startsWith('pkg:deb/debian/fogmeter'))).toBe(false)
 })
 
+async function digest(path: string): Promise<{ sha256: string }> {
+  return { sha256: createHash('sha256').update(readFileSync(path)).digest('hex') }
+}
+
 describe('signature', () => {
-  const digest = async (path: string) => ({
-    sha256: createHash('sha256').update(readFileSync(path)).digest('hex'),
-  })
   const key = join(folder, 'release.key')
   const pub = join(folder, 'release.pub')
   execFileSync('openssl', ['genpkey', '-algorithm', 'ed25519', '-out', key])
@@ -165,9 +169,14 @@ describe('configuration', () => {
     expect(given).toEqual(parseConfig(imageConfig, 'suite = "trixie"', path))
   })
 
-  test.each(['kernel = "rt"', 'watchdog_seconds = 16', 'password = "x"'])('%s is refused', (line) => {
-    expect(() => parseConfig(imageConfig, `suite = "trixie"\n${line}`, 'x.toml')).toThrow('x.toml')
-  })
+  test.each(['kernel = "rt"', 'watchdog_seconds = 16', 'password = "x"'])(
+    '%s is refused',
+    (line) => {
+      expect(() => parseConfig(imageConfig, `suite = "trixie"\n${line}`, 'x.toml')).toThrow(
+        'x.toml',
+      )
+    },
+  )
 
   test('no SSH server unless there are keys, no updates unless they are wanted', () => {
     const config = parseConfig(imageConfig, 'suite = "trixie"', 'x.toml')
@@ -179,7 +188,9 @@ describe('configuration', () => {
   test('another base for other packages, another kernel, another release', () => {
     const config = parseConfig(imageConfig, 'suite = "trixie"', 'x.toml')
     const names = [
-      ...[config, { ...config, securityUpdates: true }, { ...config, suite: 'forky' }],
+      config,
+      { ...config, securityUpdates: true },
+      { ...config, suite: 'forky' },
       { ...config, kernel: 'backports' as const },
     ].map((each) => baseName(own, each))
     expect(new Set(names).size).toBe(4)
@@ -196,3 +207,50 @@ test.each(['base.sh', 'root.sh', 'disk.sh', 'build', 'root/usr/lib/fogmeter-imag
     expect(text).toMatch(/^set -euo? ?/m)
   },
 )
+
+/** What rpi-image-gen's own `metadata --lint` looks at, and the files the hooks name. */
+function lintLayer(text: string): string[] {
+  const [, header = '', body = ''] =
+    /^# METABEGIN\n((?:#.*\n)*?)# METAEND\n---\n([^]*)$/.exec(text) ?? []
+  const field = (name: string) => new RegExp(`^# ${name}: (.+)$`, 'm').exec(header)?.[1]
+  const problems = [
+    'X-Env-Layer-Name',
+    'X-Env-Layer-Desc',
+    'X-Env-Layer-Category',
+    'X-Env-VarPrefix',
+  ]
+    .filter((name) => field(name) === undefined)
+    .map((name) => `no ${name}`)
+  if (!/^\d+\.\d+\.\d+$/.test(field('X-Env-Layer-Version') ?? '')) problems.push('no version')
+  const variables = [...header.matchAll(/^# X-Env-Var-(\w+):/gm)].map(([, name]) => name ?? '')
+  for (const name of variables)
+    for (const part of ['Desc', 'Required', 'Valid', 'Set'])
+      if (field(`X-Env-Var-${name}-${part}`) === undefined) problems.push(`${name}: no ${part}`)
+  for (const line of header.split('\n'))
+    if (!/^(# X-Env-[\w-]+: |#  \S|#$|$)/.test(line)) problems.push(`not of RFC 822: ${line}`)
+  for (const [, name = ''] of body.matchAll(/\$IGconf_fogmeter_(\w+)/g))
+    if (!variables.includes(name)) problems.push(`${name} is not declared`)
+  for (const [, file = ''] of body.matchAll(/\$IGconf_fogmeter_files\/(\S+)"/g))
+    if (!existsSync(join(own, 'root', file))) problems.push(`there is no ${file}`)
+  if (!/^mmdebstrap:\n( {2}(packages|customize-hooks):\n( {4}- \S.*\n)+)+$/.test(body))
+    problems.push('the body is not packages and hooks')
+  return problems
+}
+
+describe('layer for rpi-image-gen', () => {
+  const layer = readFileSync(join(own, 'rpi-image-gen/fogmeter.yaml'), 'utf8')
+
+  test('is sound', () => expect(lintLayer(layer)).toEqual([]))
+
+  test.each([
+    ['# METABEGIN', '# BEGIN', 'no X-Env-Layer-Name'],
+    ['Layer-Version: 1.0.0', 'Layer-Version: 1.0', 'no version'],
+    ['# X-Env-Var-deb-Valid: string\n', '', 'deb: no Valid'],
+    ['#  fogmeter with', '# fogmeter with', 'not of RFC 822'],
+    ['IGconf_fogmeter_deb', 'IGconf_fogmeter_package', 'package is not declared'],
+    ['etc/nftables.conf', 'etc/nft.conf', 'there is no etc/nft.conf'],
+    ['  packages:', '  package:', 'the body is not'],
+  ])('with %j changed to %j it is not', (from, to, complaint) => {
+    expect(lintLayer(layer.replace(from, to)).join('\n')).toContain(complaint)
+  })
+})
