@@ -11,12 +11,12 @@ work=$(realpath "${1:?}") image=$(realpath -m "${2:?}")
 export E2FSPROGS_FAKE_TIME=$SOURCE_DATE_EPOCH TZ=UTC LC_ALL=C
 boot_mib=256 data_mib=128
 
-echo "console=tty0 console=serial0,115200 root=PARTUUID=$BUILD_ID-02 rootfstype=squashfs ro rootwait panic=10 quiet" \
+echo "console=tty0 console=serial0,115200 root=PARTUUID=$BUILD_ID-02 rootfstype=squashfs ro rootwait net.ifnames=0 panic=10 quiet" \
   >"$work/firmware/cmdline.txt"
 touch -d "@$SOURCE_DATE_EPOCH" "$work/firmware/cmdline.txt"
 
 mksquashfs "$work/root" "$work/squashfs" -noappend -quiet -no-progress -no-exports -xattrs \
-  -comp zstd -Xcompression-level 22 -b 256K -processors "$(nproc)"
+  -comp zstd -Xcompression-level ${SQUASHFS_LEVEL:-15} -b 256K -processors "$(nproc)"
 
 truncate -s ${boot_mib}M "$work/fat"
 mkfs.vfat -F 32 -n FIRMWARE -i "$BUILD_ID" --invariant "$work/fat" >/dev/null

@@ -36,9 +36,9 @@ mkdir -p "$root/etc/fogmeter" "$root/var/lib/fogmeter" "$root/var/lib/systemd/ti
 # Nobody logs in.
 sed -i 's/^\([^:]*\):[^:]*:/\1:!*:/' "$root/etc/shadow"
 rm -f "$root"/etc/ssh/ssh_host_*
-control() { systemctl --root="$root" "$@" 2>/dev/null; }
+control() { systemctl --root="$root" --quiet "$@"; }
 control enable systemd-networkd systemd-resolved systemd-timesyncd nftables fogmeter-grow \
-  fogmeter-first-boot fogmeter-broker fogmeter-agent
+  fogmeter-broker fogmeter-agent
 control mask getty@.service serial-getty@.service systemd-firstboot.service man-db.timer \
   dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer
 if [ -n "$SSH_KEYS" ]; then
@@ -57,11 +57,18 @@ fi
 # Kernel, initramfs and the Pi's firmware are on the boot partition alone.
 kernel=$(cd "$root/boot" && ls vmlinuz-* | sort -V | tail -n 1)
 cp -r "$root/boot/firmware/." "$firmware/"
+rm -f "$firmware"/{start,fixup}{_,4}{x,db,cd}.{elf,dat} # for cameras, debugging, and the least memory
 cp "$root/boot/$kernel" "$root/boot/initrd.img-${kernel#vmlinuz-}" "$firmware/"
 rm -rf "$root"/usr/lib/raspi-firmware "$root"/usr/lib/linux-image-*
 rm -rf "$root"/{usr/lib,etc}/udev/hwdb.bin "$root"/usr/lib/*/gconv
-unresolved=$(depmod -b "$root" -e -F "$root/boot/System.map-${kernel#vmlinuz-}" "${kernel#vmlinuz-}" 2>&1)
-[ -z "$unresolved" ] || { echo "$unresolved" >&2; echo 'left-out leaves a module without what it needs' >&2; exit 1; }
+version=${kernel#vmlinuz-}
+modules=$root/usr/lib/modules/$version
+names() { sed 's#.*/##; s/\.ko.*//; s/-/_/g' | sort -u; }
+depmod -b "$root" "$version"
+find "$modules" -name '*.ko*' -print0 | xargs -0 modinfo -F depends | tr , '\n' | sed '/^$/d' | names >"$work/needed"
+{ find "$modules" -name '*.ko*'; cat "$modules/modules.builtin"; } | names >"$work/there"
+absent=$(comm -23 "$work/needed" "$work/there")
+[ -z "$absent" ] || { echo "left-out takes away what modules need that stay:" $absent >&2; exit 1; }
 rm -rf "${root:?}"/boot/*
 mkdir "$root/boot/firmware"
 
