@@ -71,6 +71,7 @@ function readBoot(raw: string, folder: string): GuestOptions['boot'] {
     dtb: found('bcm2837'),
     cmdline: execFileSync('cat', [found('cmdline')], { encoding: 'utf8' })
       .trim()
-      .replace('console=tty0 console=serial0,115200 ', ''),
+      .replace('console=tty0 console=serial0,115200 ', '')
+      .replace(' quiet', ''), // the serial log is to tell where a start came to an end
   }
 }
