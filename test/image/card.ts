@@ -1,4 +1,4 @@
-/** The card of a Pi as a file: made from the image, given its settings, and read after power-off. */
+/** The card of a Pi as a file: made from the image, and read after power-off. */
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, readdirSync, rmSync, truncateSync } from 'node:fs'
 import { join } from 'node:path'
@@ -12,10 +12,10 @@ export interface Card {
   /** For QEMU. */
   drive: GuestOptions['card']
   boot: GuestOptions['boot']
-  /** Copies a folder onto the boot partition, as `fogmeter/`. */
-  provision(folder: string): void
-  /** Puts a file onto the data partition. */
-  write(from: string, path: string): void
+  /** The card as `pi prepare` sees it, before it is in the machine. */
+  image: string
+  /** Puts it into the machine: from now on what is written goes to the drive. */
+  insert(): void
   /** Copies a file of the data partition to `to`; the machine is off. */
   read(path: string, to: string): void
 }
@@ -30,20 +30,13 @@ export function makeCard(image: string, machine: Machine, dir: string): Card {
   truncateSync(raw, CARD_BYTES)
   const layered = join(dir, 'card.qcow2')
   const boot = readBoot(raw, join(dir, 'boot'))
-  const fat = `${raw}@@${partition(raw, 1).start}`
   return {
     drive: machine === 'virt' ? { path: layered, format: 'qcow2' } : { path: raw, format: 'raw' },
     boot,
-    provision(folder) {
-      execFileSync('mcopy', ['-s', '-i', fat, folder, '::fogmeter'])
+    image: raw,
+    insert() {
       if (machine === 'virt')
         execFileSync('qemu-img', ['create', '-q', '-f', 'qcow2', '-b', raw, '-F', 'raw', layered])
-    },
-    write(from, path) {
-      const { start } = partition(raw, 3)
-      execFileSync('debugfs', ['-w', '-R', `write ${from} ${path}`, `${raw}?offset=${start}`], {
-        stdio: 'ignore',
-      })
     },
     read(path, to) {
       const flat = machine === 'virt' ? join(dir, 'after.img') : raw

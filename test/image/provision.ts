@@ -1,31 +1,32 @@
-/** Gives a card the settings of one fog node. */
-import { mkdirSync, writeFileSync } from 'node:fs'
+/** Gives a card the settings of one fog node and a token, by the command an operator would type. */
+import { execFileSync } from 'node:child_process'
+import { appendFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Cluster } from '../../apps/demo/cluster.ts'
-import { installedExample } from '../../deploy/package/examples.ts'
-import type { Card } from './card.ts'
+
+const cli = join(import.meta.dirname, '../../apps/cli/main.ts')
+
+/** Before the cloud is started: it takes new fog nodes, and has the authority to sign them. */
+export function allowEnrolment({ specs, plan }: Cluster): void {
+  const lines = ['', '[enrolment]', `authority = "${join(plan.dir, 'authority')}"`, '']
+  for (const { program, config } of specs)
+    if (program === 'cloud') appendFileSync(config, lines.join('\n'))
+}
 
 interface Settings {
   cluster: Cluster
   fog: string
-  dir: string
+  /** Where the guest finds the cloud's broker and its API, on ports 1884 and 8080. */
   cloudAt: string
 }
 
-export function provision(card: Card, { cluster, fog, dir, cloudAt }: Settings): void {
-  const root = join(import.meta.dirname, '../..')
-  const folder = join(dir, 'fogmeter')
-  mkdirSync(folder)
-  const own = join(cluster.plan.dir, 'authority/enrolled', fog)
-  writeFileSync(join(folder, 'broker.toml'), installedExample(root, 'broker'))
-  writeFileSync(
-    join(folder, 'agent.toml'),
-    installedExample(root, 'agent').replace('mqtt://127.0.0.1:1884', `mqtt://${cloudAt}:1884`),
-  )
-  card.provision(folder)
-  card.write(join(folder, 'broker.toml'), '/etc/broker.toml')
-  card.write(join(folder, 'agent.toml'), '/etc/agent.toml')
-  card.write(join(own, `${fog}.key`), '/etc/keys/agent.key')
-  card.write(join(own, `${fog}.cwt`), '/etc/agent.cwt')
-  card.write(join(cluster.plan.dir, 'authority/authority.pub'), '/etc/authority.pub')
+/** `image` is the card, or what it is made from; its token counts once. */
+export function provision(image: string, { cluster, fog, cloudAt }: Settings): void {
+  const authority = join(cluster.plan.dir, 'authority/authority.pub')
+  const args = ['pi', 'prepare', '--image', image, '--fog', fog, '--authority-key', authority]
+  args.push('--cloud', `mqtt://${cloudAt}:1884`, '--api', `http://${cloudAt}:8080`)
+  args.push('--url', `http://127.0.0.1:${cluster.httpPort}`, '--time-zone', 'Europe/Berlin')
+  // The demo's cluster has enrolled a fog node of this name; this is the one that takes its place.
+  args.push('--replace')
+  execFileSync(process.execPath, [cli, ...args], { stdio: ['ignore', 'ignore', 'inherit'] })
 }

@@ -14,7 +14,7 @@ import { groundTruth } from '../support/ground-truth.ts'
 import { makeCard, type Card } from './card.ts'
 import { startGuest, type Guest, type Machine } from './guest.ts'
 import { inspect } from './inspect.ts'
-import { provision } from './provision.ts'
+import { allowEnrolment, provision } from './provision.ts'
 
 export interface ScenarioOptions {
   image: string
@@ -58,6 +58,7 @@ export async function runScenario(options: ScenarioOptions): Promise<ScenarioRep
   })
   // The fog node is the guest.
   cluster.specs = cluster.specs.filter(({ name }) => !name.startsWith(`${fog}-`))
+  allowEnrolment(cluster)
   const start = async (program: ProcessSpec['program']) => {
     const tier = cluster.specs.filter((spec) => spec.program === program)
     await Promise.all(tier.map((spec) => waitUntilUp(startOne(cluster, spec, onAccident))))
@@ -71,7 +72,8 @@ export async function runScenario(options: ScenarioOptions): Promise<ScenarioRep
       { at: `${cloudAt}:1884`, port: cluster.cloudBrokerPort },
       { at: `${cloudAt}:8080`, port: cluster.httpPort },
     ]
-    provision(card, { cluster, fog, dir, cloudAt })
+    provision(card.image, { cluster, fog, cloudAt })
+    card.insert()
     const powerOn = async (name: string) =>
       startGuest({ ...options, ...card, card: card.drive, brokerPort, reachable, name, ...odd })
     // A board without a clock starts in 1970; a Pi 3 always does.
