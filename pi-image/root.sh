@@ -38,7 +38,7 @@ sed -i 's/^\([^:]*\):[^:]*:/\1:!*:/' "$root/etc/shadow"
 rm -f "$root"/etc/ssh/ssh_host_*
 control() { systemctl --root="$root" --quiet "$@"; }
 control enable systemd-networkd systemd-resolved systemd-timesyncd nftables fogmeter-grow \
-  fogmeter-machine fogmeter-first-boot fogmeter-broker fogmeter-agent
+  fogmeter-machine fogmeter-token fogmeter-first-boot fogmeter-broker fogmeter-agent
 control mask getty@.service serial-getty@.service systemd-firstboot.service man-db.timer \
   dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer
 if [ -n "$SSH_KEYS" ]; then
