@@ -1,16 +1,25 @@
 /** Gives a card the settings of one fog node and a token, by the command an operator would type. */
 import { execFileSync } from 'node:child_process'
-import { appendFileSync } from 'node:fs'
+import { randomBytes } from 'node:crypto'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Cluster } from '../../apps/demo/cluster.ts'
 
 const cli = join(import.meta.dirname, '../../apps/cli/main.ts')
 
-/** Before the cloud is started: it takes new fog nodes, and has the authority to sign them. */
+/** Before the cloud is started: it takes new fog nodes, has the authority to sign them, and a token. */
 export function allowEnrolment({ specs, plan }: Cluster): void {
-  const lines = ['', '[enrolment]', `authority = "${join(plan.dir, 'authority')}"`, '']
-  for (const { program, config } of specs)
-    if (program === 'cloud') appendFileSync(config, lines.join('\n'))
+  writeFileSync(tokenFile(plan.dir), randomBytes(32).toString('base64'), { mode: 0o600 })
+  const authority = join(plan.dir, 'authority')
+  for (const { config } of specs.filter(({ program }) => program === 'cloud')) {
+    const text = readFileSync(config, 'utf8')
+    const http = text.replace('[http]\n', `[http]\ntoken_file = "${tokenFile(plan.dir)}"\n`)
+    writeFileSync(config, `${http}\n[enrolment]\nauthority = "${authority}"\n`)
+  }
+}
+
+function tokenFile(dir: string): string {
+  return join(dir, 'state/api.token')
 }
 
 interface Settings {
@@ -26,6 +35,7 @@ export function provision(image: string, { cluster, fog, cloudAt }: Settings): v
   const args = ['pi', 'prepare', '--image', image, '--fog', fog, '--authority-key', authority]
   args.push('--cloud', `mqtt://${cloudAt}:1884`, '--api', `http://${cloudAt}:8080`)
   args.push('--url', `http://127.0.0.1:${cluster.httpPort}`, '--time-zone', 'Europe/Berlin')
+  args.push('--token-file', tokenFile(cluster.plan.dir))
   // The demo's cluster has enrolled a fog node of this name; this is the one that takes its place.
   args.push('--replace')
   execFileSync(process.execPath, [cli, ...args], { stdio: ['ignore', 'ignore', 'inherit'] })
