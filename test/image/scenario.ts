@@ -74,14 +74,16 @@ export async function runScenario(options: ScenarioOptions): Promise<ScenarioRep
     ]
     provision(card.image, { cluster, fog, cloudAt })
     card.insert()
+    // A Pi has no clock of its own: it starts in 1970.
+    const clock = machine === 'virt' ? { rtc: '1970-01-02T00:00:00' } : {}
     const powerOn = async (name: string) =>
-      startGuest({ ...options, ...card, card: card.drive, brokerPort, reachable, name, ...odd })
-    // A board without a clock starts in 1970; a Pi 3 always does.
-    const odd = machine === 'virt' ? { rtc: '1970-01-02T00:00:00' } : {}
+      startGuest({ ...options, ...card, ...clock, card: card.drive, brokerPort, reachable, name })
 
     say('power on')
     let since = performance.now()
     guest = await powerOn('first')
+    await serving(guest)
+    say(`broker and agent are up after ${secondsSince(since)} s`)
     await start('meter')
     await cloudHasMore(cluster, guest, 0)
     const firstS = secondsSince(since)
@@ -116,6 +118,12 @@ export async function runScenario(options: ScenarioOptions): Promise<ScenarioRep
     await guest?.cutPower()
     await stopCluster(cluster)
   }
+}
+
+/** Waits until the node has enrolled and its agent has said that it is ready. */
+async function serving({ shell }: Guest): Promise<void> {
+  const ask = 'systemctl is-active fogmeter-agent || true'
+  while ((await shell.run(ask)) !== 'active') await pause(2_000)
 }
 
 function secondsSince(startMs: number): number {

@@ -198,6 +198,20 @@ describe('configuration', () => {
   })
 })
 
+test('what grows the data partition does not wait for it to be mounted', () => {
+  const units = join(own, 'root/etc/systemd/system')
+  const grow = readFileSync(join(units, 'fogmeter-grow.service'), 'utf8')
+  expect(grow).toContain('Before=systemd-fsck@dev-disk-by\\x2dlabel-fogmeter\\x2ddata.service')
+  // A drop-in of the prefix would be one for this unit too.
+  expect(existsSync(join(units, 'fogmeter-.service.d'))).toBe(false)
+  for (const name of ['broker', 'agent']) {
+    const dropIn = join(units, `fogmeter-${name}.service.d/image.conf`)
+    expect(readFileSync(dropIn, 'utf8')).toContain(
+      'RequiresMountsFor=/etc/fogmeter /var/lib/fogmeter',
+    )
+  }
+})
+
 test.each(['base.sh', 'root.sh', 'disk.sh', 'build', 'root/usr/lib/fogmeter-image/grow'])(
   '%s is a script that ends at its first failure',
   (name) => {
