@@ -2,14 +2,11 @@
 import { CodedError } from '#errors'
 
 export { addChecksum, dropChecksum, hasChecksum, unflip } from './checksum.ts'
+export { fromUtf8, utf8 } from './utf8.ts'
 
 /** '00' to 'ff'. */
 const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'))
 const BASE64URL = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
-
-const encoder = new TextEncoder()
-// ignoreBOM keeps a leading U+FEFF, so that utf8(fromUtf8(b)) is always b.
-const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 /** All parts in one new array. */
 export function concat(...parts: Uint8Array[]): Uint8Array {
@@ -94,18 +91,4 @@ export function fromBase64Url(text: string): Uint8Array {
   if (count >= 6 || looseBits !== 0)
     throw new CodedError('bytes/bad-base64url', 'text does not end on a whole byte')
   return out
-}
-
-/** Text as UTF-8. A lone surrogate becomes U+FFFD, as everywhere in the Encoding Standard. */
-export function utf8(text: string): Uint8Array {
-  return encoder.encode(text)
-}
-
-/** UTF-8 as text, a leading U+FEFF included. @throws bytes/bad-utf8 */
-export function fromUtf8(bytes: Uint8Array): string {
-  try {
-    return decoder.decode(bytes)
-  } catch (error) {
-    throw new CodedError('bytes/bad-utf8', 'bytes are not valid UTF-8', { cause: error })
-  }
 }

@@ -1,3 +1,4 @@
+export { Backoff } from './backoff.ts'
 export { createInitiator } from './initiator.ts'
 export { createResponder } from './responder.ts'
 export type {

@@ -1,4 +1,3 @@
-export { Backoff } from './backoff.ts'
 export { openConnection, type Connection } from './connection.ts'
 export { runInitiator } from './initiator.ts'
 export { runResponder } from './responder.ts'

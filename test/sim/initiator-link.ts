@@ -1,7 +1,12 @@
 import { toBase64Url } from '#bytes'
-import { createInitiator, type ChannelDependencies, type Initiator, type Output } from '#channel'
+import {
+  Backoff,
+  createInitiator,
+  type ChannelDependencies,
+  type Initiator,
+  type Output,
+} from '#channel'
 import { defaults } from '#defaults'
-import { Backoff } from '../../libs/mqtt-link/backoff.ts'
 import type { DeviceClock } from './clock.ts'
 import type { Engine } from './engine.ts'
 import type { Broker, Connection } from './network.ts'

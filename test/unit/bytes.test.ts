@@ -17,6 +17,7 @@ import {
 import { codeThrown } from '../support/coded.ts'
 
 const bytes = fc.uint8Array({ maxLength: 70 })
+const unit = (code: number) => String.fromCharCode(code)
 
 describe('bytes', () => {
   test('hexadecimal, base64url and UTF-8 come back as they went', () => {
@@ -73,6 +74,41 @@ describe('bytes', () => {
         expect(spelled).toBe(text)
       }),
     )
+  })
+})
+
+describe('UTF-8', () => {
+  const reference = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+  test('is what the platform’s encoder writes, lone surrogates too', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: fc.integer({ max: 0xffff }).map(unit) }), (text) => {
+        expect(utf8(text)).toEqual(new Uint8Array(new TextEncoder().encode(text)))
+      }),
+    )
+  })
+
+  test('reads and refuses what the platform’s decoder does', () => {
+    const around = [
+      0x7f, 0x80, 0xbf, 0xc1, 0xc2, 0xe0, 0xed, 0xef, 0xf0, 0xf4, 0xf5, 0x9f, 0xa0, 0x8f,
+    ]
+    const byte = fc.oneof(fc.constantFrom(...around), fc.integer({ min: 0, max: 255 }))
+    fc.assert(
+      fc.property(fc.array(byte, { maxLength: 6 }), (input) => {
+        const given = Uint8Array.from(input)
+        let expected: string | null = null
+        try {
+          expected = reference.decode(given)
+        } catch {
+          expect(codeThrown(() => fromUtf8(given))).toBe('bytes/bad-utf8')
+          return
+        }
+        expect(fromUtf8(given)).toBe(expected)
+      }),
+      { numRuns: 5_000 },
+    )
+    const long = 'Zähler 電 𝕄 '.repeat(400)
+    expect(fromUtf8(utf8(long))).toBe(long)
   })
 })
 

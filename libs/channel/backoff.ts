@@ -8,12 +8,23 @@ export class Backoff {
   readonly #firstMs: number
   readonly #maxMs: number
   readonly #random: Random
-  #failures = 0
+  #failures: number
 
-  constructor(limits: { readonly firstMs: number; readonly maxMs: number }, random: Random) {
+  /** `failures` go on counting from an earlier life, of a device that forgets while it sleeps. */
+  constructor(
+    limits: { readonly firstMs: number; readonly maxMs: number },
+    random: Random,
+    failures = 0,
+  ) {
     this.#firstMs = limits.firstMs
     this.#maxMs = limits.maxMs
     this.#random = random
+    this.#failures = failures
+  }
+
+  /** Attempts that failed since the last one that did not. */
+  get failures(): number {
+    return this.#failures
   }
 
   /** The wait before the next attempt, in ms. */
