@@ -4,11 +4,13 @@ import { describe, expect, test } from 'vitest'
 import { fromHex, toHex, utf8 } from '#bytes'
 import { checkPublicKey, isStrictSignature, nobleCrypto, requireStrictKey } from '#crypto'
 import { nodeCrypto } from '#crypto-node'
+import { smallCrypto } from '#crypto-small'
 import { codeThrown } from '../support/coded.ts'
 
 const both = [
   ['noble', nobleCrypto],
   ['node', nodeCrypto],
+  ['small', smallCrypto],
 ] as const
 const seed = new Uint8Array(32).fill(7)
 const nonce = new Uint8Array(12)
@@ -22,20 +24,23 @@ function flip(bytes: Uint8Array, bit: number): Uint8Array {
   return changed
 }
 
-describe('both implementations', () => {
-  test('give the same bytes', () => {
+describe('all implementations', () => {
+  test.each([
+    ['node', nodeCrypto],
+    ['small', smallCrypto],
+  ])('%s gives the same bytes as noble', (_name, crypto) => {
     fc.assert(
       fc.property(secret, secret, anyBytes, anyBytes, (a, b, message, aad) => {
-        const [noble, node] = [nobleCrypto.signingKey(a), nodeCrypto.signingKey(a)]
-        expect(node.publicKey).toEqual(noble.publicKey)
-        expect(node.sign(message)).toEqual(noble.sign(message))
-        expect(nodeCrypto.x25519(a).publicKey).toEqual(nobleCrypto.x25519(a).publicKey)
+        const [noble, other] = [nobleCrypto.signingKey(a), crypto.signingKey(a)]
+        expect(other.publicKey).toEqual(noble.publicKey)
+        expect(other.sign(message)).toEqual(noble.sign(message))
+        expect(crypto.x25519(a).publicKey).toEqual(nobleCrypto.x25519(a).publicKey)
         const peer = nobleCrypto.x25519(b).publicKey
-        expect(nodeCrypto.x25519(a).shared(peer)).toEqual(nobleCrypto.x25519(a).shared(peer))
+        expect(crypto.x25519(a).shared(peer)).toEqual(nobleCrypto.x25519(a).shared(peer))
         const sealed = nobleCrypto.aead(a).seal(nonce, aad, message)
-        expect(nodeCrypto.aead(a).seal(nonce, aad, message)).toEqual(sealed)
-        expect(nodeCrypto.sha256(message)).toEqual(nobleCrypto.sha256(message))
-        expect(nodeCrypto.hmacSha256(aad, message)).toEqual(nobleCrypto.hmacSha256(aad, message))
+        expect(crypto.aead(a).seal(nonce, aad, message)).toEqual(sealed)
+        expect(crypto.sha256(message)).toEqual(nobleCrypto.sha256(message))
+        expect(crypto.hmacSha256(aad, message)).toEqual(nobleCrypto.hmacSha256(aad, message))
       }),
       { numRuns: 30 },
     )

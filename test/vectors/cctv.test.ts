@@ -9,6 +9,7 @@ import { describe, expect, test } from 'vitest'
 import { concat, fromHex, utf8 } from '#bytes'
 import { isStrictSignature, nobleCrypto, requireStrictKey, type Crypto } from '#crypto'
 import { nodeCrypto } from '#crypto-node'
+import { smallCrypto } from '#crypto-small'
 import { readExcerpt } from '../support/excerpts.ts'
 
 type Verifier = (key: Uint8Array, message: Uint8Array, signature: Uint8Array) => boolean
@@ -60,6 +61,7 @@ describe('CCTV Ed25519 edge cases', () => {
   const verifiers = {
     node: ours(nodeCrypto),
     noble: ours(nobleCrypto),
+    small: ours(smallCrypto),
     strict,
     lax,
     guardedLax: guarded(lax),
@@ -81,6 +83,11 @@ describe('CCTV Ed25519 edge cases', () => {
     expect(accepted('node').size).toBe(43)
     expect(beyond('node', 'noble')).toEqual([])
     expect(beyond('noble', 'strict')).toEqual([])
+  })
+
+  test('small accepts exactly what noble accepts', () => {
+    expect(accepted('noble').size).toBe(212)
+    expect(accepted('small')).toEqual(accepted('noble'))
   })
 
   test('the same question about a lax verifier is answered with no', () => {
@@ -123,6 +130,7 @@ describe('a forgery under a key of small order', () => {
   test.each([
     ['noble', nobleCrypto],
     ['node', nodeCrypto],
+    ['small', smallCrypto],
   ])('is refused by %s with a code', (_name, crypto) => {
     expect(() => crypto.verifyKey(key)).toThrow(
       expect.objectContaining({ code: 'crypto/bad-public-key' }),

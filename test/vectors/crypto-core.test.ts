@@ -6,6 +6,7 @@ import { describe, expect, test } from 'vitest'
 import { fromHex, toHex, utf8 } from '#bytes'
 import { nobleCrypto } from '#crypto'
 import { nodeCrypto } from '#crypto-node'
+import { smallCrypto } from '#crypto-small'
 
 const h = (text: string) => fromHex(text.replaceAll(/\s/g, ''))
 const repeat = (byte: number, length: number) => new Uint8Array(length).fill(byte)
@@ -112,6 +113,7 @@ const aead = {
 describe.each([
   ['noble', nobleCrypto],
   ['node', nodeCrypto],
+  ['small', smallCrypto],
 ])('published vectors, %s', (_name, crypto) => {
   test.each(ed25519)('RFC 8032 §7.1 %s', (_test, secret, publicKey, message, signature) => {
     const key = crypto.signingKey(h(secret))

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { fromHex, toHex } from '#bytes'
 import { nobleCrypto } from '#crypto'
 import { nodeCrypto } from '#crypto-node'
+import { smallCrypto } from '#crypto-small'
 import type { Exporter } from '#edhoc'
 import { readExcerpt, type Suite4Sessions } from '../support/excerpts.ts'
 import {
@@ -17,7 +18,7 @@ function inRepository(name: string): SessionVector {
   return JSON.parse(readFileSync(path, 'utf8')) as SessionVector
 }
 
-const implementations = { noble: nobleCrypto, node: nodeCrypto }
+const implementations = { noble: nobleCrypto, node: nodeCrypto, small: smallCrypto }
 
 type Side = 'initiator' | 'responder'
 
@@ -68,7 +69,7 @@ const bothSides = (vector: SessionVector) => ({
   responder: expected(vector, 'responder'),
 })
 
-describe.each(['noble', 'node'] as const)('%s', (crypto) => {
+describe.each(['noble', 'node', 'small'] as const)('%s', (crypto) => {
   test('RFC 9529 trace 1: suite 0, x5t', () => {
     const vector = inRepository('edhoc-rfc9529-trace1')
     expect(compute(vector, crypto)).toEqual(bothSides(vector))

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { concat, fromHex, toHex } from '#bytes'
 import { nobleCrypto, type Crypto } from '#crypto'
 import { nodeCrypto } from '#crypto-node'
+import { smallCrypto } from '#crypto-small'
 import { codeOf } from '#errors'
 import { readExcerpt, type WycheproofCase as Case } from '../support/excerpts.ts'
 
@@ -75,6 +76,7 @@ function hkdf(crypto: Crypto, vector: Case): string | null {
 describe.each([
   ['noble', nobleCrypto],
   ['node', nodeCrypto],
+  ['small', smallCrypto],
 ])('Wycheproof, %s', (_name, crypto) => {
   test.each([
     ['ed25519', ed25519],
