@@ -3,10 +3,12 @@
  * it back from another thread, takes longer than filling it; of thousands a second, a slab is cheaper.
  */
 const SLAB_BYTES = 16_384
+/** The first one is small, each further one twice as large: somebody may want few, on a small chip. */
+const FIRST_BYTES = 512
 /** Larger pieces would waste too much of a slab, and are rare. */
 const LARGEST_PIECE = 1_024
 
-let slab = new Uint8Array(SLAB_BYTES)
+let slab = new Uint8Array()
 let used = 0
 
 /**
@@ -15,8 +17,9 @@ let used = 0
  */
 export function shortLived(length: number): Uint8Array {
   if (length > LARGEST_PIECE) return new Uint8Array(length)
-  if (used + length > SLAB_BYTES) {
-    slab = new Uint8Array(SLAB_BYTES)
+  if (used + length > slab.length) {
+    const wanted = Math.max(FIRST_BYTES, 2 * slab.length, length)
+    slab = new Uint8Array(Math.min(SLAB_BYTES, wanted))
     used = 0
   }
   used += length

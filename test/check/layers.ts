@@ -1,10 +1,13 @@
 /**
  * Checks the dependency order: a library imports only libraries named before it in `layers`,
- * libraries never import apps, and the portable ones import neither Node nor its packages.
+ * libraries never import apps, and the portable ones import neither Node nor its packages; neither
+ * does what runs on a chip, wherever it is (portable.ts).
  * The same order stands in the README for people.
  */
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { importsOf, isPortablePackage, type Import } from './imports.ts'
+import { portableProblems } from './portable.ts'
 
 /** Low to high. `node: true` marks a library that may use Node and native packages. */
 const layers: readonly { name: string; node?: true }[] = [
@@ -15,6 +18,7 @@ const layers: readonly { name: string; node?: true }[] = [
   { name: 'cbor' },
   { name: 'crypto' },
   { name: 'crypto-node', node: true },
+  { name: 'crypto-small' },
   { name: 'cose' },
   { name: 'credential' },
   { name: 'identity', node: true },
@@ -27,6 +31,7 @@ const layers: readonly { name: string; node?: true }[] = [
   { name: 'delivery' },
   { name: 'window' },
   { name: 'meter' },
+  { name: 'flash-store' },
   { name: 'telegram' },
   { name: 'p1' },
   { name: 'sml' },
@@ -42,14 +47,6 @@ const layers: readonly { name: string; node?: true }[] = [
   { name: 'service', node: true },
 ]
 
-/** Packages that run anywhere; everything else from npm counts as a Node package. */
-const portablePackages = ['@noble/']
-
-interface Import {
-  file: string
-  target: string
-}
-
 const order = new Map(layers.map((layer, index) => [layer.name, index]))
 const problems: string[] = []
 let checked = 0
@@ -58,16 +55,6 @@ function sources(folder: string): string[] {
   return readdirSync(folder, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile() && entry.name.endsWith('.ts'))
     .map((entry) => join(entry.parentPath, entry.name))
-}
-
-function importsOf(file: string): Import[] {
-  const text = readFileSync(file, 'utf8')
-  const pattern =
-    /(?:^|\n)\s*(?:import|export)\b[^'"\n;]*?(?:\n[^'"]*?)?from\s+['"]([^'"]+)['"]|import\(\s*['"]([^'"]+)['"]\s*\)|(?:^|\n)import\s+['"]([^'"]+)['"]/g
-  return [...text.matchAll(pattern)].map((match) => ({
-    file,
-    target: match[1] ?? match[2] ?? match[3] ?? '',
-  }))
 }
 
 function checkImport(library: { name: string; node?: true }, { file, target }: Import): void {
@@ -86,8 +73,7 @@ function checkImport(library: { name: string; node?: true }, { file, target }: I
       problems.push(`${file}: ${library.name} is portable and may not import ${target}`)
     return
   }
-  const portable = portablePackages.some((name) => target === name || target.startsWith(name))
-  if (!library.node && !portable)
+  if (!library.node && !isPortablePackage(target))
     problems.push(`${file}: ${library.name} is portable and may not import ${target}`)
 }
 
@@ -100,7 +86,11 @@ for (const library of layers) {
   }
 }
 
+const portable = portableProblems('.')
+problems.push(...portable.problems)
+
 if (checked === 0) problems.push('no import was checked: the pattern or the folder is wrong')
 for (const problem of problems) console.error(problem)
-console.log(`layers: ${checked} imports checked, ${problems.length} problems`)
+const walked = `${portable.checked} files of the firmware`
+console.log(`layers: ${checked} imports, ${walked} checked, ${problems.length} problems`)
 process.exitCode = problems.length === 0 ? 0 : 1

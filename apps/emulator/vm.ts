@@ -1,0 +1,157 @@
+import { CompileFlags, Intrinsics, JSException, QuickJS, type JSValueHandle } from 'quickjs-wasi'
+import type { Firmware, Host, Provision } from './firmware/host.ts'
+import { Exhausted } from './firmware/memory.ts'
+
+/** What the firmware uses of the language; the rest would only cost memory. */
+const LANGUAGE =
+  Intrinsics.REGEXP |
+  Intrinsics.JSON |
+  Intrinsics.MAP_SET |
+  Intrinsics.TYPED_ARRAYS |
+  Intrinsics.BIG_INT |
+  Intrinsics.DATE |
+  Intrinsics.PROXY
+/** Collects early: a chip has no room for rubbish. */
+const COLLECT_AFTER_BYTES = 32_768
+
+export interface Machine {
+  firmware: Firmware
+  /** Bytes allocated now, rubbish collected. */
+  heapBytes(): number
+  dispose(): void
+}
+
+/** Translates a bundle (see build.ts) once; every start of a chip loads the result. */
+export async function compileFirmware(
+  wasm: WebAssembly.Module,
+  bundle: string,
+): Promise<Uint8Array> {
+  using vm = await QuickJS.create({ wasm })
+  return vm.compile(bundle, 'firmware', 0, CompileFlags.STRIP_SOURCE | CompileFlags.STRIP_DEBUG)
+}
+
+/**
+ * Starts the firmware in a virtual machine that gets `memoryBytes` and not one more. Throws
+ * `Exhausted` when that is not enough to start; so does every call that finds too little.
+ */
+export async function startMachine(options: {
+  wasm: WebAssembly.Module
+  bytecode: Uint8Array
+  memoryBytes: number
+  host: Host
+  provision: Provision
+}): Promise<Machine> {
+  const { wasm, bytecode, memoryBytes, host, provision } = options
+  const vm = await QuickJS.create({ wasm, intrinsics: LANGUAGE, memoryLimit: memoryBytes })
+  vm.gcThreshold = COLLECT_AFTER_BYTES
+  try {
+    const firmware = shortageTold(() => {
+      vm.evalBytecode(bytecode).dispose()
+      return bridge(vm, host, provision)
+    })
+    return {
+      firmware,
+      heapBytes() {
+        vm.runGC()
+        return vm.getMemoryUsage().mallocSize
+      },
+      dispose: () => vm.dispose(),
+    }
+  } catch (error) {
+    vm.dispose()
+    throw error
+  }
+}
+
+/** The objects of `Host` and `Provision` inside, the one of `Firmware` outside. */
+function bridge(vm: QuickJS, host: Host, provision: Provision): Firmware {
+  /** The machine keeps its own reference to what a host function answered; ours would add up. */
+  let answered: JSValueHandle | null = null
+  function answer(value: unknown): JSValueHandle {
+    answered?.dispose()
+    answered = vm.hostToHandle(value)
+    return answered
+  }
+  using given = vm.newObject()
+  for (const name of HOST_FUNCTIONS) {
+    using inside = vm.newFunction(name, (...args) =>
+      answer((host[name] as (...values: unknown[]) => unknown)(...args.map(outside))),
+    )
+    given.setProp(name, inside)
+  }
+  using put = vm.hostToHandle(provision)
+  using exports = vm.global.getProp('firmware')
+  using boot = exports.getProp('boot')
+  const inside = vm.callFunction(boot, vm.undefined, given, put)
+
+  function call(name: keyof Firmware, ...values: unknown[]): unknown {
+    answered = null
+    return shortageTold(() =>
+      vm.withScope(() => {
+        const method = inside.getProp(name)
+        const args = values.map((value) => vm.hostToHandle(value))
+        return outside(vm.callFunction(method, inside, ...args))
+      }),
+    )
+  }
+
+  const made = Object.fromEntries(
+    FIRMWARE_METHODS.map((name) => [name, (...values: unknown[]) => call(name, ...values)]),
+  )
+  return made as unknown as Firmware
+}
+
+const HOST_FUNCTIONS = [
+  'now',
+  'monotonic',
+  'timeKnown',
+  'random',
+  'flashRead',
+  'flashProgram',
+  'flashErase',
+  'retained',
+  'retain',
+  'connect',
+  'publish',
+  'disconnect',
+  'charge',
+  'event',
+  'native',
+] as const satisfies readonly (keyof Host)[]
+
+const FIRMWARE_METHODS = [
+  'measure',
+  'wantsLink',
+  'online',
+  'connected',
+  'receive',
+  'disconnected',
+  'tick',
+  'nextTickAt',
+  'delivered',
+  'closeBlock',
+  'status',
+] as const satisfies readonly (keyof Firmware)[]
+
+/** Numbers, text, truth values and bytes; nothing else crosses. */
+function outside(handle: JSValueHandle): unknown {
+  if (handle.isNumber) return handle.toNumber()
+  if (handle.isString) return handle.toString()
+  if (handle.isBool) return handle.toBoolean()
+  return handle.isObject ? handle.toUint8Array() : undefined
+}
+
+/** Every way in which the virtual machine says that it has no memory left is one error. */
+function shortageTold<T>(work: () => T): T {
+  try {
+    return work()
+  } catch (error) {
+    if (isShortage(error)) throw new Exhausted()
+    throw error
+  }
+}
+
+function isShortage(error: unknown): boolean {
+  if (!(error instanceof JSException)) return false
+  return error.name === 'Exhausted' || error.name === 'InternalError' || error.message === 'null'
+}
