@@ -82,6 +82,7 @@ function mayQuery([first = '', second]: readonly string[]): boolean {
   return (
     second !== 'run' &&
     second !== 'read' &&
+    second !== 'emulate' &&
     !['authority', 'enrol', 'revoke', 'config', 'backup', 'restore'].includes(first)
   )
 }

@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import type { RunningService, ServiceContext } from '#service'
 import { wholeNumber } from './authority.ts'
+import { addEmulateCommand } from './emulate.ts'
 import { addReadCommand } from './read.ts'
 
 /** A program ready to start: its configuration is read and right. */
@@ -39,7 +40,9 @@ export function addRunCommands(program: Command): void {
     .option('--max-readings <count>', 'stop after this many readings of each meter', wholeNumber)
     .option('--stay', 'stay when nothing is left to measure and to deliver, instead of ending')
     .action((flags: MeterFlags) => start('meter', () => meter(flags)))
-  if (run.parent !== null) addReadCommand(run.parent)
+  if (run.parent === null) return
+  addReadCommand(run.parent)
+  addEmulateCommand(run.parent)
 }
 
 function addRun(program: Command, name: string, description: string): Command {

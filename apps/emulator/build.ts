@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { compileFirmware } from './vm.ts'
 
 /** Firmwares that differ in who does their arithmetic. */
-export const variants = ['noble', 'small', 'native'] as const
+export const variants = ['noble', 'small', 'native', 'records'] as const
 export type Variant = (typeof variants)[number]
 
 const root = join(import.meta.dirname, '../..')
@@ -18,6 +18,7 @@ export async function bundleFirmware(variant: Variant): Promise<string> {
     input: `apps/emulator/firmware/${variant}.ts`,
     platform: 'neutral',
     plugins: [leaveTexts],
+    checks: { pluginTimings: false },
   })
   const { output } = await build.generate({ format: 'iife', name: 'firmware', minify: true })
   await build.close()

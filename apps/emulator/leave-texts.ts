@@ -18,6 +18,7 @@ interface Node {
 export const leaveTexts: Plugin = {
   name: 'leave-texts',
   transform(code, id) {
+    if (!code.includes('Error(') && !code.includes('throw ')) return null
     const lang = id.endsWith('.ts') ? 'ts' : 'js'
     const texts: Node[] = []
     collect(parseAst(code, { lang, range: true }, id) as unknown as Node, false, texts)
@@ -38,16 +39,21 @@ function collect(node: Node, inError: boolean, texts: Node[]): void {
   const error = inError || makesError(node)
   for (const child of Object.values(node) as unknown[]) {
     for (const one of Array.isArray(child) ? (child as unknown[]) : [child]) {
-      if (typeof one === 'object' && one !== null && 'type' in one) collect(one as Node, error, texts)
+      if (typeof one === 'object' && one !== null && 'type' in one)
+        collect(one as Node, error, texts)
     }
   }
 }
 
 function makesError({ type, callee }: Node): boolean {
-  return type === 'ThrowStatement' || (type === 'NewExpression' && /Error$/.test(callee?.name ?? ''))
+  return (
+    type === 'ThrowStatement' || (type === 'NewExpression' && /Error$/.test(callee?.name ?? ''))
+  )
 }
 
 function isText({ type, value, quasis }: Node): boolean {
   if (type === 'Literal') return typeof value === 'string' && value.includes(' ')
-  return type === 'TemplateLiteral' && (quasis?.some((part) => part.value.raw.includes(' ')) ?? false)
+  return (
+    type === 'TemplateLiteral' && (quasis?.some((part) => part.value.raw.includes(' ')) ?? false)
+  )
 }

@@ -15,7 +15,7 @@ export const nativePrimitives: Native = (name, a = none, b = none, c = none, d =
     case 'hmac':
       return crypto.hmacSha256(a, b)
     case 'expand':
-      return crypto.hkdfExpand(a, b, c[0] ?? 0)
+      return crypto.hkdfExpand(a, b, (c[0] ?? 0) * 256 + (c[1] ?? 0))
     case 'public':
       return crypto.signingKey(a).publicKey
     case 'sign':

@@ -8,9 +8,12 @@ const LANGUAGE =
   Intrinsics.JSON |
   Intrinsics.MAP_SET |
   Intrinsics.TYPED_ARRAYS |
-  Intrinsics.BIG_INT |
-  Intrinsics.DATE |
-  Intrinsics.PROXY
+  Intrinsics.BIG_INT
+/**
+ * quickjs-wasi keeps this much of its limit back, so that there is room for the error that tells of
+ * the shortage. Only then, when the program is over, is it used.
+ */
+const KEPT_BACK_BYTES = 131_072
 /** Collects early: a chip has no room for rubbish. */
 const COLLECT_AFTER_BYTES = 32_768
 
@@ -42,7 +45,11 @@ export async function startMachine(options: {
   provision: Provision
 }): Promise<Machine> {
   const { wasm, bytecode, memoryBytes, host, provision } = options
-  const vm = await QuickJS.create({ wasm, intrinsics: LANGUAGE, memoryLimit: memoryBytes })
+  const vm = await QuickJS.create({
+    wasm,
+    intrinsics: LANGUAGE,
+    memoryLimit: memoryBytes + KEPT_BACK_BYTES,
+  })
   vm.gcThreshold = COLLECT_AFTER_BYTES
   try {
     const firmware = shortageTold(() => {

@@ -7,7 +7,7 @@
  *
  * A sector counts once its first frame is whole. A frame that the power tore ends its sector.
  */
-import { addChecksum, concat, dropChecksum, utf8 } from '#bytes'
+import { addChecksum, concat, dropChecksum, equal, utf8 } from '#bytes'
 import { CodedError } from '#errors'
 import type { Flash } from './flash.ts'
 
@@ -28,7 +28,12 @@ export interface Log {
   begin(payload: Uint8Array): number
   /** The payload of the frame at this place. */
   read(place: number): Uint8Array
-  /** Every frame of the sector this many before the newest, in order. */
+  /** The first frame of the newest sector. */
+  first(): Uint8Array
+  /**
+   * Every frame of the sector this many before the newest, in order. Nothing is appended to a log
+   * whose newest sector was not replayed.
+   */
   replay(back: number, visit: (place: number, payload: Uint8Array) => void): void
   sectorOf(place: number): number
   /** How many sectors before the newest a place is. */
@@ -50,36 +55,49 @@ export function openLog(flash: Flash): Log {
   function find(): void {
     const found: { sector: number; sequence: number }[] = []
     for (let sector = 0; sector < sectors; sector++) {
-      const number = sequenceOf(flash.read(startOf(sector), HEADER_BYTES))
+      const number = sequenceIn(flash.read(startOf(sector), HEADER_BYTES))
       if (number !== null) found.push({ sector, sequence: number })
     }
     found.sort((a, b) => b.sequence - a.sequence)
-    for (const one of found) {
-      newest = one.sector
-      sequence = one.sequence
-      at = endOf(newest, () => undefined)
-      if (at > startOf(newest) + HEADER_BYTES) return
-    }
-    newest = -1
-    sequence = 0
+    // The checksum of one or two headers, not of all: a chip does this at every waking.
+    const whole = found.find(
+      ({ sector, sequence: number }) => hasHeader(sector, number) && firstFrame(sector) !== null,
+    )
+    if (whole === undefined) return
+    newest = whole.sector
+    sequence = whole.sequence
+    // Nothing is added before `replay` has seen what is there.
+    at = startOf(newest) + sectorBytes
   }
 
-  /** Visits the whole frames of a sector; returns where free flash begins, the sector's end if torn. */
-  function endOf(sector: number, visit: (place: number, payload: Uint8Array) => void): number {
+  function hasHeader(sector: number, number: number): boolean {
+    return equal(flash.read(startOf(sector), HEADER_BYTES), header(number))
+  }
+
+  function firstFrame(sector: number): Uint8Array | null {
+    return frameAt(startOf(sector) + HEADER_BYTES, startOf(sector) + sectorBytes)
+  }
+
+  /** Visits the whole frames of a sector; returns where they end. */
+  function visitFrames(
+    sector: number,
+    visit: (place: number, payload: Uint8Array) => void,
+  ): number {
     const end = startOf(sector) + sectorBytes
     let place = startOf(sector) + HEADER_BYTES
-    let frames = 0
     while (place + LENGTH_BYTES <= end) {
       const payload = frameAt(place, end)
       if (payload === null) break
       visit(place, payload)
-      frames += 1
       place += spaceFor(payload)
     }
-    // Nothing to build on.
-    if (frames === 0) return startOf(sector)
-    const free = flash.read(place, end - place).every((byte) => byte === ERASED)
-    return free ? place : end
+    return place
+  }
+
+  /** Flash behind a torn frame is no place to go on. */
+  function isFree(from: number, to: number): boolean {
+    for (const byte of flash.read(from, to - from)) if (byte !== ERASED) return false
+    return true
   }
 
   function frameAt(place: number, end: number): Uint8Array | null {
@@ -124,10 +142,17 @@ export function openLog(flash: Flash): Log {
       if (payload === null) throw damaged()
       return payload
     },
+    first() {
+      const payload = firstFrame(newest)
+      if (payload === null) throw damaged()
+      return payload
+    },
     replay(back, visit) {
       const sector = before(back)
-      if (sequenceOf(flash.read(startOf(sector), HEADER_BYTES)) !== sequence - back) throw damaged()
-      endOf(sector, visit)
+      if (!hasHeader(sector, sequence - back)) throw damaged()
+      const place = visitFrames(sector, visit)
+      const end = startOf(sector) + sectorBytes
+      if (back === 0) at = isFree(place, end) ? place : end
     },
     sectorOf,
     age: (place) => (newest - sectorOf(place) + sectors) % sectors,
@@ -143,17 +168,12 @@ function header(sequence: number): Uint8Array {
   return out
 }
 
-/** The mirror of `header`; null for anything else. */
-function sequenceOf(bytes: Uint8Array): number | null {
-  const length = MAGIC.length + 4
-  if (bytes[0] !== CHECKSUM_MARK) return null
-  try {
-    const content = dropChecksum(bytes.subarray(0, CHECKSUM_BYTES + length))
-    if (!MAGIC.every((byte, i) => content[i] === byte)) return null
-    return new DataView(content.buffer, content.byteOffset, length).getUint32(MAGIC.length)
-  } catch {
-    return null
-  }
+/** The number a header seems to have; null for what does not even look like one. */
+function sequenceIn(bytes: Uint8Array): number | null {
+  const looks = MAGIC.every((byte, i) => bytes[CHECKSUM_BYTES + i] === byte)
+  if (!looks) return null
+  const at = CHECKSUM_BYTES + MAGIC.length
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.length).getUint32(at)
 }
 
 function frame(payload: Uint8Array): Uint8Array {

@@ -7,6 +7,8 @@ import { openLog, type Log } from './log.ts'
 import { decodeOps, encodeOps, type Checkpoint, type Op } from './ops.ts'
 
 export interface FlashStore extends MeterStore {
+  /** Writes what lags behind: that blocks were receipted. Before the memory is lost in sleep. */
+  flush(): void
   /** Small things the program must find again after a restart; null when never written. */
   note(name: string): Uint8Array | null
   /** Notes are written again with every sector: a kilobyte in all is a lot. */
@@ -46,10 +48,14 @@ export function openFlashStore(flash: Flash): FlashStore {
   }
 
   function commit(): void {
-    const { told, through } = now()
     const ops = pending
-    if (ops.length === 0) return
     pending = []
+    if (ops.length > 0) save(ops)
+  }
+
+  /** With them, what lagged behind. */
+  function save(ops: readonly Op[]): void {
+    const { told, through } = now()
     try {
       write(told === through ? ops : [...ops, { type: 'through', number: through }])
       now().told = through
@@ -174,6 +180,10 @@ export function openFlashStore(flash: Flash): FlashStore {
       current.through = number
       current.blocks.dropThrough(number)
     },
+    flush() {
+      const { told, through } = now()
+      if (told !== through) save([])
+    },
     refuse: (_first, last) => change({ type: 'refuse', last }),
     note: (name) => now().notes.get(name) ?? null,
     setNote: (name, value) => change({ type: 'note', name, value }),
@@ -222,8 +232,7 @@ function mount(flash: Flash): State {
 }
 
 function firstOf(log: Log): Checkpoint {
-  let first: Op | undefined
-  log.replay(0, (_place, payload) => (first ??= decodeOps(payload)[0]))
+  const [first] = decodeOps(log.first())
   if (first?.type !== 'checkpoint') throw new CodedError('meter/store-damaged', 'no checkpoint')
   return first.state
 }

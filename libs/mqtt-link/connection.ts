@@ -39,6 +39,8 @@ export interface Connection {
   /** False when the bytes were not taken: not up, or too much waiting. */
   publish(topic: string, payload: Uint8Array): boolean
   close(): Promise<void>
+  /** Ends it without a word, as a lost network does. */
+  drop(): void
 }
 
 /** Begins connecting. Throws `mqtt-link/bad-url`, `bad-ca`; everything later arrives as `down`. */
@@ -124,6 +126,7 @@ export function openConnection(options: ConnectionOptions, events: ConnectionEve
       }
       return closed
     },
+    drop: () => void client.stream.destroy(),
   }
 }
 

@@ -1,6 +1,7 @@
 export { openConnection, type Connection } from './connection.ts'
 export { runInitiator } from './initiator.ts'
 export { runResponder } from './responder.ts'
+export { topicPrefix } from './topics.ts'
 export type {
   InitiatorLink,
   InitiatorLinkOptions,

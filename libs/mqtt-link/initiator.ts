@@ -1,5 +1,11 @@
 import { toBase64Url } from '#bytes'
-import { Backoff, createInitiator, type Initiator, type InitiatorCounters, type Output } from '#channel'
+import {
+  Backoff,
+  createInitiator,
+  type Initiator,
+  type InitiatorCounters,
+  type Output,
+} from '#channel'
 import { defaults } from '#defaults'
 import { parseAddress, readCa } from './address.ts'
 import { adviceFor } from './advice.ts'

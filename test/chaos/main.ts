@@ -17,6 +17,10 @@ const subcommands: Record<string, Subcommand> = {
     about: 'a long time at high load: memory, descriptors, WALs, stores',
     load: () => import('./soak.ts'),
   },
+  chips: {
+    about: 'emulated chips whose power goes at random instants',
+    load: () => import('./chips.ts'),
+  },
   kill: { about: 'SIGKILL every process, again and again', load: () => import('./kill.ts') },
   network: {
     about: 'a network and brokers that misbehave in every way',

@@ -127,9 +127,15 @@ describe('flash store', () => {
     store.dropThrough(1)
     store.append(6, bytes(6))
     store.setNote('x', bytes(7))
+    store.dropThrough(2)
+    expect(counts(openFlashStore(chip))).toEqual([4, 3, 3])
+    store.flush()
+    expect(counts(openFlashStore(chip))).toEqual([3, 3, 3])
     const again = openFlashStore(chip)
-    expect(counts(again)).toEqual([4, 3, 3])
-    expect(again.read(1, 2).map(({ body }) => [...body])).toEqual([[92], [3, 3]])
+    expect(again.read(1, 2).map(({ body }) => [...body])).toEqual([
+      [3, 3],
+      [4, 4],
+    ])
     expect(again.load()).toEqual({ head: bytes(5), open: [bytes(6)], next: 7 })
     expect(again.note('x')).toEqual(bytes(7))
     expect(again.note('y')).toBeNull()

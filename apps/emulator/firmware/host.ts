@@ -62,6 +62,8 @@ export interface Provision {
   sectorBytes: number
   /** Bytes that must be free before anything begins, so that nothing fails halfway for want of them. */
   reserveBytes: number
+  /** … and before each signature, agreement or seal: more than any implementation here takes. */
+  roomBytes: number
   maxBlocks: number
   maxStatements: number
 }

@@ -16,6 +16,8 @@ import { followRevocations } from './revocations.ts'
 const BLOCK = { maxReadings: 16, maxSeconds: 900, boundarySeconds: 900 }
 /** Every attempt costs seconds of radio: patience is cheaper. */
 const BACKOFF = { firstMs: 30_000, maxMs: 3_600_000 }
+/** A receipt that takes longer was lost; the radio is on meanwhile. */
+const RESEND_MS = 4_000
 const CHANNEL_ID_BYTES = 6
 /** One fog node and its authority. */
 const CREDENTIALS_KEPT = 2
@@ -28,7 +30,7 @@ const SINGLE: readonly string[] = ['meter/outbox-full', 'reading/bad-value', 'fl
  * and a radio that is off most of the time. It is started anew after every sleep.
  */
 export function createFirmware(host: Host, provision: Provision, plain: Crypto): Firmware {
-  const memory = createMemory()
+  const memory = createMemory(provision.roomBytes)
   memory.require(provision.reserveBytes)
   const crypto = chargedCrypto(plain, host, memory)
   const clock: Clock = { now: () => host.now(), monotonic: () => host.monotonic() }
@@ -64,6 +66,7 @@ export function createFirmware(host: Host, provision: Provision, plain: Crypto):
       mode: 'block',
       maxBlocks: provision.maxBlocks,
       maxStatements: provision.maxStatements,
+      resendAfterMs: RESEND_MS,
     },
     boot: { id: retained.bootId, ageS: () => Math.floor(host.monotonic() / 1_000) },
     onEvent: heard,
@@ -125,7 +128,6 @@ export function createFirmware(host: Host, provision: Provision, plain: Crypto):
   }
 
   function ended(code: string, retry: boolean): void {
-    if (channel === null) return
     const waitMs = retry ? backoff.next() : backoff.longest()
     retained.wait(backoff.failures, host.monotonic() + waitMs)
     say({ event: 'closed', code, waitMs })
@@ -189,6 +191,7 @@ export function createFirmware(host: Host, provision: Provision, plain: Crypto):
         if (!delivered()) return
         backoff.reset()
         retained.wait(0, 0)
+        store.flush()
         say({ event: 'delivered', through: meter.status().receiptedThrough })
         forget()
       }),

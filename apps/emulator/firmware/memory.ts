@@ -15,16 +15,19 @@ export class Exhausted extends Error {
 export interface Memory {
   /** Throws `Exhausted` unless this many bytes are free at the moment. */
   require(bytes: number): void
+  readonly roomBytes: number
   /** It was short at some time, whoever caught what was thrown then. */
   readonly exhausted: boolean
   /** Runs one step of the firmware; whatever it hit for want of memory comes out as `Exhausted`. */
   step<T>(reserveBytes: number, work: () => T): T
 }
 
-export function createMemory(): Memory {
+/** `roomBytes`: free bytes an operation of cryptography wants; 0 where memory is no concern. */
+export function createMemory(roomBytes: number): Memory {
   let exhausted = false
 
   function require(bytes: number): void {
+    if (bytes === 0) return
     try {
       void new Uint8Array(bytes)
     } catch {
@@ -35,6 +38,7 @@ export function createMemory(): Memory {
 
   return {
     require,
+    roomBytes,
     get exhausted() {
       return exhausted
     },
@@ -58,16 +62,13 @@ function isShortage(error: unknown): boolean {
   return error === null || (error instanceof Error && error.name === 'InternalError')
 }
 
-/** Free bytes an operation wants: more than any implementation here uses (test/fit measures it). */
-const ROOM_BYTES = 12_288
-
 /**
  * A library that lacks memory in the middle of a signature may well call it wrong. So each operation
  * begins with the room it needs, or not at all; and the chip is charged for it.
  */
 export function chargedCrypto(crypto: Crypto, host: Host, memory: Memory): Crypto {
   function begin(operation: Operation, bytes: number): void {
-    memory.require(ROOM_BYTES)
+    memory.require(memory.roomBytes)
     host.charge(operation, bytes)
   }
   function charged<A extends unknown[], R>(

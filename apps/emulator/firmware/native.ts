@@ -13,11 +13,12 @@ function nativeCrypto({ native }: Host): Crypto {
     sha256: (data) => native('sha256', data),
     hmacSha256: (key, data) => native('hmac', key, data),
     hkdfExtract: (salt, ikm) => native('hmac', salt, ikm),
-    hkdfExpand: (prk, info, length) => native('expand', prk, info, Uint8Array.of(length)),
+    hkdfExpand: (prk, info, length) =>
+      native('expand', prk, info, Uint8Array.of(length >> 8, length & 255)),
     signingKey(secret) {
       assertLength('signing secret', secret, 32)
-      const publicKey = native('public', secret)
-      return { publicKey, sign: (message) => native('sign', secret, message) }
+      const own = Uint8Array.from(secret)
+      return { publicKey: native('public', own), sign: (message) => native('sign', own, message) }
     },
     verifyKey(publicKey) {
       requireStrictKey(publicKey)
@@ -27,11 +28,12 @@ function nativeCrypto({ native }: Host): Crypto {
     },
     x25519(secret) {
       assertLength('agreement secret', secret, 32)
+      const own = Uint8Array.from(secret)
       return {
-        publicKey: native('agree-public', secret),
+        publicKey: native('agree-public', own),
         shared(peer) {
           assertLength('peer public key', peer, 32)
-          const answer = native('agree', secret, peer)
+          const answer = native('agree', own, peer)
           if (answer.length > 0) return answer
           throw new CodedError('crypto/low-order', 'key agreement gave the all-zero secret')
         },
@@ -39,11 +41,12 @@ function nativeCrypto({ native }: Host): Crypto {
     },
     aead(key) {
       assertLength('AEAD key', key, 32)
+      const own = Uint8Array.from(key)
       return {
-        seal: (nonce, aad, plaintext) => native('seal', key, nonce, aad, plaintext),
+        seal: (nonce, aad, plaintext) => native('seal', own, nonce, aad, plaintext),
         open(nonce, aad, ciphertext) {
           // One byte in front says whether there is a plaintext, which may be empty.
-          const answer = native('open', key, nonce, aad, ciphertext)
+          const answer = native('open', own, nonce, aad, ciphertext)
           return answer[0] === 1 ? answer.subarray(1) : null
         },
       }

@@ -1,0 +1,142 @@
+import { nodeCrypto } from '#crypto-node'
+import {
+  createChip,
+  type Chip,
+  type ChipEvent,
+  type Modem,
+  type Running,
+  type Shown,
+} from '../../../apps/emulator/chip.ts'
+import { openFlashChip, type FlashChip } from '../../../apps/emulator/flash-chip.ts'
+import { createFirmware } from '../../../apps/emulator/firmware/main.ts'
+import type { Host, Provision } from '../../../apps/emulator/firmware/host.ts'
+import { nativePrimitives } from '../../../apps/emulator/native.ts'
+import type { Profile } from '../../../apps/emulator/profiles.ts'
+import { createWifi } from '../../../apps/emulator/wifi.ts'
+import type { Provisioned } from '../../support/chip-people.ts'
+import { createChance } from '../../sim/chance.ts'
+import { startWallMs } from '../../sim/clock.ts'
+import type { Engine } from '../../sim/engine.ts'
+import type { Broker } from '../../sim/network.ts'
+import { createPhysical } from './physical.ts'
+
+export interface Device {
+  deviceId: string
+  chip: Chip
+  flash: FlashChip
+  /** What the meter on the wall showed at each reading that was recorded, in order. */
+  recorded: Shown[]
+  /** Highest number the fog node has acknowledged, as the chip understood it. */
+  acknowledged: number
+  counts: Record<string, number>
+  sessionMs: number[]
+  /** From now on its Wi-Fi is always there. */
+  heal(): void
+}
+
+export interface DeviceOptions {
+  engine: Engine
+  broker: Broker
+  profile: Profile
+  own: Provisioned
+  authorityKey: Uint8Array
+  seed: number
+  sectors: number
+  /** Instead of running the firmware as it is. */
+  start?(host: Host, provision: Provision): Promise<Running>
+}
+
+/** One chip in the simulation, with its flash, its Wi-Fi and the meter it reads. */
+export function createDevice(options: DeviceOptions): Device {
+  const { engine, broker, profile, own, sectors } = options
+  const { deviceId } = own.credential
+  const chance = createChance(options.seed)
+  const nowMs = () => startWallMs + engine.nowMs
+  const flash = openFlashChip({ sectors, sectorBytes: 4_096, random: chance.bytes })
+  const bad = createWifi({ fraction: chance.fraction, associateMs: profile.associateMs })
+  const good = createWifi({
+    fraction: chance.fraction,
+    associateMs: profile.associateMs,
+    missed: 0,
+    broken: 0,
+    outageEveryMs: 0,
+  })
+  let wifi = bad
+  const device: Device = {
+    deviceId,
+    flash,
+    recorded: [],
+    acknowledged: 0,
+    counts: {},
+    sessionMs: [],
+    heal: () => void (wifi = good),
+    chip: createChip({
+      profile,
+      flash,
+      provision: {
+        signingSecret: own.secret,
+        credential: own.credential.encoded,
+        authorityKey: options.authorityKey,
+        node: 'fog-1',
+        reserveBytes: 0,
+        roomBytes: 0,
+      },
+      start: options.start ?? startPlain,
+      native: nativePrimitives,
+      time: {
+        nowMs,
+        after: (ms, run) => engine.after(ms, run),
+        asleep: (ms, run) => engine.after(ms, run),
+      },
+      modem: modemOf(broker, deviceId),
+      wifi: { associate: (at) => wifi.associate(at), holdsMs: (at) => wifi.holdsMs(at) },
+      random: chance.bytes,
+      driftPpm: chance.between(-profile.driftPpm, profile.driftPpm),
+      shows: createPhysical(chance, nowMs()),
+      intervalS: 60,
+      onEvent: (event) => heard(device, event, engine),
+    }),
+  }
+  return device
+}
+
+/** Without a virtual machine: the same firmware, a thousand times faster. */
+function startPlain(host: Host, provision: Provision): Running {
+  const firmware = createFirmware(host, provision, nodeCrypto)
+  return { firmware, heapBytes: () => 0, dispose: () => undefined }
+}
+
+function heard(device: Device, event: ChipEvent, engine: Engine): void {
+  const { event: name } = event
+  engine.note(name, device.deviceId)
+  device.counts[name] = (device.counts[name] ?? 0) + 1
+  if (name === 'reading' && event['recorded'] === true) {
+    const { powerW, importWh, exportWh } = event as unknown as Shown
+    device.recorded.push({ powerW, importWh, exportWh })
+  } else if (name === 'delivered') device.acknowledged = event['through'] as number
+  else if (name === 'session') device.sessionMs.push(event['radioMs'] as number)
+}
+
+function modemOf(broker: Broker, owner: string): Modem {
+  return {
+    connect(channelId, events) {
+      let open = true
+      const connection = broker.connectClient(owner, channelId, {
+        up: () => open && events.up(),
+        message: (frame) => open && events.message(frame),
+        down: () => open && events.down(),
+      })
+      return {
+        publish: (frame) => void connection.publish(frame),
+        close() {
+          open = false
+          connection.close()
+        },
+        drop() {
+          open = false
+          broker.halfOpen(owner)
+        },
+      }
+    },
+  }
+}
