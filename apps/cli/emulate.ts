@@ -99,7 +99,7 @@ function summaryOf({ readings, sessions, days, spent, mostErases, ratedErases }:
   const { ms, mJ } = spent
   return [
     `${readings} readings, ${sessions} sessions in ${days.toFixed(2)} days of the chip`,
-    `a day: ${perDay(mJ / 1_000)} J, awake for ${perDay((ms.cpu + ms.radio) / 1_000)} s, ` +
+    `at this rate a day takes ${perDay(mJ / 1_000)} J, ${perDay((ms.cpu + ms.radio) / 1_000)} s awake, ` +
       `arithmetic ${perDay(spent.arithmeticMs / 1_000)} s`,
     `flash: ${mostErases} of ${ratedErases} erasures of the most worn sector used`,
     '',

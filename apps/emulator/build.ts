@@ -10,12 +10,17 @@ export type Variant = (typeof variants)[number]
 const root = join(import.meta.dirname, '../..')
 
 /** One file for the virtual machine, as the package has it ready: a clone makes it when needed. */
-export async function bundleFirmware(variant: Variant): Promise<string> {
+export function bundleFirmware(variant: Variant): Promise<string> {
+  return bundleEntry(`apps/emulator/firmware/${variant}.ts`)
+}
+
+/** The same of any file: what it exports becomes one global object, `firmware`. */
+export async function bundleEntry(path: string): Promise<string> {
   const { rolldown } = await import('rolldown')
   const { leaveTexts } = await import('./leave-texts.ts')
   const build = await rolldown({
     cwd: root,
-    input: `apps/emulator/firmware/${variant}.ts`,
+    input: path,
     platform: 'neutral',
     plugins: [leaveTexts],
     checks: { pluginTimings: false },

@@ -46,8 +46,7 @@ export interface Emulated {
 }
 
 /** Free before a step of the firmware begins, and before an operation; test/fit shows that it is enough. */
-export const RESERVE_BYTES = 16_384
-export const ROOM_BYTES = 12_288
+export const freeBytes = { bootBytes: 65_536, reserveBytes: 16_384, roomBytes: 12_288 }
 
 const DAY_MS = 86_400_000
 const LONGEST_OFF_MS = 20_000
@@ -78,8 +77,7 @@ export async function emulate(options: EmulateOptions): Promise<Emulated> {
       credential: identity.credential.encoded,
       authorityKey: identity.authorityKey,
       node,
-      reserveBytes: RESERVE_BYTES,
-      roomBytes: ROOM_BYTES,
+      ...freeBytes,
     },
     start: (host, provision) =>
       startMachine({ ...loaded, memoryBytes: profile.memoryBytes, host, provision }),

@@ -45,12 +45,7 @@ export async function startMachine(options: {
   provision: Provision
 }): Promise<Machine> {
   const { wasm, bytecode, memoryBytes, host, provision } = options
-  const vm = await QuickJS.create({
-    wasm,
-    intrinsics: LANGUAGE,
-    memoryLimit: memoryBytes + KEPT_BACK_BYTES,
-  })
-  vm.gcThreshold = COLLECT_AFTER_BYTES
+  const vm = await createVm(wasm, memoryBytes)
   try {
     const firmware = shortageTold(() => {
       vm.evalBytecode(bytecode).dispose()
@@ -58,16 +53,44 @@ export async function startMachine(options: {
     })
     return {
       firmware,
-      heapBytes() {
-        vm.runGC()
-        return vm.getMemoryUsage().mallocSize
-      },
+      heapBytes: () => heapOf(vm),
       dispose: () => vm.dispose(),
     }
   } catch (error) {
     vm.dispose()
     throw error
   }
+}
+
+/** Calls one function of a bundle in a virtual machine of its own, with bytes; see `startMachine`. */
+export async function startScript(
+  options: { wasm: WebAssembly.Module; bytecode: Uint8Array; memoryBytes: number },
+  name: string,
+  values: readonly Uint8Array[],
+): Promise<{ value: unknown; heapBytes: number }> {
+  using vm = await createVm(options.wasm, options.memoryBytes)
+  return shortageTold(() => {
+    vm.evalBytecode(options.bytecode).dispose()
+    const value = vm.withScope(() => {
+      const method = vm.global.getProp('firmware').getProp(name)
+      const args = values.map((value) => vm.hostToHandle(value))
+      return outside(vm.callFunction(method, vm.undefined, ...args))
+    })
+    return { value, heapBytes: heapOf(vm) }
+  })
+}
+
+/** Allocated now, rubbish collected. */
+function heapOf(vm: QuickJS): number {
+  vm.runGC()
+  return vm.getMemoryUsage().mallocSize
+}
+
+async function createVm(wasm: WebAssembly.Module, memoryBytes: number): Promise<QuickJS> {
+  const memoryLimit = memoryBytes + KEPT_BACK_BYTES
+  const vm = await QuickJS.create({ wasm, intrinsics: LANGUAGE, memoryLimit })
+  vm.gcThreshold = COLLECT_AFTER_BYTES
+  return vm
 }
 
 /** The objects of `Host` and `Provision` inside, the one of `Firmware` outside. */

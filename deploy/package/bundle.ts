@@ -1,7 +1,8 @@
 /** The programs as a few JavaScript files: they start in a quarter of the time the sources need. */
 import { join } from 'node:path'
-import { serialFolders } from './serial.ts'
 import { rolldown, type Plugin } from 'rolldown'
+import { bundleFirmware } from '../../apps/emulator/build.ts'
+import { serialFolders } from './serial.ts'
 
 export interface Bundle {
   /** File name → content. */
@@ -10,8 +11,10 @@ export interface Bundle {
   packages: string[]
 }
 
-/** Native code stays a package of its own. */
-const external = /^(better-sqlite3|@serialport\/bindings-cpp)$/
+/** Native code stays a package of its own; what makes firmwares has made them by then. */
+const external = /^(better-sqlite3|@serialport\/bindings-cpp|rolldown(\/.*)?)$/
+/** Firmwares of the emulator, and the machine that runs them: files beside the programs. */
+const firmwares = ['small', 'noble', 'native'] as const
 
 /** A worker is started by the address of its file, which ends in .js after bundling. */
 const workerAddresses: Plugin = {
@@ -52,6 +55,7 @@ export async function bundle(root: string): Promise<Bundle> {
       if (name !== undefined) packages.add(name)
     }
   }
+  for (const name of firmwares) files.set(`firmware-${name}.js`, await bundleFirmware(name))
   if (![...files.values()].some((code) => code.includes('./verify-worker.js')))
     throw new Error('the address of the verifying worker was not found in the bundle')
   return { files, packages: [...packages, ...nativeFolders(root)].toSorted() }

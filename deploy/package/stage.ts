@@ -45,6 +45,7 @@ function addPrograms(tree: Tree, { root, bundle, version, architecture }: StageO
   tree.write(`${app}/package.json`, `${JSON.stringify(about)}\n`)
   const data = 'household-days.txt.gz'
   tree.copy(join(root, 'libs/household/data', data), `${app}/data/${data}`)
+  tree.copy(join(root, 'node_modules/quickjs-wasi/quickjs.wasm'), `${app}/quickjs.wasm`)
   const from = join(root, 'node_modules/better-sqlite3')
   const to = `${app}/node_modules/better-sqlite3`
   const prebuilt = `linux-${architecture.node}`

@@ -97,7 +97,8 @@ function guarded<T>(work: () => T): T {
   try {
     return work()
   } catch (error) {
-    if (error instanceof CodedError && error.code === 'meter/store-damaged') throw error
+    // Anything else, like a want of memory, says nothing about the store.
+    if (!(error instanceof CodedError) || error.code === 'meter/store-damaged') throw error
     throw damaged(error)
   }
 }

@@ -21,7 +21,7 @@ const HOUR_MS = 3_600_000
 const DRAIN_HOURS = 12
 const WEATHER = { loss: 0.01, duplicate: 0.01, delayMs: 20, jitterMs: 100 }
 const CLEAR = { loss: 0, duplicate: 0, delayMs: 20, jitterMs: 0 }
-const CUT_EVERY_MS = 24 * HOUR_MS
+const CUT_EVERY_HOURS = 24
 const BROKER_RESTARTS_EVERY_MS = 18 * HOUR_MS
 
 export interface ChipsOptions {
@@ -29,6 +29,8 @@ export interface ChipsOptions {
   chips: number
   hours: number
   sectors: number
+  /** Mean time between the power cuts of a chip; a day when absent. */
+  cutEveryHours?: number
   /** Sees each device before it gets its power. */
   onDevice?(device: Device): void
 }
@@ -60,7 +62,7 @@ export interface ChipRow {
 const names = Object.keys(profiles) as ProfileName[]
 
 export async function chipsDrill(options: ChipsOptions): Promise<ChipsResult> {
-  const { seed, chips, hours, sectors } = options
+  const { seed, chips, hours, sectors, cutEveryHours = CUT_EVERY_HOURS } = options
   const chance = createChance(seed)
   const engine = createEngine()
   const broker = createBroker(engine, chance, 'fog-broker', WEATHER)
@@ -83,7 +85,7 @@ export async function chipsDrill(options: ChipsOptions): Promise<ChipsResult> {
   for (const device of devices) {
     options.onDevice?.(device)
     engine.after(chance.between(0, 120_000), () => device.chip.powerOn())
-    brownOuts(engine, chance, device, endMs)
+    brownOuts(engine, chance, device, { endMs, everyMs: cutEveryHours * HOUR_MS })
   }
   brokerRestarts(engine, chance, () => broker.restart(30_000), endMs)
   for (let hour = 1; hour <= hours; hour++) {
@@ -121,7 +123,12 @@ export async function chipsDrill(options: ChipsOptions): Promise<ChipsResult> {
 }
 
 /** Cuts of this chip until the end: some in bursts, as a bad contact makes them; some for hours. */
-function brownOuts(engine: Engine, chance: Chance, device: Device, endMs: number): void {
+function brownOuts(
+  engine: Engine,
+  chance: Chance,
+  device: Device,
+  { endMs, everyMs }: { endMs: number; everyMs: number },
+): void {
   const offMs = () =>
     chance.happens(0.05) ? chance.between(1, 6) * HOUR_MS : chance.between(50, 60_000)
   const next = (waitMs: number): void => {
@@ -131,10 +138,10 @@ function brownOuts(engine: Engine, chance: Chance, device: Device, endMs: number
         device.counts['cut-in-write'] = (device.counts['cut-in-write'] ?? 0) + 1
         device.chip.cutInWrite(chance.int(0, 12), offMs())
       } else device.chip.cut(offMs())
-      next(chance.happens(0.3) ? chance.between(10, 5_000) : chance.wait(CUT_EVERY_MS))
+      next(chance.happens(0.3) ? chance.between(10, 5_000) : chance.wait(everyMs))
     })
   }
-  next(chance.wait(CUT_EVERY_MS))
+  next(chance.wait(everyMs))
 }
 
 function brokerRestarts(engine: Engine, chance: Chance, restart: () => void, endMs: number): void {

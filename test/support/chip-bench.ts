@@ -2,6 +2,8 @@ import { createResponder, type ResponderOutput } from '#channel'
 import { createTrust, type Credential } from '#credential'
 import { nodeCrypto } from '#crypto-node'
 import { encodeDown } from '#messages'
+import type { Reading } from '#reading'
+import { freeBytes } from '../../apps/emulator/run.ts'
 import { nativePrimitives } from '../../apps/emulator/native.ts'
 import { openFlashChip, type FlashChip } from '../../apps/emulator/flash-chip.ts'
 import type { Firmware, Host, Operation, Provision } from '../../apps/emulator/firmware/host.ts'
@@ -22,12 +24,16 @@ export interface ChipBench {
   deliver(firmware: Firmware): void
   /** Blocks the fog node holds. */
   held(): number
+  /** Their readings, in order. */
+  readings(): Reading[]
   /** A power cut: what only outlives sleep is gone. */
   cut(): void
 }
 
-export function createChipBench(options: { seed?: number; reserveBytes?: number } = {}): ChipBench {
-  const { seed = 1, reserveBytes = 16_384 } = options
+export function createChipBench(
+  options: { seed?: number; free?: Partial<typeof freeBytes> } = {},
+): ChipBench {
+  const { seed = 1 } = options
   const fraction = seededRandom(seed)
   const random = (length: number) => Uint8Array.from({ length }, () => fraction() * 256)
   const flash = openFlashChip({ sectors: 64, sectorBytes: 4_096, random })
@@ -77,8 +83,8 @@ export function createChipBench(options: { seed?: number; reserveBytes?: number 
       node: 'fog-1',
       sectors: flash.sectors,
       sectorBytes: flash.sectorBytes,
-      reserveBytes,
-      roomBytes: 12_288,
+      ...freeBytes,
+      ...options.free,
       maxBlocks: 100,
       maxStatements: 200,
     },
@@ -117,6 +123,7 @@ export function createChipBench(options: { seed?: number; reserveBytes?: number 
       }
     },
     held: () => model?.durable.length ?? 0,
+    readings: () => model?.durable.flatMap((block) => block.readings) ?? [],
     cut: () => (retained = new Uint8Array()),
   }
   return bench

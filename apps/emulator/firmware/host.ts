@@ -60,9 +60,11 @@ export interface Provision {
   node: string
   sectors: number
   sectorBytes: number
-  /** Bytes that must be free before anything begins, so that nothing fails halfway for want of them. */
+  /** Bytes that must be free before the firmware is put together, */
+  bootBytes: number
+  /** before each thing it does later, so that nothing fails halfway for want of them, */
   reserveBytes: number
-  /** … and before each signature, agreement or seal: more than any implementation here takes. */
+  /** and before each signature, agreement or seal. All are more than what was seen to be used. */
   roomBytes: number
   maxBlocks: number
   maxStatements: number

@@ -8,7 +8,7 @@ import { createMeter, meterDefaults, type MeterEvent } from '#meter'
 import type { Clock } from '#ports'
 import { timeQuality } from '#reading'
 import type { Firmware, Host, Provision } from './host.ts'
-import { chargedCrypto, createMemory } from './memory.ts'
+import { chargedCrypto, createMemory, type Memory } from './memory.ts'
 import { openRetained } from './retained.ts'
 import { followRevocations } from './revocations.ts'
 
@@ -31,7 +31,10 @@ const SINGLE: readonly string[] = ['meter/outbox-full', 'reading/bad-value', 'fl
  */
 export function createFirmware(host: Host, provision: Provision, plain: Crypto): Firmware {
   const memory = createMemory(provision.roomBytes)
-  memory.require(provision.reserveBytes)
+  return memory.step(provision.bootBytes, () => assemble(host, provision, plain, memory))
+}
+
+function assemble(host: Host, provision: Provision, plain: Crypto, memory: Memory): Firmware {
   const crypto = chargedCrypto(plain, host, memory)
   const clock: Clock = { now: () => host.now(), monotonic: () => host.monotonic() }
   const credential = decodeCredential(provision.credential)

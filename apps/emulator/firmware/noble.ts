@@ -4,8 +4,11 @@ import { nobleCrypto } from '#crypto'
 import type { Firmware, Host, Provision } from './host.ts'
 import { createFirmware } from './main.ts'
 
-/** Window of 2 bits: 8 tables' worth less than noble's own choice, and slower. */
-ed25519.Point.BASE.precompute(2)
+/**
+ * A window of 2 bits makes tables that are a small part of noble's own choice, and slower. Made now:
+ * where `verify` makes them and lacks the memory, it calls the signature wrong.
+ */
+ed25519.Point.BASE.precompute(2, false)
 
 export function boot(host: Host, provision: Provision): Firmware {
   return createFirmware(host, provision, nobleCrypto)

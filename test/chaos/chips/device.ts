@@ -78,6 +78,7 @@ export function createDevice(options: DeviceOptions): Device {
         credential: own.credential.encoded,
         authorityKey: options.authorityKey,
         node: 'fog-1',
+        bootBytes: 0,
         reserveBytes: 0,
         roomBytes: 0,
       },
