@@ -44,7 +44,7 @@ export interface ChipOptions {
   provision: Omit<Provision, 'sectors' | 'sectorBytes' | 'maxBlocks' | 'maxStatements'>
   flash: FlashChip
   /** Loads and starts the firmware; throws `Exhausted` when there is not enough memory. */
-  start(host: Host, provision: Provision): Running | Promise<Running>
+  start: (host: Host, provision: Provision) => Running | Promise<Running>
   native: Native
   time: Time
   modem: Modem
@@ -54,7 +54,7 @@ export interface ChipOptions {
   driftPpm: number
   shows(trueMs: number): Shown
   intervalS: number
-  onEvent(event: ChipEvent): void
+  onEvent: (event: ChipEvent) => void
 }
 
 export interface Chip {

@@ -21,7 +21,7 @@ export const leaveTexts: Plugin = {
     if (!code.includes('Error(') && !code.includes('throw ')) return null
     const lang = id.endsWith('.ts') ? 'ts' : 'js'
     const texts: Node[] = []
-    collect(parseAst(code, { lang, range: true }, id) as unknown as Node, false, texts)
+    collect(parseAst(code, { lang, range: true }, id), false, texts)
     if (texts.length === 0) return null
     return texts.reduceRight(
       (left, { start, end }) => `${left.slice(0, start)}''${left.slice(end)}`,
@@ -47,7 +47,8 @@ function collect(node: Node, inError: boolean, texts: Node[]): void {
 
 function makesError({ type, callee }: Node): boolean {
   return (
-    type === 'ThrowStatement' || (type === 'NewExpression' && /Error$/.test(callee?.name ?? ''))
+    type === 'ThrowStatement' ||
+    (type === 'NewExpression' && (callee?.name ?? '').endsWith('Error'))
   )
 }
 

@@ -21,13 +21,13 @@ export function mqttModem(access: Access, node: string): Modem {
       const connection = openConnection(
         { ...access, clientId: channelId, topicFilter: topicPrefix(node, 'dn') + channelId },
         {
-          up: () => unlessEnded(events.up),
+          up: () => unlessEnded(() => events.up()),
           message(_topic, payload, done) {
             unlessEnded(() => events.message(Uint8Array.from(payload)))
             done()
           },
           drain: () => undefined,
-          down: () => unlessEnded(events.down),
+          down: () => unlessEnded(() => events.down()),
         },
       )
       return {

@@ -28,7 +28,7 @@ export const nativePrimitives: Native = (name, a = none, b = none, c = none, d =
       return agreed(a, b)
     case 'seal':
       return crypto.aead(a).seal(b, c, d)
-    case 'open': {
+    default: {
       const text = crypto.aead(a).open(b, c, d)
       return text === null ? NO : concat(YES, text)
     }

@@ -51,6 +51,11 @@ export const freeBytes = { bootBytes: 65_536, reserveBytes: 16_384, roomBytes: 1
 const DAY_MS = 86_400_000
 const LONGEST_OFF_MS = 20_000
 
+/** A random number in [0, 1). */
+function fraction(): number {
+  return new DataView(systemRandom(4).buffer).getUint32(0) / 2 ** 32
+}
+
 /** Emulates one chip against a real broker until it has done what was asked. */
 export async function emulate(options: EmulateOptions): Promise<Emulated> {
   const { profile, identity, node, signal } = options
@@ -67,7 +72,6 @@ export async function emulate(options: EmulateOptions): Promise<Emulated> {
   const ended = Promise.withResolvers<boolean>()
   let over = false
   let [readings, sessions] = [0, 0]
-  const fraction = () => new DataView(systemRandom(4).buffer).getUint32(0) / 2 ** 32
   const { associateMs, driftPpm } = profile
   const chip = createChip({
     profile,

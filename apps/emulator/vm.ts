@@ -73,7 +73,7 @@ export async function startScript(
     vm.evalBytecode(options.bytecode).dispose()
     const value = vm.withScope(() => {
       const method = vm.global.getProp('firmware').getProp(name)
-      const args = values.map((value) => vm.hostToHandle(value))
+      const args = values.map((bytes) => vm.hostToHandle(bytes))
       return outside(vm.callFunction(method, vm.undefined, ...args))
     })
     return { value, heapBytes: heapOf(vm) }

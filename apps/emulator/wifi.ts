@@ -8,7 +8,7 @@ export interface Wifi {
 
 export interface WifiOptions {
   /** A random number in [0, 1). */
-  fraction(): number
+  fraction: () => number
   associateMs: readonly [number, number]
   /** Attempts that fail though the router is there. */
   missed?: number

@@ -65,8 +65,12 @@ function poly1305(key: Uint8Array, message: Uint8Array): Uint8Array {
   return toBytes(sum + fromBytes(key.subarray(16, 32)), TAG_BYTES)
 }
 
+/** §2.8: zeros up to a multiple of 16. */
+function pad({ length }: Uint8Array): Uint8Array {
+  return new Uint8Array((16 - (length % 16)) % 16)
+}
+
 function tagOf(key: Uint8Array, nonce: Uint8Array, aad: Uint8Array, text: Uint8Array): Uint8Array {
-  const pad = ({ length }: Uint8Array) => new Uint8Array((16 - (length % 16)) % 16)
   const lengths = new Uint8Array(16)
   const view = new DataView(lengths.buffer)
   view.setUint32(0, aad.length, true)

@@ -73,13 +73,13 @@ function encode([x, y, z]: Point): Uint8Array {
 function decode(bytes: Uint8Array): Point | null {
   const number = fromBytes(bytes)
   const y = number & (2n ** 255n - 1n)
-  const sign = number >> 255n
+  const odd = number >> 255n
   if (y >= P) return null
   const square = mod((y * y - 1n) * inverse(D * y * y + 1n))
   let x = power(square, (P + 3n) / 8n)
   if (mod(x * x - square) !== 0n) x = (x * ROOT_OF_MINUS_ONE) % P
-  if (mod(x * x - square) !== 0n || (x === 0n && sign === 1n)) return null
-  if ((x & 1n) !== sign) x = P - x
+  if (mod(x * x - square) !== 0n || (x === 0n && odd === 1n)) return null
+  if ((x & 1n) !== odd) x = P - x
   return [x, y, 1n, (x * y) % P]
 }
 

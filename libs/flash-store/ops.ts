@@ -47,7 +47,7 @@ function rowOf(op: Op): Row {
       return [5, op.last]
     case 'through':
       return [6, op.number]
-    case 'note':
+    default:
       return [7, op.name, op.value]
   }
 }

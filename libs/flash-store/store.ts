@@ -122,7 +122,7 @@ export function openFlashStore(flash: Flash): FlashStore {
   function itemAt(index: number): OutboxItem {
     const { blocks, log } = now()
     const [last = 0, place] = [blocks.lastAt(index), blocks.placeAt(index)]
-    const ops = place === 0 ? pending.toReversed() : decodeOps(log.read(place)).reverse()
+    const ops = place === 0 ? pending.toReversed() : decodeOps(log.read(place)).toReversed()
     for (const op of ops) {
       if ((op.type === 'seal' || op.type === 'hold') && op.last === last) {
         return { first: op.first, last, body: op.body }

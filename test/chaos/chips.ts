@@ -152,9 +152,9 @@ function brokerRestarts(engine: Engine, chance: Chance, restart: () => void, end
   })
 }
 
-function rowOf(profile: ProfileName, devices: readonly Device[], run: ChipsOptions): ChipRow[] {
+function rowOf(profile: ProfileName, devices: readonly Device[], done: ChipsOptions): ChipRow[] {
   if (devices.length === 0) return []
-  const days = run.hours / 24
+  const days = done.hours / 24
   const mean = (of: (device: Device) => number) =>
     devices.reduce((sum, device) => sum + of(device), 0) / devices.length / days
   const erasesPerDay = mean(({ flash }) => flash.erases.reduce((sum, count) => sum + count, 0))
@@ -170,7 +170,7 @@ function rowOf(profile: ProfileName, devices: readonly Device[], run: ChipsOptio
       pagesPerDay: Math.round(mean((device) => device.flash.programs)),
       erasesPerDay: Math.round(erasesPerDay * 10) / 10,
       tenYears: Math.ceil(tenYears),
-      tenYearsProfile: Math.ceil((tenYears * run.sectors) / flash.sectors),
+      tenYearsProfile: Math.ceil((tenYears * done.sectors) / flash.sectors),
       ratedErases: flash.ratedErases,
     },
   ]

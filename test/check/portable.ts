@@ -3,12 +3,12 @@
  * run too) is plain ECMAScript: no Node, no packages but @noble, nothing ambient. Names that only a
  * platform has are found by the compiler, with tsconfig.portable.json; the rest here.
  */
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { importsOf, isPortablePackage } from './imports.ts'
 
-/** Where the code of a chip begins. */
-export const FIRMWARE = 'apps/emulator/firmware/main.ts'
+/** Where the code of a chip begins: every file here is an entry. */
+const FIRMWARE = 'apps/emulator/firmware'
 
 /** Clock and randomness are parameters, though the language itself offers some. */
 const AMBIENT = /\b(?:Date\.now|Math\.random|globalThis)\b|\bnew Date\(\)/
@@ -19,8 +19,8 @@ export interface Walk {
   problems: string[]
 }
 
-/** Follows every import from `entry` through the project at `root`. */
-export function walkPortable(root: string, entry: string): Walk {
+/** Follows every import from the entries through the project at `root`. */
+export function walkPortable(root: string, entries: readonly string[]): Walk {
   const files = new Set<string>()
   const problems: string[] = []
 
@@ -43,13 +43,14 @@ export function walkPortable(root: string, entry: string): Walk {
     else problems.push(`${file}: runs on chips and may not import ${target}`)
   }
 
-  visit(entry)
+  for (const entry of entries) visit(entry)
   return { files: [...files], problems }
 }
 
 /** Problems of the firmware; the compiler must look at every file of it too. */
 export function portableProblems(root: string): { checked: number; problems: string[] } {
-  const { files, problems } = walkPortable(root, FIRMWARE)
+  const entries = readdirSync(join(root, FIRMWARE)).map((name) => `${FIRMWARE}/${name}`)
+  const { files, problems } = walkPortable(root, entries)
   const { include } = JSON.parse(readFileSync(join(root, 'tsconfig.portable.json'), 'utf8')) as {
     include: string[]
   }

@@ -86,14 +86,16 @@ function charges(): Record<'reading' | 'block' | 'session', Charges> {
   return { reading, block, session: taken() }
 }
 
+/** Time and energy of so much arithmetic. */
+function cell(profile: Profile, what: Charges): string {
+  const entries = Object.entries(what) as [Operation, number][]
+  const ms = entries.reduce((sum, [name, times]) => sum + times * costMs(profile, name, 128), 0)
+  const mJ = (ms * profile.milliamps.cpu * VOLTS) / 1_000
+  return `${ms.toFixed(1)} ms, ${mJ.toFixed(2)} mJ`
+}
+
 function arithmeticTable(): string {
   const spent = charges()
-  const cell = (profile: Profile, what: Charges) => {
-    const entries = Object.entries(what) as [Operation, number][]
-    const ms = entries.reduce((sum, [name, times]) => sum + times * costMs(profile, name, 128), 0)
-    const mJ = (ms * profile.milliamps.cpu * VOLTS) / 1_000
-    return `${ms.toFixed(1)} ms, ${mJ.toFixed(2)} mJ`
-  }
   return markdownTable(
     ['chip', 'a reading', 'signing a block', 'handshake, report and receipt'],
     Object.entries(profiles).map(([name, profile]) => [

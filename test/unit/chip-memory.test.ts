@@ -29,7 +29,9 @@ async function endOf(loaded: LoadedFirmware, memoryBytes: number, bench = create
     return error instanceof Exhausted ? 'exhausted' : String(error)
   } finally {
     // A signature that was not judged would be an untrusted peer, a block that was not kept a gap.
-    const said = bench.events.map(({ event, code }) => `${event} ${String(code ?? '')}`.trim())
+    const said = bench.events.map(({ event, code }) =>
+      `${event} ${JSON.stringify(code) ?? ''}`.trim(),
+    )
     expect(said.filter((words) => !/^(open|delivered)$/.test(words))).toEqual([])
   }
   return bench.held() > before ? 'delivered' : 'not delivered'

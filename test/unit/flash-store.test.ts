@@ -92,9 +92,9 @@ function play(chip: FlashChip, todo: readonly Step[], cuts: readonly number[]): 
       chip.powerOn()
       store = openFlashStore(chip)
       const found = picture(store, through)
-      expect([before, picture(model.store, through)]).toContain(found)
       // What a receipt let go may have come back; the next receipt says so again.
       store.dropThrough(through)
+      // Neither: then what follows differs from the model.
       if (found === before) act(store, step, number)
       chip.cutAfter(waiting.shift() ?? Infinity)
     }
@@ -163,7 +163,7 @@ describe('flash store', () => {
       program: (at: number, data: Uint8Array) => void (++writes === 6 || program(at, data)),
     } as FlashChip
     const todo = Array.from({ length: 30 }, (): Step => ({ kind: 'append', size: 9 }))
-    expect(() => play(chip, todo, [])).toThrow()
+    expect(() => play(chip, todo, [])).toThrow('to be')
   })
 
   test('wears all sectors alike, also while blocks wait for a long time', () => {

@@ -5,7 +5,7 @@ import type { Crypto } from '#crypto'
 import { CodedError } from '#errors'
 import { openFlashStore } from '#flash-store'
 import { createMeter, meterDefaults, type MeterEvent } from '#meter'
-import type { Clock } from '#ports'
+import type { Clock, Random } from '#ports'
 import { timeQuality } from '#reading'
 import type { Firmware, Host, Provision } from './host.ts'
 import { chargedCrypto, createMemory, type Memory } from './memory.ts'
@@ -36,6 +36,7 @@ export function createFirmware(host: Host, provision: Provision, plain: Crypto):
 
 function assemble(host: Host, provision: Provision, plain: Crypto, memory: Memory): Firmware {
   const crypto = chargedCrypto(plain, host, memory)
+  const random: Random = (length) => host.random(length)
   const clock: Clock = { now: () => host.now(), monotonic: () => host.monotonic() }
   const credential = decodeCredential(provision.credential)
   const own = { credential, key: crypto.signingKey(provision.signingSecret) }
@@ -47,7 +48,7 @@ function assemble(host: Host, provision: Provision, plain: Crypto, memory: Memor
     erase: (sector) => host.flashErase(sector),
   })
   const retained = openRetained(host)
-  const backoff = new Backoff(BACKOFF, host.random, retained.failures)
+  const backoff = new Backoff(BACKOFF, random, retained.failures)
   const revocations = followRevocations(crypto, provision.authorityKey, store)
   const trust = createTrust({
     crypto,
@@ -176,7 +177,7 @@ function assemble(host: Host, provision: Provision, plain: Crypto, memory: Memor
         const channelId = toBase64Url(host.random(CHANNEL_ID_BYTES))
         channel = createInitiator({
           crypto,
-          random: host.random,
+          random,
           clock,
           own,
           trust,

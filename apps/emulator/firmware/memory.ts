@@ -82,10 +82,26 @@ export function chargedCrypto(crypto: Crypto, host: Host, memory: Memory): Crypt
     }
   }
   return {
-    sha256: charged('sha256', crypto.sha256, (data) => data.length),
-    hmacSha256: charged('hmac', crypto.hmacSha256, (_key, data) => data.length),
-    hkdfExtract: charged('hmac', crypto.hkdfExtract, (_salt, ikm) => ikm.length),
-    hkdfExpand: charged('hmac', crypto.hkdfExpand, (_prk, info, length) => info.length + length),
+    sha256: charged(
+      'sha256',
+      (data: Uint8Array) => crypto.sha256(data),
+      ({ length }) => length,
+    ),
+    hmacSha256: charged(
+      'hmac',
+      (key: Uint8Array, data: Uint8Array) => crypto.hmacSha256(key, data),
+      (_key, data) => data.length,
+    ),
+    hkdfExtract: charged(
+      'hmac',
+      (salt: Uint8Array, ikm: Uint8Array) => crypto.hkdfExtract(salt, ikm),
+      (_salt, ikm) => ikm.length,
+    ),
+    hkdfExpand: charged(
+      'hmac',
+      (prk: Uint8Array, info: Uint8Array, length: number) => crypto.hkdfExpand(prk, info, length),
+      (_prk, info, length) => info.length + length,
+    ),
     // Most wakes sign nothing: the key is made when it is needed.
     signingKey(secret) {
       let made: SigningKey | null = null
@@ -127,8 +143,14 @@ export function chargedCrypto(crypto: Crypto, host: Host, memory: Memory): Crypt
     aead(secret) {
       const key = crypto.aead(secret)
       return {
-        seal: charged('seal', key.seal, (_nonce, aad, text) => aad.length + text.length),
-        open: charged('open', key.open, (_nonce, aad, text) => aad.length + text.length),
+        seal(nonce, aad, plaintext) {
+          begin('seal', aad.length + plaintext.length)
+          return key.seal(nonce, aad, plaintext)
+        },
+        open(nonce, aad, ciphertext) {
+          begin('open', aad.length + ciphertext.length)
+          return key.open(nonce, aad, ciphertext)
+        },
       }
     },
   }

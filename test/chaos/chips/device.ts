@@ -42,8 +42,6 @@ export interface DeviceOptions {
   authorityKey: Uint8Array
   seed: number
   sectors: number
-  /** Instead of running the firmware as it is. */
-  start?(host: Host, provision: Provision): Promise<Running>
 }
 
 /** One chip in the simulation, with its flash, its Wi-Fi and the meter it reads. */
@@ -53,9 +51,9 @@ export function createDevice(options: DeviceOptions): Device {
   const chance = createChance(options.seed)
   const nowMs = () => startWallMs + engine.nowMs
   const flash = openFlashChip({ sectors, sectorBytes: 4_096, random: chance.bytes })
-  const bad = createWifi({ fraction: chance.fraction, associateMs: profile.associateMs })
+  const bad = createWifi({ fraction: () => chance.fraction(), associateMs: profile.associateMs })
   const good = createWifi({
-    fraction: chance.fraction,
+    fraction: () => chance.fraction(),
     associateMs: profile.associateMs,
     missed: 0,
     broken: 0,
@@ -82,7 +80,7 @@ export function createDevice(options: DeviceOptions): Device {
         reserveBytes: 0,
         roomBytes: 0,
       },
-      start: options.start ?? startPlain,
+      start: startPlain,
       native: nativePrimitives,
       time: {
         nowMs,
