@@ -6,6 +6,7 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { format, resolveConfig } from 'prettier'
 import { loadFirmware, variants, type Variant } from '../../apps/emulator/build.ts'
 import { profiles, VOLTS, costMs, type Profile } from '../../apps/emulator/profiles.ts'
 import type { Operation } from '../../apps/emulator/firmware/host.ts'
@@ -107,12 +108,14 @@ function arithmeticTable(): string {
   )
 }
 
-function write(text: string): void {
+async function write(text: string): Promise<void> {
   const [start, end] = ['<!-- fit:start -->', '<!-- fit:end -->']
   const readme = readFileSync(README, 'utf8')
   const [from, to] = [readme.indexOf(start), readme.indexOf(end)]
   if (from < 0 || to < from) throw new Error(`the README has no ${start} … ${end}`)
-  writeFileSync(README, `${readme.slice(0, from + start.length)}\n\n${text}\n${readme.slice(to)}`)
+  const whole = `${readme.slice(0, from + start.length)}\n\n${text}\n${readme.slice(to)}`
+  const style = (await resolveConfig(README)) ?? {}
+  writeFileSync(README, await format(whole, { ...style, filepath: README }))
 }
 
 const fits: [Variant, Fit][] = []
@@ -122,4 +125,4 @@ for (const variant of variants) {
 }
 const text = [memoryTable(fits), goals(new Map(fits)), arithmeticTable()].join('\n')
 process.stdout.write(text)
-write(text)
+await write(text)
