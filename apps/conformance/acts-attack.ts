@@ -71,7 +71,7 @@ async function listSent(stage: Stage): Promise<boolean> {
   const list = stage.impostors.revoked?.list
   if (session === null || list === undefined) return false
   stage.node.say(session.channel, { type: 'revocations', list })
-  await stage.node.recording.until(stage.node.recording.mark(), () => false, stage.quietMs / 2)
+  await stage.node.recording.until(stage.node.recording.mark(), () => false, stage.quietMs)
   return true
 }
 
