@@ -40,7 +40,7 @@ control() { systemctl --root="$root" --quiet "$@"; }
 control enable systemd-networkd systemd-resolved systemd-timesyncd nftables fogmeter-grow \
   fogmeter-machine fogmeter-token fogmeter-first-boot fogmeter-broker fogmeter-agent
 control mask getty@.service serial-getty@.service systemd-firstboot.service man-db.timer \
-  dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer
+  dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer wpa_supplicant.service
 if [ -n "$SSH_KEYS" ]; then
   install -D -m 600 "$SSH_KEYS" "$root/etc/ssh/authorized_keys"
   echo 'tcp dport 22 accept' >"$root/etc/nftables.d/ssh.nft"
