@@ -176,13 +176,22 @@ function judgeRefusal(core: Core, meter: Meter, block: Block, code: string): voi
   })
 }
 
-/** A report that cannot be read: it can only be the block the meter has to send next. */
+/** What was lost before an unreadable report comes along with it again, one of so many times. */
+const unreadableTries = 3
+
+/**
+ * A report that cannot be read: if nothing was lost on the way it is the block the meter has to send
+ * next. So it is asked for from there on, and refused once nothing else comes in its place. How far it
+ * reached is unknown: what is behind it is accepted when the meter's next hello says what it still holds.
+ */
 export function takeUnreadable(core: Core, meter: Meter, error: CodedError): void {
   const { code } = error
   const next = meter.tip.number + 1
   countRefused(core, code)
-  // How far that block reaches is unknown, so whatever comes after it is accepted as a gap.
-  meter.givenUpThrough = Number.MAX_SAFE_INTEGER
+  const { unreadable } = meter
+  const times = unreadable.next === next ? unreadable.times + 1 : 1
+  meter.unreadable = { next, times }
+  if (times < unreadableTries) return reply(core, meter, { type: 'resend', from: next })
   reply(core, meter, { type: 'refused', first: next, last: next, code })
   core.events.add(code, meter.deviceId, wallS(core), `a report at or after ${next} was unreadable`)
 }

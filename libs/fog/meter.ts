@@ -114,6 +114,8 @@ export interface Meter {
   toldList: number
   /** Numbers up to here will not come any more: given up by the meter, or refused by us. */
   givenUpThrough: number
+  /** How often a report was unreadable when this number was the next to come. */
+  unreadable: { next: number; times: number }
   /** Monotonic ms of the last receipt. */
   receiptedMs: number
 
@@ -166,6 +168,7 @@ export function newMeter(crypto: Crypto, credential: Credential): Meter {
     liveAsked: false,
     toldList: -1,
     givenUpThrough: 0,
+    unreadable: { next: 0, times: 0 },
     receiptedMs: -Infinity,
     recent: [],
     energy: newEnergyTrack(),

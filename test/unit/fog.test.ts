@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { checkRevocations, decodeCredential, issueRevocations } from '#credential'
 import { nodeCrypto } from '#crypto-node'
 import { inlineVerifier, type Verifier } from '#fog'
-import type { Item } from '#messages'
+import type { Item, Up } from '#messages'
 import { buildBlock, encodeBlock, firstChain, status, peekRegister, verifyRegister } from '#reading'
 import {
   authority,
@@ -28,6 +28,11 @@ async function greeted(options?: Parameters<typeof fogBench>[0]) {
   await settled()
   expect(bench.take(cid)).toEqual([{ type: 'welcome', durable: 0 }])
   return { bench, meter }
+}
+
+const unreadable: Up = { type: 'report', body: Uint8Array.of(0x84, 1, 2, 3, 4) }
+const refusedAs = (number: number, code: string) => {
+  return { type: 'refused', first: number, last: number, code }
 }
 
 describe('receipts', () => {
@@ -260,12 +265,36 @@ describe('refusals', () => {
     const { bench, meter } = await greeted()
     meter.block(3)
     const next = meter.block(2)
-    bench.up(cid, { type: 'report', body: Uint8Array.of(0x84, 1, 2, 3, 4) }, report(next))
+    const again = { type: 'resend', from: 1 }
+    for (const answer of [again, again, refusedAs(1, 'reading/malformed')]) {
+      bench.up(cid, unreadable)
+      expect(bench.take(cid)).toEqual([answer])
+    }
+    bench.hello(cid, meter, 4)
+    bench.up(cid, report(next))
     await bench.commit()
     expect(bench.take(cid)).toEqual([
-      { type: 'refused', first: 1, last: 1, code: 'reading/malformed' },
+      { type: 'welcome', durable: 3 },
       { type: 'receipt', durable: 5 },
     ])
+  })
+
+  test('blocks lost on the way are not given up for an unreadable one before or behind them', async () => {
+    const { bench, meter } = await greeted()
+    const [first, , third, fourth] = [3, 2, 4, 1].map((count) => meter.block(count))
+    bench.up(cid, unreadable, report(third!))
+    await bench.commit()
+    expect(bench.take(cid)).not.toContainEqual(expect.objectContaining({ type: 'receipt' }))
+    bench.up(cid, report(first!), unreadable, unreadable, unreadable, report(fourth!))
+    await bench.commit()
+    const answers = bench.take(cid)
+    expect(answers).toContainEqual(refusedAs(4, 'reading/malformed'))
+    expect(answers).toContainEqual({ type: 'receipt', durable: 3 })
+    bench.hello(cid, meter, 6)
+    bench.up(cid, report(fourth!), report(third!), report(fourth!))
+    await bench.commit()
+    expect(bench.take(cid)).toContainEqual({ type: 'receipt', durable: 10 })
+    expect(bench.fog.counters().readings).toBe(8)
   })
 
   test('the cloud hears of them by reason: soon of those that last, else with the usual status', async () => {
@@ -302,11 +331,10 @@ describe('refusals', () => {
     const { bench, meter } = await greeted()
     const latest = Date.parse('9999-12-30T23:59:59Z') / 1000
     const body = encodeBlock(meter.block(1, 0, { timeS: latest }))
-    bench.up(cid, { type: 'report', body: withTime(body, latest, latest + 1) })
+    const beyond: Up = { type: 'report', body: withTime(body, latest, latest + 1) }
+    bench.up(cid, beyond, beyond, beyond)
     await bench.commit()
-    expect(bench.take(cid)).toEqual([
-      { type: 'refused', first: 1, last: 1, code: 'reading/bad-value' },
-    ])
+    expect(bench.take(cid).at(-1)).toEqual(refusedAs(1, 'reading/bad-value'))
     bench.up(cid, { type: 'report', body })
     await bench.commit()
     expect(bench.take(cid)).toEqual([{ type: 'receipt', durable: 1 }])
