@@ -1,4 +1,5 @@
-import type { Block } from '#reading'
+import type { Block, Reading } from '#reading'
+import type { Shown } from '../../../apps/emulator/chip.ts'
 import type { Device } from './device.ts'
 
 export interface Account {
@@ -24,7 +25,7 @@ export function accountOf(
 }
 
 function problemsOf(device: Device, blocks: readonly Block[]): string[] {
-  const { deviceId, recorded, acknowledged } = device
+  const { deviceId, shown, acknowledged } = device
   const problems: string[] = []
   const say = (text: string) => void problems.push(`${deviceId}: ${text}`)
   if (!device.chip.finished) say('has not delivered everything')
@@ -43,22 +44,35 @@ function problemsOf(device: Device, blocks: readonly Block[]): string[] {
   for (let number = 1; number <= acknowledged; number++) {
     if (!numbers.has(number)) say(`reading ${number} was acknowledged and is not held`)
   }
-  if (readings.length !== recorded.length) {
-    say(`${recorded.length} readings were recorded, ${readings.length} are held`)
-  }
   const inOrder = readings.toSorted((a, b) => a.number - b.number)
-  for (const [index, shown] of recorded.entries()) {
-    const reading = inOrder[index]
-    if (reading === undefined) break
-    const { number, powerW, importWh, exportWh } = reading
-    const same =
-      powerW === shown.powerW && importWh === shown.importWh && exportWh === shown.exportWh
-    if (!same) say(`reading ${number} has ${importWh} Wh, the meter showed ${shown.importWh}`)
-  }
+  for (const problem of compare(inOrder, shown)) say(problem)
   const last = blocks.at(-1)?.statement
-  const shown = recorded.at(-1)
-  if (last?.endImportWh !== shown?.importWh || last?.endExportWh !== shown?.exportWh) {
-    say('the last signed registers are not what the meter showed last')
+  const newest = inOrder.at(-1)
+  if (last?.endImportWh !== newest?.importWh || last?.endExportWh !== newest?.exportWh) {
+    say('the last signed registers are not those of the last reading')
   }
   return problems.slice(0, 5)
+}
+
+/** Every reading is one that was shown, in that order; every one that was recorded is there. */
+function compare(readings: readonly Reading[], shown: Device['shown']): string[] {
+  let next = 0
+  for (const reading of readings) {
+    while (shown[next]?.recorded === false && !same(reading, shown[next])) next += 1
+    const { number, importWh } = reading
+    if (!same(reading, shown[next])) {
+      return [`reading ${number} has ${importWh} Wh, the meter showed ${shown[next]?.importWh}`]
+    }
+    next += 1
+  }
+  const missing = shown.slice(next).filter(({ recorded }) => recorded).length
+  return missing === 0 ? [] : [`${missing} readings were recorded last and are not held`]
+}
+
+function same(reading: Shown, shown: Shown | undefined): boolean {
+  return (
+    reading.powerW === shown?.powerW &&
+    reading.importWh === shown.importWh &&
+    reading.exportWh === shown.exportWh
+  )
 }

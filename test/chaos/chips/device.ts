@@ -24,8 +24,11 @@ export interface Device {
   deviceId: string
   chip: Chip
   flash: FlashChip
-  /** What the meter on the wall showed at each reading that was recorded, in order. */
-  recorded: Shown[]
+  /**
+   * What the meter on the wall showed at each reading, in order. Where the power went before the chip
+   * could say that it is recorded, it may be: the last word may have been in the flash already.
+   */
+  shown: (Shown & { recorded: boolean })[]
   /** Highest number the fog node has acknowledged, as the chip understood it. */
   acknowledged: number
   counts: Record<string, number>
@@ -60,10 +63,11 @@ export function createDevice(options: DeviceOptions): Device {
     outageEveryMs: 0,
   })
   let wifi = bad
+  const physical = createPhysical(chance, nowMs())
   const device: Device = {
     deviceId,
     flash,
-    recorded: [],
+    shown: [],
     acknowledged: 0,
     counts: {},
     sessionMs: [],
@@ -91,7 +95,11 @@ export function createDevice(options: DeviceOptions): Device {
       wifi: { associate: (at) => wifi.associate(at), holdsMs: (at) => wifi.holdsMs(at) },
       random: chance.bytes,
       driftPpm: chance.between(-profile.driftPpm, profile.driftPpm),
-      shows: createPhysical(chance, nowMs()),
+      shows(trueMs) {
+        const value = physical(trueMs)
+        device.shown.push({ ...value, recorded: false })
+        return value
+      },
       intervalS: 60,
       onEvent: (event) => heard(device, event, engine),
     }),
@@ -109,10 +117,9 @@ function heard(device: Device, event: ChipEvent, engine: Engine): void {
   const { event: name } = event
   engine.note(name, device.deviceId)
   device.counts[name] = (device.counts[name] ?? 0) + 1
-  if (name === 'reading' && event['recorded'] === true) {
-    const { powerW, importWh, exportWh } = event as unknown as Shown
-    device.recorded.push({ powerW, importWh, exportWh })
-  } else if (name === 'delivered') device.acknowledged = event['through'] as number
+  const newest = device.shown.at(-1)
+  if (name === 'reading' && newest !== undefined) newest.recorded = event['recorded'] === true
+  else if (name === 'delivered') device.acknowledged = event['through'] as number
   else if (name === 'session') device.sessionMs.push(event['radioMs'] as number)
 }
 
