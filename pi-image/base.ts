@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { filesBelow } from '../deploy/package/files.ts'
+import { CodedError } from '#errors'
 import type { ImageConfig } from './config.ts'
 
 const packages = {
@@ -35,6 +36,18 @@ export function baseName(folder: string, config: ImageConfig): string {
   return `base-${suite}-${kernel}-${hash.digest('hex').slice(0, 16)}.tar`
 }
 
+function mirrorOfThisMachine(): string {
+  const sites = execFileSync('apt-get', ['indextargets', '--format', '$(SITE)'], {
+    encoding: 'utf8',
+  })
+  const mirror = sites.split('\n').find((site) => site.endsWith('/debian'))
+  if (mirror !== undefined) return mirror
+  throw new CodedError(
+    'image/no-mirror',
+    "this machine's apt has no Debian mirror; name one as `mirror` in the configuration",
+  )
+}
+
 /** The base's file; made now when it is not there, or when newest packages are wanted. */
 export function base(
   folder: string,
@@ -50,7 +63,7 @@ export function base(
     env: {
       ...process.env,
       SUITE: config.suite,
-      MIRROR: config.mirror,
+      MIRROR: config.mirror ?? mirrorOfThisMachine(),
       PACKAGES: packagesOf(config).join(','),
       BACKPORTS: config.kernel === 'backports' ? '1' : '',
     },

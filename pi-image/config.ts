@@ -5,8 +5,7 @@ import { flag, integer, oneOf, path, text } from '#config'
 export const imageConfig = v.strictObject({
   suite: text('the name of a Debian release', 'trixie'),
   mirror: v.optional(
-    text('the URL of a Debian mirror, ending in /debian', 'http://deb.debian.org/debian'),
-    'http://deb.debian.org/debian',
+    text('the URL of a Debian mirror, ending in /debian', 'http://mirror.example.org/debian'),
   ),
   kernel: v.optional(oneOf('stock', 'backports'), 'stock'),
   security_updates: v.optional(flag(false), false),
@@ -19,7 +18,7 @@ export const imageConfig = v.strictObject({
 /** As `loadConfig` returns it. */
 export interface ImageConfig {
   suite: string
-  mirror: string
+  mirror?: string | undefined
   kernel: 'stock' | 'backports'
   securityUpdates: boolean
   sshKeys?: string | undefined
