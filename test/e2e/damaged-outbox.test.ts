@@ -11,7 +11,7 @@ import {
   stopTier,
   type Cluster,
 } from '../../apps/demo/cluster.ts'
-import { waitUntilDelivered, waitUntilDrained } from '../../apps/demo/drain.ts'
+import { waitUntilDrained } from '../../apps/demo/drain.ts'
 import { waitUntilUp } from '../../apps/demo/processes.ts'
 import { byLabel, scrape, total } from '../../apps/demo/scrape.ts'
 import { flipBit, outboxRows, typeOf } from '../support/damaged-outbox.ts'
@@ -40,8 +40,7 @@ async function damageTold({ httpPort }: Cluster): Promise<string[]> {
   )
 }
 
-// Once in a while a run stands still, and it is not known yet in which of its waits.
-const patience = { timeout: 75_000, retry: 2 }
+const patience = { timeout: 120_000 }
 
 it(
   'an agent whose outbox was damaged while it was down goes on, and nothing is missing',
@@ -75,7 +74,7 @@ it(
       }
       await start('agent')
       await start('cloud')
-      await waitUntilDelivered(cluster)
+      // At this speed a meter on a busy machine always holds something: it delivers when told to stop.
       await stopTier(cluster, 'meter', 60_000)
       await waitUntilDrained(cluster)
       const outcomes = byLabel([await agentSeries(cluster)], 'fogmeter_agent_outbox_damaged_total')
