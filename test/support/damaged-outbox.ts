@@ -1,13 +1,11 @@
 import BetterSqlite3 from 'better-sqlite3'
 import { dropChecksum } from '#bytes'
-import { createCloud, createMemoryStore } from '#cloud'
-import { createTrust } from '#credential'
-import { nodeCrypto } from '#crypto-node'
+import { createMemoryStore } from '#cloud'
 import { createUplink } from '#fog'
 import { openFogStore } from '#fog-store'
 import { decodeItem, type Item } from '#messages'
 import { device } from './cloud.ts'
-import { authority, fogBench, report, simulatedMeter, virtualClock } from './fog.ts'
+import { cloudBehind, fogBench, report, simulatedMeter, virtualClock } from './fog.ts'
 
 /** One row of the outbox as it lies in the file. */
 export interface OutboxRow {
@@ -38,12 +36,7 @@ export function flipBit(path: string, { number, body }: OutboxRow, ...bits: numb
 export function damagedWorld(path: string) {
   const clock = virtualClock()
   const contents = createMemoryStore()
-  const trust = createTrust({
-    crypto: nodeCrypto,
-    authorityKey: authority.publicKey,
-    now: () => null,
-  })
-  const cloud = createCloud({ crypto: nodeCrypto, clock, store: contents, trust })
+  const cloud = cloudBehind(contents, clock)
   const fog = device('fog', 'fog-1')
   const store = openFogStore(path, clock)
   const bench = fogBench({ store, clock })

@@ -1,4 +1,5 @@
-import { decodeCredential, issueCredential, type Credential } from '#credential'
+import { createCloud, type CloudStore } from '#cloud'
+import { createTrust, decodeCredential, issueCredential, type Credential } from '#credential'
 import type { Crypto } from '#crypto'
 import { nodeCrypto } from '#crypto-node'
 import {
@@ -28,6 +29,16 @@ export function virtualClock() {
       ms += by
     },
   }
+}
+
+/** The cloud these meters' registers end up in: it trusts their authority, whatever the date. */
+export function cloudBehind(store: CloudStore, clock: ReturnType<typeof virtualClock>) {
+  const trust = createTrust({
+    crypto: nodeCrypto,
+    authorityKey: authority.publicKey,
+    now: () => null,
+  })
+  return createCloud({ crypto: nodeCrypto, clock, store, trust })
 }
 
 export function meterCredential(name: string, id = 1, secret = id): Credential {

@@ -1,13 +1,11 @@
 import * as fc from 'fast-check'
-import { createCloud, createMemoryStore } from '#cloud'
-import { createTrust } from '#credential'
-import { nodeCrypto } from '#crypto-node'
+import { createMemoryStore } from '#cloud'
 import { createUplink } from '#fog'
 import type { Summary } from '#messages'
 import { device } from './cloud.ts'
 import { memoryFogStore, memoryReceipts, newDisk } from './fog-store.ts'
 import {
-  authority,
+  cloudBehind,
   fogBench,
   report,
   settled,
@@ -78,12 +76,7 @@ export const anyMoves: fc.Arbitrary<Step[]> = fc.array(
 export function movingWorld() {
   const clock = virtualClock()
   const cloudStore = createMemoryStore()
-  const trust = createTrust({
-    crypto: nodeCrypto,
-    authorityKey: authority.publicKey,
-    now: () => null,
-  })
-  const cloud = createCloud({ crypto: nodeCrypto, clock, store: cloudStore, trust })
+  const cloud = cloudBehind(cloudStore, clock)
   const people = Array.from({ length: meters }, (_, index) =>
     simulatedMeter(`meter-${index + 1}`, index + 1),
   )
