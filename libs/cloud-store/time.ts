@@ -11,7 +11,7 @@ const EPOCH = /^\d{1,12}$/
  * an ISO 8601 date or date-time (UTC unless it carries an offset), or seconds since 1970.
  * Throws `query/bad-time`.
  */
-export function parseWhen(text: string, nowS: number): number {
+function parseWhen(text: string, nowS: number): number {
   const ago = AGO.exec(text)
   if (ago) return Math.max(0, nowS - Number(ago[1]) * (UNITS[ago[2] ?? ''] ?? 0))
   if (EPOCH.test(text)) return Number(text)
@@ -24,6 +24,31 @@ export function parseWhen(text: string, nowS: number): number {
     'query/bad-time',
     `${JSON.stringify(text.slice(0, 40))} is no time; write 30m, 1h, 7d (before now), an ISO 8601 date ` +
       'such as 2026-01-31T12:00:00Z, or seconds since 1970',
+  )
+}
+
+/** Both ends of a period as people write them; an end that is not given is open. */
+export interface WrittenPeriod {
+  since?: string | undefined
+  until?: string | undefined
+}
+
+/** Seconds since 1970. */
+export interface Period {
+  since: number | undefined
+  until: number | undefined
+}
+
+/** Throws `query/bad-time`, and `query/bad-period` when nothing can lie between the two. */
+export function parsePeriod({ since, until }: WrittenPeriod, nowS: number): Period {
+  const read = (text: string | undefined) => (text === undefined ? text : parseWhen(text, nowS))
+  const period = { since: read(since), until: read(until) }
+  const { since: from, until: to } = period
+  if (from === undefined || to === undefined || from <= to) return period
+  throw new CodedError(
+    'query/bad-period',
+    `since ${since} (${isoTime(from)}) is later than until ${until} (${isoTime(to)}): ` +
+      'nothing lies between them; change one or the other',
   )
 }
 

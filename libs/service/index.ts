@@ -8,7 +8,6 @@ export {
   type MetricsServer,
 } from './metrics.ts'
 export { createNotify, type Notify } from './notify.ts'
-export { runProgram, type ProgramOptions } from './program.ts'
 export { runService, type RunningService, type ServiceContext, type ServiceOptions } from './run.ts'
 export { nodeFlags } from './runtime.ts'
 export { systemClock, systemRandom } from './system.ts'

@@ -4,8 +4,11 @@ import { once } from 'node:events'
 import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { nodeFlags } from '#service'
 import { node, writeFogIdentity } from './people.ts'
 import { freePorts } from '../../apps/demo/ports.ts'
+
+const cli = fileURLToPath(new URL('../../apps/cli/main.ts', import.meta.url))
 
 export interface Program {
   readonly pid: number
@@ -95,10 +98,10 @@ async function startProgram(
   port: number,
   flags: string[],
 ): Promise<Program> {
-  const main = fileURLToPath(new URL(`../../apps/${name}/main.ts`, import.meta.url))
   const logPath = `${config}.log`
   const log = openSync(logPath, 'a')
-  const child = spawn(process.execPath, [...flags, main, config], { stdio: ['ignore', log, log] })
+  const args = [...nodeFlags, ...flags, cli, name, 'run', '--config', config]
+  const child = spawn(process.execPath, args, { stdio: ['ignore', log, log] })
   closeSync(log)
   await untilHealthy(child, port, () => `${name}: ${readFileSync(logPath, 'utf8').slice(-2_000)}`)
   return {

@@ -140,6 +140,7 @@ describe('bad input', () => {
     ["/api/v1/meters?meter=x'--", 400, 'http/bad-request'],
     ['/api/v1/summaries?fogg=fog-1', 400, 'http/bad-request'],
     ['/api/v1/summaries?since=yesterday', 400, 'query/bad-time'],
+    ['/api/v1/summaries?since=1h&until=2h', 400, 'query/bad-period'],
     ['/api/v1/events?until=2026-02-31T99:00Z', 400, 'query/bad-time'],
     ['/api/v1/summaries?cursor=1', 400, 'query/bad-cursor'],
     ['/api/v1/registers?cursor=x', 400, 'query/bad-cursor'],

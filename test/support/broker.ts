@@ -25,7 +25,7 @@ export interface BrokerProgram extends Target {
 }
 
 export const NODE = 'fog-1'
-const program = fileURLToPath(new URL('../../apps/broker/main.ts', import.meta.url))
+const cli = fileURLToPath(new URL('../../apps/cli/main.ts', import.meta.url))
 
 export function temporaryFolder(): string {
   return mkdtempSync(join(tmpdir(), 'fogmeter-broker-'))
@@ -42,7 +42,9 @@ export async function startProgram(
   const text = [`node = "${NODE}"`, `listen = ${listen}`, 'local.socket = "b.sock"']
   const tables = ['[metrics]', 'listen = "127.0.0.1:0"', '[limits]', ...limits]
   writeFileSync(config, [...text, options.more ?? '', ...tables].join('\n'))
-  const child = spawn(process.execPath, [program, config], { stdio: ['ignore', 'ignore', 'pipe'] })
+  const child = spawn(process.execPath, [cli, 'broker', 'run', '--config', config], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  })
   const ended = once(child, 'close').then(([code]) => code as number | null)
   const ready = await listening(child)
   return {

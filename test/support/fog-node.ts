@@ -13,7 +13,7 @@ import { runInitiator } from '#mqtt-link'
 import { systemClock, systemRandom } from '#service'
 import { createUnit } from '../../apps/meter/unit.ts'
 
-const apps = join(import.meta.dirname, '../../apps')
+const cli = join(import.meta.dirname, '../../apps/cli/main.ts')
 
 /** A Fogmeter program as a real process. */
 export interface Program {
@@ -27,7 +27,7 @@ export interface Program {
 
 /** Starts a program and waits for its `listening` line; throws with its log when it ends before. */
 export async function startProgram(name: string, config: string): Promise<Program> {
-  const child = spawn(process.execPath, [join(apps, name, 'main.ts'), config])
+  const child = spawn(process.execPath, [cli, name, 'run', '--config', config])
   child.stdout.resume()
   let log = ''
   const listening = await new Promise<Record<string, unknown>>((resolve, reject) => {

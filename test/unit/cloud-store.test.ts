@@ -5,7 +5,7 @@ import * as fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { fromBase64Url } from '#bytes'
 import { createMemoryStore } from '#cloud'
-import { isoTime, openCloudQueries, openCloudStore, parseWhen } from '#cloud-store'
+import { isoTime, openCloudQueries, openCloudStore, parsePeriod } from '#cloud-store'
 import { decodeCredential } from '#credential'
 import { nodeCrypto } from '#crypto-node'
 import type { Item, Summary } from '#messages'
@@ -356,7 +356,9 @@ describe('times as people write them', () => {
     ['2025-12-31T19:00:00.500-05:00', startS],
     [String(startS), startS],
   ]
-  test.each(cases)('%s', (text, seconds) => expect(parseWhen(text, nowS)).toBe(seconds))
+  test.each(cases)('%s', (text, seconds) =>
+    expect(parsePeriod({ since: text }, nowS).since).toBe(seconds),
+  )
 
   test.each([
     '',
@@ -371,8 +373,15 @@ describe('times as people write them', () => {
     ' 1h',
     '9'.repeat(13),
   ])('refused: "%s"', (text) =>
-    expect(codeThrown(() => parseWhen(text, nowS))).toBe('query/bad-time'),
+    expect(codeThrown(() => parsePeriod({ until: text }, nowS))).toBe('query/bad-time'),
   )
+
+  test('a period may be open or a single moment, and never ends before it starts', () => {
+    expect(parsePeriod({}, nowS)).toEqual({ since: undefined, until: undefined })
+    expect(parsePeriod({ since: '1h', until: '1h' }, nowS).since).toBe(nowS - 3_600)
+    const backwards = () => parsePeriod({ since: '1h', until: '2h' }, nowS)
+    expect(codeThrown(backwards)).toBe('query/bad-period')
+  })
 })
 
 /** One step of a random history: what the fog delivers, and what happens around it. */

@@ -4,6 +4,7 @@ import { CodedError, exitCodeOf } from '#errors'
 test.each([
   ['config/invalid', 2],
   ['query/bad-time', 2],
+  ['query/bad-period', 2],
   ['cli/usage', 2],
   ['cli/bad-token', 2],
   ['identity/bad-name', 2],

@@ -23,7 +23,6 @@ import {
   systemRandom,
   version,
 } from '#service'
-import { parseCommand } from '../../libs/service/arguments.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'fogmeter-service-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -293,17 +292,6 @@ describe('metrics', () => {
     expect(error).toBe('service/metrics-listen')
     other.close()
   })
-})
-
-const parse = (...args: string[]) => parseCommand('broker', 'about', args)
-
-test('command line: one file, --check, --help, and usage errors are exit code 2', () => {
-  expect(parse('a.toml')).toEqual({ run: 'start', config: 'a.toml' })
-  expect(parse('--check', 'a.toml')).toEqual({ run: 'check', config: 'a.toml' })
-  expect(parse('--help')).toMatchObject({ run: 'print', exitCode: 0 })
-  expect(parse('--version')).toEqual({ run: 'print', text: `fogmeter ${version}\n`, exitCode: 0 })
-  for (const args of [[], ['a', 'b'], ['--port', '1']])
-    expect(parse(...args)).toMatchObject({ run: 'print', exitCode: 2 })
 })
 
 test('clock and randomness of the machine', () => {

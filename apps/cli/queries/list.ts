@@ -1,5 +1,5 @@
-import { isoTime, parseWhen, type Page } from '#cloud-store'
-import { notFound, usage } from './failure.ts'
+import { parsePeriod, type Page } from '#cloud-store'
+import { notFound } from './failure.ts'
 import { parseFog, parseLimit } from './options.ts'
 import type { ListOptions } from './options.ts'
 import { print, printJson, say } from './output.ts'
@@ -49,22 +49,13 @@ function printTable<Row>({ columns, notes }: Listing<Row>, rows: readonly Row[])
 
 function filtersOf({ fog, since, until }: ListOptions): Filters {
   const name = parseFog(fog)
-  requireOrder(since, until)
+  // Whoever answers reads times by its own clock; nonsense is refused before anybody is asked.
+  parsePeriod({ since, until }, Math.floor(Date.now() / 1000))
   return {
     ...(name === undefined ? {} : { fog: name }),
     ...(since === undefined ? {} : { since }),
     ...(until === undefined ? {} : { until }),
   }
-}
-
-/** Whoever answers reads times by its own clock; nonsense is refused before anybody is asked. */
-function requireOrder(since: string | undefined, until: string | undefined): void {
-  const nowS = Math.floor(Date.now() / 1000)
-  const read = (time: string | undefined) => (time === undefined ? null : parseWhen(time, nowS))
-  const [from, to] = [read(since), read(until)]
-  if (from === null || to === null || from <= to) return
-  const named = `--since ${since} (${isoTime(from)}) is later than --until ${until} (${isoTime(to)})`
-  throw usage(`${named}: nothing lies between them; change one or the other`)
 }
 
 async function fetchAll<Row>(

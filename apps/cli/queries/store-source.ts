@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { openCloudQueries, parseWhen } from '#cloud-store'
+import { openCloudQueries, parsePeriod } from '#cloud-store'
 import type { ListQuery, Queries, SummaryView } from '#cloud-store'
 import { codeOf, CodedError } from '#errors'
 import type { Filters, QuerySource, WatchFilters } from './source.ts'
@@ -22,11 +22,7 @@ export function openStoreSource(path: string): QuerySource {
 }
 
 function timed({ since, until, ...rest }: Filters): ListQuery & Pick<Filters, 'meter' | 'kind'> {
-  return {
-    ...rest,
-    since: since === undefined ? undefined : parseWhen(since, nowS()),
-    until: until === undefined ? undefined : parseWhen(until, nowS()),
-  }
+  return { ...rest, ...parsePeriod({ since, until }, nowS()) }
 }
 
 function nowS(): number {

@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify'
-import { parseWhen } from '#cloud-store'
+import { parsePeriod } from '#cloud-store'
 import type { Queries } from '#cloud-store'
 import type { Clock } from '#ports'
 import { pageSchema, querySchema } from './schemas.ts'
@@ -26,10 +26,7 @@ const failures = { '4xx': { $ref: 'Error#' }, '5xx': { $ref: 'Error#' } }
 /** Everything that reads the store and answers once. */
 export function addQueryRoutes(app: FastifyInstance, { queries, clock }: RouteOptions): void {
   const nowS = (): number => Math.floor(clock.now() / 1000)
-  const times = ({ since, until }: ListParameters) => ({
-    since: since === undefined ? undefined : parseWhen(since, nowS()),
-    until: until === undefined ? undefined : parseWhen(until, nowS()),
-  })
+  const times = (query: ListParameters) => parsePeriod(query, nowS())
 
   function list(
     path: string,
