@@ -71,6 +71,7 @@ export const askedAgain: ReadonlySet<string> = new Set([
   'no-base',
   'no-session',
   'overload',
+  'undecided',
   'verifier-failed',
 ])
 

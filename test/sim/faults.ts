@@ -106,6 +106,8 @@ function move(world: World): void {
 /** Somebody restores a copy of some hours ago; all services on that database start again. */
 function restoreCloud({ chance, engine, clouds, restored }: World, untilMs: number): void {
   const { disk } = chance.pick(clouds)
+  // A fog node that has gone to a cloud of its own kind elsewhere need not come back to notice.
+  if (clouds.some((cloud) => cloud.disk !== disk)) return
   const copy = disk.backup()
   const waitMs = Math.min(chance.between(0.2, 6) * hourMs, untilMs - engine.nowMs)
   engine.after(waitMs, () => {
