@@ -41,7 +41,7 @@ export function hasChecksum(bytes: Uint8Array): boolean {
  */
 export function unflip(bytes: Uint8Array): Uint8Array | null {
   if (bytes.length < HEAD) return null
-  const content = bytes.slice(HEAD)
+  const content = Uint8Array.from(bytes.subarray(HEAD)) // a Buffer's slice would be a view
   const stored = new DataView(bytes.buffer, bytes.byteOffset).getUint32(1)
   const difference = (stored ^ crc32(bytes, HEAD)) >>> 0
   if (difference === 0) return content // it lies in the mark

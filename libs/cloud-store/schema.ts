@@ -205,4 +205,9 @@ export const migrations: readonly string[] = [
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX enrolment_by_time ON enrolment (accepted_s);
   `,
+  `
+  -- What tells this database, and copies of it, from every other.
+  CREATE TABLE identity (id BLOB NOT NULL) STRICT;
+  INSERT INTO identity VALUES (randomblob(8));
+  `,
 ]

@@ -16,5 +16,6 @@ export function createStore(database: Database): CloudStore {
     ...registerTables(db),
     ...runTables(db),
   }
-  return { transact: (work) => database.transaction(() => work(tx)) }
+  const id = database.prepare<{ id: Uint8Array }>('SELECT id FROM identity').get()?.id ?? null
+  return { id, transact: (work) => database.transaction(() => work(tx)) }
 }

@@ -134,12 +134,12 @@ function checkTime(timeS: number): void {
 function applyRegister(
   context: ApplyContext,
   number: number,
-  { envelope, from }: Extract<Item, { type: 'register' }>,
+  { envelope, from, withdrawn }: Extract<Item, { type: 'register' }>,
 ): 'stored' | 'duplicate' {
   const { tx, crypto, fog, nowS } = context
   const { statement, credential } = verify(context, envelope)
   // Also for a register another node has brought already: that is when it matters.
-  if (from !== undefined) noteRun(context, statement, from)
+  if (from !== undefined) noteRun(context, statement, { first: from, withdrawn: withdrawn ?? 0 })
   // Over the statement, not the envelope: a fog could pad the unsigned header to fake a second history.
   const digest = crypto.sha256(encodeStatement(statement))
   const { deviceId, last } = statement

@@ -53,6 +53,7 @@ interface BatchContext {
 /** One entry's view of the running transaction. */
 interface Scope extends ApplyContext, BatchContext {
   cid: string
+  database: Uint8Array | null
   result: BatchResult
 }
 
@@ -71,7 +72,8 @@ export function commitBatch(
       const fog = peer.deviceId
       const record = records.get(fog) ?? copy(tx.fog(fog)) ?? newFog()
       records.set(fog, record)
-      const scope: Scope = { ...context, tx, fog: peer, record, doubling, cid, result }
+      const shared = { ...context, database: store.id, tx, doubling, result }
+      const scope: Scope = { ...shared, fog: peer, record, cid }
       if (message.type === 'hello') applyHello(scope, message)
       else if (message.type === 'credential') applyAnswer(scope, message)
       else if (applyItems(scope, message, oldestHeld))
@@ -109,7 +111,8 @@ function applyHello(scope: Scope, hello: Hello): void {
   }
   record.next = Math.max(next, record.durable + 1)
   const durable = record.durable - record.offset
-  result.answers.push({ cid, message: { type: 'welcome', durable } })
+  const said = scope.database === null ? {} : { database: scope.database }
+  result.answers.push({ cid, message: { type: 'welcome', durable, ...said } })
 }
 
 /**

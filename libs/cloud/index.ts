@@ -11,6 +11,7 @@ export type {
   CloudTx,
   CredentialEntry,
   FogRecord,
+  GapEntry,
   RegisterEntry,
   RegisterFacts,
   Run,

@@ -41,6 +41,7 @@ export function createMemoryStore(): CloudStore & { contents: MemoryContents } {
     refused: [],
   }
   return {
+    id: null,
     contents,
     transact(work) {
       const before = snapshot(contents)

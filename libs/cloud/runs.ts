@@ -11,11 +11,17 @@ const ASK_AGAIN_S = 60
 const MAX_ASKED = 16
 
 /**
- * Takes note of what a fog says it counts of a meter: every number from `from` to the statement's
- * last. Where two runs share numbers, the one that begins later has them from a meter that moved
- * without its receipts: it begins inside the other, so what they share is where it begins.
+ * Takes note of what a fog says it counts of a meter: every number after `first` and `withdrawn` to the
+ * statement's last. Where two runs share numbers, the one that begins later has them from a meter that
+ * moved without its receipts: it begins inside the other, so what they share is where it begins. What
+ * was let go, or is asked for, is not counted: whoever gives way has nothing left that only it has, in
+ * whatever order a cloud hears of it that was set back.
  */
-export function noteRun(context: ApplyContext, { deviceId, last }: Statement, from: number): void {
+export function noteRun(
+  context: ApplyContext,
+  { deviceId, last }: Statement,
+  { first: from, withdrawn }: Pick<Run, 'first' | 'withdrawn'>,
+): void {
   if (from > last) throw new Refusal('register/bad-run', 'the run begins after its end')
   const { tx, fog, record } = context
   const runs = tx.runs(deviceId)
@@ -24,11 +30,16 @@ export function noteRun(context: ApplyContext, { deviceId, last }: Statement, fr
   if (known < 0 && runs.length >= MAX_RUNS)
     throw new Refusal('register/too-many-runs', 'no meter moves that often')
   const before = runs[known] ?? newRun(context, deviceId, from)
-  let run = { ...before, last: Math.max(before.last, last) }
+  let run: Run = {
+    ...before,
+    last: Math.max(before.last, last),
+    withdrawn: Math.max(before.withdrawn, withdrawn),
+  }
   for (const [index, other] of runs.entries()) {
-    if (mine(other) || other.first > run.last || run.first > other.last) continue
+    const [begin, otherBegins] = [beginOf(run), beginOf(other)]
+    if (mine(other) || otherBegins > run.last || begin > other.last) continue
     // In the order of arrival, so that the same one gives way whichever is looked at.
-    const later = run.first > other.first || (run.first === other.first && isNewer(known, index))
+    const later = begin > otherBegins || (begin === otherBegins && isNewer(known, index))
     const through = Math.min(run.last, other.last)
     if (later) run = doubledThrough(context, run, other, through)
     else {
@@ -37,6 +48,11 @@ export function noteRun(context: ApplyContext, { deviceId, last }: Statement, fr
     }
   }
   tx.saveRun(run)
+}
+
+/** The first number that stays counted. */
+function beginOf({ doubled, withdrawn }: Run): number {
+  return Math.max(doubled, withdrawn) + 1
 }
 
 function newRun({ fog, record }: ApplyContext, deviceId: string, first: number): Run {

@@ -7,6 +7,8 @@ import type { Statement } from '#reading'
  * everything written in it survives a power cut; when `work` throws, nothing was changed.
  */
 export interface CloudStore {
+  /** Eight bytes. Tells this database from every other, and is copied with it; null for one that nobody copies. */
+  readonly id: Uint8Array | null
   transact<T>(work: (tx: CloudTx) => T): T
 }
 

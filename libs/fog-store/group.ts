@@ -1,6 +1,6 @@
-import { addChecksum } from '#bytes'
-import { CodedError } from '#errors'
-import type { BlockRow } from '#fog'
+import { addChecksum, unflip } from '#bytes'
+import { codeOf, CodedError } from '#errors'
+import type { BlockGroup, BlockRow } from '#fog'
 import { contentOf } from './blob.ts'
 
 /** Meter id and length of the body, four bytes each. */
@@ -22,7 +22,28 @@ export function encodeGroup(blocks: readonly BlockRow[]): Uint8Array {
 
 /** The mirror of `encodeGroup`; bodies are views into `bytes`. Throws `fog/store-damaged`. */
 export function decodeGroup(stored: Uint8Array): BlockRow[] {
-  const bytes = contentOf('a group of blocks', stored)
+  return split(contentOf('a group of blocks', stored))
+}
+
+/** The same where damage is no reason to stop; see `BlockGroup`. */
+export function readGroup(stored: Uint8Array): Pick<BlockGroup, 'blocks' | 'mended'> {
+  const blocks = unlessDamaged(() => decodeGroup(stored))
+  if (blocks !== null) return { blocks, mended: false }
+  const meant = unflip(stored)
+  const mended = meant === null ? null : unlessDamaged(() => split(meant))
+  return { blocks: mended, mended: mended !== null }
+}
+
+function unlessDamaged<T>(read: () => T): T | null {
+  try {
+    return read()
+  } catch (error) {
+    if (codeOf(error) !== 'fog/store-damaged') throw error
+    return null
+  }
+}
+
+function split(bytes: Uint8Array): BlockRow[] {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
   const rows: BlockRow[] = []
   let at = 0

@@ -4,7 +4,7 @@ import { defaults } from '#defaults'
 import type { BlockGroup, Checkpoint, Commit, FogStore, Loaded, MeterRow, Receipts } from '#fog'
 import { readMark, writeMark, type BackupMark, type Database } from '#sqlite'
 import { contentOf } from './blob.ts'
-import { decodeGroup, encodeGroup } from './group.ts'
+import { encodeGroup, readGroup } from './group.ts'
 import { openOutbox, type SqliteOutbox } from './outbox.ts'
 import { openReceipts } from './receipts.ts'
 import { openFogDatabase } from './schema.ts'
@@ -140,7 +140,7 @@ function groupsAfter(db: Database, id: number, limit: number): BlockGroup[] {
       'SELECT id, at, blocks FROM block WHERE id > ? ORDER BY id LIMIT ?',
     )
     .all(id, limit)
-    .map((row) => ({ id: row.id, committedS: row.at, blocks: decodeGroup(row.blocks) }))
+    .map((row) => ({ id: row.id, committedS: row.at, ...readGroup(row.blocks) }))
 }
 
 type Transact = <T>(work: () => T) => T

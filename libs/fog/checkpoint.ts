@@ -4,12 +4,10 @@ import { CodedError } from '#errors'
 import { type Core } from './core.ts'
 import { applyBlock } from './ledger.ts'
 import { readingsIn } from './dating.ts'
+import { groupPage, groupsAfter } from './log.ts'
 import type { Meter } from './meter.ts'
 import { restoreMeter, snapshotMeter } from './snapshot.ts'
 import type { BlockRow } from './store.ts'
-
-/** Groups read at a time during a restart. */
-const replayPage = 256
 
 /**
  * Writes down everything a restart would otherwise have to compute, together with the items that
@@ -52,12 +50,13 @@ export function restore(core: Core): void {
   core.windows.restore(windows, core.clock.monotonic())
   core.lastGroupId = throughId
   for (;;) {
-    const groups = core.store.groupsAfter(core.lastGroupId, replayPage)
+    const groups = groupsAfter(core, core.lastGroupId, groupPage)
     for (const { id, committedS, blocks } of groups) {
+      if (blocks === null) throw damaged(`a damaged group of blocks, ${id}`)
       core.lastGroupId = id
       for (const row of blocks) replay(core, byId, row, committedS)
     }
-    if (groups.length < replayPage) break
+    if (groups.length < groupPage) break
   }
   for (const meter of byId.values()) meter.tip = meter.durable
 }

@@ -120,7 +120,7 @@ function registerFromLog(core: Core, meter: Meter, last: number): Uint8Array | n
   if (run === undefined) return null
   for (const block of blocksFrom(core, meter, run)) {
     if (block === null || block.statement.last > last) return null
-    if (block.statement.last === last) return registerItem({ ...block, from: run.first })
+    if (block.statement.last === last) return registerItem(meter, { ...block, from: run.first })
   }
   return null
 }

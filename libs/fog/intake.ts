@@ -50,6 +50,10 @@ function takeBlock(core: Core, meter: Meter, block: Block, body: Uint8Array | nu
       core.counters.repeats += 1
       if (statement.last <= meter.durable.number) core.receiptsDue.add(meter)
       return
+    case 'undecided':
+      // No answer: if what stands there turns out wrong, the meter is asked for this one.
+      countRefused(core, 'undecided')
+      return
     case 'conflict':
       judgeRefusal(core, meter, block, 'conflict')
       return

@@ -10,9 +10,10 @@ import type { Meter, Position, RecentBlock } from './meter.ts'
  *   repeat    the same block again, durable or on its way
  *   old       durable, but too long ago to compare
  *   conflict  other content under numbers that are taken
+ *   undecided the same, but what took them has not been verified: the one or the other is wrong
  *   start     continues the chain but misstates the registers it started from
  */
-export type Placement = 'next' | 'early' | 'repeat' | 'old' | 'conflict' | 'start'
+export type Placement = 'next' | 'early' | 'repeat' | 'old' | 'conflict' | 'undecided' | 'start'
 
 /** Pure: nothing is changed, and the signature has not been looked at. */
 export function placeBlock(meter: Meter, statement: Statement): Placement {
@@ -23,7 +24,7 @@ export function placeBlock(meter: Meter, statement: Statement): Placement {
   if (statement.last <= tip.number) return compareKnown(meter, statement)
   if (statement.first <= tip.number) {
     // Only numbers the meter never used may lie below the tip: it was told to jump past them.
-    return skipsThrough(statement, tip.number) ? 'next' : 'conflict'
+    return skipsThrough(statement, tip.number) ? 'next' : contradiction(meter, statement)
   }
   return continues(tip, statement) && !startsAt(tip, statement) ? 'start' : 'next'
 }
@@ -51,11 +52,27 @@ function skipsThrough(statement: Statement, number: number): boolean {
 
 function compareKnown(meter: Meter, statement: Statement): Placement {
   const pending = meter.pending.map(({ block }) => block.statement)
-  const overlapping = [...meter.recent, ...pending].filter(
-    (known) => known.first <= statement.last && known.last >= statement.first,
-  )
+  const overlapping = [...meter.recent, ...pending].filter((known) => overlaps(known, statement))
   if (overlapping.length === 0) return 'old'
-  return overlapping.every((known) => sameBlock(known, statement)) ? 'repeat' : 'conflict'
+  const same = overlapping.every((known) => sameBlock(known, statement))
+  return same ? 'repeat' : contradiction(meter, statement)
+}
+
+/** A block put together from live readings may be wrong; only what is verified contradicts anything. */
+function contradiction(meter: Meter, statement: Statement): 'conflict' | 'undecided' {
+  const verified = meter.pending.filter(({ state }) => state === 'ready')
+  const sure = [...meter.recent, ...verified.map(({ block }) => block.statement)]
+  const contradicted = sure.some(
+    (known) => overlaps(known, statement) && !sameBlock(known, statement),
+  )
+  const unsure = meter.pending.some(
+    ({ state, block }) => state === 'verifying' && overlaps(block.statement, statement),
+  )
+  return unsure && !contradicted ? 'undecided' : 'conflict'
+}
+
+function overlaps(known: Pick<RecentBlock, 'first' | 'last'>, statement: Statement): boolean {
+  return known.first <= statement.last && known.last >= statement.first
 }
 
 /** The chain covers every field of every reading, so equal chains are equal blocks. */

@@ -60,7 +60,7 @@ export function forwardStatement(meter: Meter, throughS: number, notedByMs: numb
   }
   for (const [at, register] of meter.registers.slice(0, through + 1).entries()) {
     if (at !== index && at !== through && !endsRun(meter.registers, at)) continue
-    items.push(registerItem(register))
+    items.push(registerItem(meter, register))
   }
   meter.registers.splice(0, through + 1)
   meter.forwarded = entry.last
@@ -70,16 +70,20 @@ export function forwardStatement(meter: Meter, throughS: number, notedByMs: numb
 }
 
 /** The items that brought the cloud where it should be about this meter, once more. */
-export function statementAgain({ stated, storedCredential }: Meter): Uint8Array[] {
+export function statementAgain(meter: Meter): Uint8Array[] {
+  const { stated, storedCredential } = meter
   if (stated === null || storedCredential === null) return []
-  return [encodeItem({ type: 'credential', cwt: storedCredential }), registerItem(stated)]
+  return [encodeItem({ type: 'credential', cwt: storedCredential }), registerItem(meter, stated)]
 }
 
 /** A signed statement as an item; `from` as in `PendingRegister`. */
 export function registerItem(
+  { runs }: Meter,
   register: Pick<PendingRegister, 'statement' | 'signature' | 'from'>,
 ): Uint8Array {
   const { from } = register
   const envelope = registerEnvelope(register)
-  return encodeItem({ type: 'register', envelope, ...(from !== null && { from }) })
+  if (from === null) return encodeItem({ type: 'register', envelope })
+  const { withdrawn = 0 } = runs.find(({ first }) => first === from) ?? {}
+  return encodeItem({ type: 'register', envelope, from, ...(withdrawn >= from && { withdrawn }) })
 }

@@ -1,28 +1,29 @@
 import { encodeItem } from '#messages'
+import type { Block } from '#reading'
 import { saveCheckpoint } from './checkpoint.ts'
 import { wallS, type Core } from './core.ts'
-import { statementAgain } from './registers.ts'
+import { blocksFrom } from './log.ts'
+import type { Meter, Run } from './meter.ts'
+import { registerItem, statementAgain } from './registers.ts'
 import type { SetBack } from './uplink.ts'
 import { withdrawnItem } from './withdrawal.ts'
 
 /**
- * A cloud node no longer holds what it once acknowledged: every window this node still has goes
- * into the outbox again as it was last issued, with each meter's newest statement. What the cloud
- * does hold it recognises by its content. Throws what the store throws, with nothing kept.
+ * A cloud node no longer holds what it once acknowledged: all that this node can make again goes into
+ * the outbox again. What the cloud does hold it recognises by its content. Throws what the store
+ * throws, with nothing kept.
  */
 export function sendAgain(core: Core, { node, durable, receipted }: SetBack): void {
-  const summaries = core.windows.lastIssued()
-  const statements = [...core.meters.values()].flatMap(statementAgain)
+  const again = everythingAgain(core)
   const detail =
     `${node} had acknowledged items up to ${receipted} and now holds ${durable}: its store was lost ` +
-    `or restored from an older copy; sent again: ${summaries.length} windows and ` +
-    `${statements.length / 2} registers; register statements in between and events are not`
+    `or restored from an older copy; sent again: ${core.windows.lastIssued().length} windows and the ` +
+    `newest registers of ${core.meters.size} meters; registers in between, ranges and events are not`
   const before = core.unsavedItems
   core.unsavedItems = [
     ...before,
     encodeItem({ type: 'event', event: eventOf('cloud-set-back', wallS(core), detail) }),
-    ...statements,
-    ...summaries.map((summary) => encodeItem({ type: 'summary', summary })),
+    ...again,
   ]
   try {
     saveCheckpoint(core)
@@ -65,9 +66,10 @@ export function yieldWindow(core: Core, startS: number): void {
 }
 
 /** All items this node can make again; what the cloud has of them it knows by their content. */
-export function everythingAgain({ meters, windows }: Core): Uint8Array[] {
+export function everythingAgain(core: Core): Uint8Array[] {
+  const { meters, windows } = core
   return [
-    ...[...meters.values()].flatMap(statementAgain),
+    ...[...meters.values()].flatMap((meter) => statementsAgain(core, meter)),
     ...windows.lastIssued().map((summary) => encodeItem({ type: 'summary', summary })),
     ...[...meters.values()].flatMap(({ deviceId, runs }) =>
       runs
@@ -75,6 +77,26 @@ export function everythingAgain({ meters, windows }: Core): Uint8Array[] {
         .map((run) => withdrawnItem(deviceId, run)),
     ),
   ]
+}
+
+/** The newest statement of a meter, behind those that say how far this node counts its earlier runs. */
+function statementsAgain(core: Core, meter: Meter): Uint8Array[] {
+  const [credential, ...newest] = statementAgain(meter)
+  if (credential === undefined) return []
+  const ends = meter.runs.flatMap((run, index) => endOf(core, meter, run, meter.runs[index + 1]))
+  return [credential, ...ends, ...newest]
+}
+
+/** The statement that ends a run; none for one that goes on, or whose part of the log is gone. */
+function endOf(core: Core, meter: Meter, run: Run, next: Run | undefined): Uint8Array[] {
+  if (next === undefined && !run.ended) return []
+  let end: Block | null = null
+  for (const block of blocksFrom(core, meter, run)) {
+    if (block === null) return []
+    if (block.readings.length === 0 || block.statement.first >= (next?.first ?? Infinity)) break
+    end = block
+  }
+  return end === null ? [] : [registerItem(meter, { ...end, from: run.first })]
 }
 
 function eventOf(code: string, timeS: number, detail: string) {

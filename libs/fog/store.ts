@@ -24,7 +24,10 @@ export interface BlockGroup {
   id: number
   /** Wall clock of the commit, seconds since 1970. */
   committedS: number
-  blocks: BlockRow[]
+  /** Null when its bytes are not those that were written and no single flipped bit explains them. */
+  blocks: BlockRow[] | null
+  /** One flipped bit explains what is there; whether it was that one the signatures must prove. */
+  mended: boolean
 }
 
 /** One step of the steady state: everything in it becomes durable together, or nothing does. */

@@ -1,3 +1,4 @@
+import { toHex } from '#bytes'
 import { createSender, packItems, type DeliveryEvent, type Outbox, type Sender } from '#delivery'
 import { defaults } from '#defaults'
 import { decodeDown, decodeItem, encodeItems, encodeUp, type Down } from '#messages'
@@ -53,6 +54,8 @@ export interface Uplink {
   counters: Sender['counters']
 }
 
+type Answer = Extract<Down, Parameters<Sender['onMessage']>[0]>
+
 /** Item bodies per message: a record and its MQTT frame stay below the broker's packet limit. */
 const maxBytes = 3_500
 /** Refused with this: the revision is stored with other values. */
@@ -61,16 +64,19 @@ const conflictCode = 'summary/conflict'
 export function createUplink(options: UplinkOptions): Uplink {
   const { outbox, receipts } = options
   let node = ''
+  /** The node, and its database if it says which: several nodes may share one. */
+  let names: string[] = []
 
   function noticeSetBack(durable: number): void {
-    const receipted = receipts.through(node)
+    const before = names.map((name) => ({ name, through: receipts.through(name) }))
+    const receipted = Math.max(...before.map(({ through }) => through))
     if (durable >= receipted || durable >= outbox.oldest() - 1) return
     // Noted first, so that it is on disk together with what is sent again.
-    receipts.note(node, durable)
+    for (const { name } of before) receipts.note(name, durable)
     try {
       options.onSetBack({ node, durable, receipted })
     } catch (error) {
-      receipts.note(node, receipted)
+      for (const { name, through } of before) receipts.note(name, through)
       throw error
     }
   }
@@ -84,10 +90,15 @@ export function createUplink(options: UplinkOptions): Uplink {
     }
   }
 
-  function answer(message: Parameters<Sender['onMessage']>[0]): Uint8Array[] {
-    if (message.type === 'welcome' && !sender.welcomed()) noticeSetBack(message.durable)
+  function answer(message: Answer): Uint8Array[] {
+    if (message.type === 'welcome' && !sender.welcomed()) {
+      const { database } = message
+      names = database === undefined ? [node] : [node, `database ${toHex(database)}`]
+      noticeSetBack(message.durable)
+    }
     const payloads = sender.onMessage(message)
-    if (sender.welcomed()) receipts.note(node, sender.counters().durable)
+    if (!sender.welcomed()) return payloads
+    for (const name of names) receipts.note(name, sender.counters().durable)
     return payloads
   }
 
@@ -105,6 +116,7 @@ export function createUplink(options: UplinkOptions): Uplink {
   return {
     onOpen(peer) {
       node = peer
+      names = [peer]
       return sender.onOpen()
     },
     onMessage(payload) {

@@ -28,7 +28,8 @@ export function withdrawRange(core: Core, range: Range): void {
   const through = Math.min(range.through, meter.durable.number)
   if (through <= run.withdrawn) return
   const found = readingsOf(core, meter, run, through)
-  if (found === null) return refuse(core, range, 'the log does not reach back so far')
+  if (found === null)
+    return refuse(core, range, 'the log does not reach back so far, or is damaged there')
   const { summaries, ...taken } = core.windows.withdraw({
     meter: meter.id ?? 0,
     readings: found.readings,
@@ -66,7 +67,7 @@ interface Found {
 
 /**
  * What the run's readings after `run.withdrawn` up to `through` were counted as: the log replayed
- * from where the run began. Null when pruning has taken the beginning.
+ * from where the run began. Null when pruning has taken the beginning, or a disk a part of it.
  */
 function readingsOf(core: Core, meter: Meter, run: Run, through: number): Found | null {
   const found: Found = { readings: [], nextS: Infinity }

@@ -4,7 +4,12 @@ import { bytes, code, fieldsOf, integer, malformed, text, typeOf, type Fields } 
 /** From responder (fog, cloud) to initiator (meter, fog). */
 export type Down =
   /** Answer to `hello`: everything up to `durable` is stored here. */
-  | { type: 'welcome'; durable: number }
+  | {
+      type: 'welcome'
+      durable: number
+      /** A cloud's, eight bytes: made with its database and copied with it, to tell it from others. */
+      database?: Uint8Array
+    }
   | { type: 'receipt'; durable: number }
   /** `first`..`last` will never be accepted; `code` says why. Do not send them again. */
   | { type: 'refused'; first: number; last: number; code: string }
@@ -41,7 +46,11 @@ export function encodeDown(message: Down): Uint8Array {
 function downValue(message: Down): CborValue[] {
   switch (message.type) {
     case 'welcome':
-      return [WELCOME, message.durable]
+      return [
+        WELCOME,
+        message.durable,
+        ...(message.database === undefined ? [] : [message.database]),
+      ]
     case 'receipt':
       return [RECEIPT, message.durable]
     case 'refused':
@@ -68,7 +77,7 @@ function downFrom(value: CborValue): Down {
   const type = typeOf(value)
   switch (type) {
     case WELCOME:
-      return { type: 'welcome', durable: integer(fieldsOf(value, 'welcome', 2), 1) }
+      return welcomeFrom(fieldsOf(value, 'welcome', 2, 3))
     case RECEIPT:
       return { type: 'receipt', durable: integer(fieldsOf(value, 'receipt', 2), 1) }
     case REFUSED:
@@ -86,6 +95,14 @@ function downFrom(value: CborValue): Down {
     default:
       throw malformed(`there is no message type ${type}`)
   }
+}
+
+function welcomeFrom(f: Fields): Down {
+  const welcome = { type: 'welcome', durable: integer(f, 1) } as const
+  if (f.length === 2) return welcome
+  const database = bytes(f, 2)
+  if (database.length !== 8) throw malformed('welcome: a database has 8 bytes')
+  return { ...welcome, database }
 }
 
 function withdrawFrom(f: Fields): Down {

@@ -11,9 +11,10 @@ export type Item =
   | { type: 'summary'; summary: Summary }
   /**
    * A meter's signed statement: COSE_Sign1 with payload (see #reading `verifyRegister`). `from` is
-   * the fog's own word: it counts every number of this meter from there to the statement's last.
+   * the fog's own word: it counts every number of this meter from there to the statement's last, but
+   * for those up to `withdrawn`, which it has let go of since.
    */
-  | { type: 'register'; envelope: Uint8Array; from?: number }
+  | { type: 'register'; envelope: Uint8Array; from?: number; withdrawn?: number }
   | { type: 'event'; event: FogEvent }
   | { type: 'fogStatus'; status: FogStatus }
   | { type: 'withdrawn'; withdrawn: Withdrawn }
@@ -70,6 +71,7 @@ export const askedAgain: ReadonlySet<string> = new Set([
   'no-base',
   'no-session',
   'overload',
+  'undecided',
   'verifier-failed',
 ])
 
@@ -101,14 +103,14 @@ export function encodeItem(item: Item): Uint8Array {
   return encode(value)
 }
 
+const isGiven = (value: number | undefined) => value !== undefined
+
 function itemValue(item: Exclude<Item, { type: 'summary' }>): CborValue[] {
   switch (item.type) {
     case 'credential':
       return [CREDENTIAL, item.cwt]
     case 'register':
-      return item.from === undefined
-        ? [REGISTER, item.envelope]
-        : [REGISTER, item.envelope, item.from]
+      return [REGISTER, item.envelope, ...[item.from, item.withdrawn].filter(isGiven)]
     case 'event': {
       const { code: name, timeS, deviceId, detail } = item.event
       return [EVENT, name, timeS, deviceId, detail]
@@ -138,7 +140,7 @@ export function itemFrom(value: CborValue): Item {
     case SUMMARY:
       return { type: 'summary', summary: summaryFrom(value) }
     case REGISTER:
-      return registerFrom(fieldsOf(value, 'a register', 2, 3))
+      return registerFrom(fieldsOf(value, 'a register', 2, 4))
     case EVENT:
       return { type: 'event', event: eventFrom(fieldsOf(value, 'an event', 5)) }
     case FOG_STATUS:
@@ -163,7 +165,12 @@ export function receivedItemFrom(value: CborValue): ReceivedItem {
 
 function registerFrom(f: readonly CborValue[]): Item {
   const register = { type: 'register', envelope: bytes(f, 1) } as const
-  return f.length === 2 ? register : { ...register, from: integer(f, 2, 1) }
+  if (f.length === 2) return register
+  const from = integer(f, 2, 1)
+  if (f.length === 3) return { ...register, from }
+  const withdrawn = integer(f, 3, 1)
+  if (withdrawn < from) throw malformed('a register: withdrawn before the run began')
+  return { ...register, from, withdrawn }
 }
 
 function withdrawnFrom(f: readonly CborValue[]): Withdrawn {

@@ -37,7 +37,7 @@ export function createCloudNode(options: CloudNodeOptions): CloudNode {
   let link: SimResponderLink | null = null
 
   function boot(life: Life): void {
-    const store = openSimCloudStore(disk, (tx) => mutation.cloudTx?.(tx, chance) ?? tx)
+    const store = openSimCloudStore(disk, chance, (tx) => mutation.cloudTx?.(tx, chance) ?? tx)
     const cloud: Cloud = createCloud({
       crypto,
       clock,

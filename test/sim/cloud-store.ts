@@ -1,11 +1,13 @@
 import { toHex } from '#bytes'
 import type { CloudStore, CloudTx, FogRecord, RegisterEntry, RegisterFacts } from '#cloud'
-import type { Run, SummaryEntry } from '#cloud'
+import type { GapEntry, Run, SummaryEntry } from '#cloud'
+import type { Chance } from './chance.ts'
 import type { Disk } from './disk.ts'
 
 /** The cloud's database on a simulated disk, with what `#cloud-store` promises about it. */
 export function openSimCloudStore(
   disk: Disk,
+  chance: Chance,
   through: (tx: CloudTx) => CloudTx = (tx) => tx,
 ): CloudStore {
   const tx: CloudTx = {
@@ -13,8 +15,11 @@ export function openSimCloudStore(
     saveFog: (deviceId, record) => disk.set('fog', deviceId, { ...record }),
     saveStatus: (deviceId, status) => disk.set('status', deviceId, status),
     addEvent: (entry) => disk.set('event', disk.rows('event').size, entry),
-    saveGap: (entry) =>
-      disk.set('gap', `${entry.deviceId} ${entry.fog} ${entry.kind} ${entry.first}`, entry),
+    saveGap(entry) {
+      const key = `${entry.deviceId} ${entry.fog} ${entry.kind} ${entry.first}`
+      const present = disk.get<GapEntry>('gap', key)
+      if (present === undefined || present.last <= entry.last) disk.set('gap', key, entry)
+    },
     addRefused: (entry) => disk.set('refused', `${entry.fog} ${entry.number}`, entry),
     ...summaryTables(disk),
     ...registerTables(disk),
@@ -28,7 +33,14 @@ export function openSimCloudStore(
     },
   }
   const seen = through(tx)
-  return { transact: (work) => disk.transaction(() => work(seen)) }
+  return { id: databaseId(disk, chance), transact: (work) => disk.transaction(() => work(seen)) }
+}
+
+function databaseId(disk: Disk, chance: Chance): Uint8Array {
+  const known = disk.get<Uint8Array>('identity', 'id')
+  const id = known ?? chance.bytes(8)
+  if (known === undefined) disk.set('identity', 'id', id)
+  return id
 }
 
 const windowKey = (fog: string, startS: number) => `${fog} ${startS}`

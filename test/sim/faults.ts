@@ -34,6 +34,9 @@ export function scheduleFaults(world: World, untilMs: number): void {
   repeat(everyHours.clockStep, () => stepClock(world))
   repeat(everyHours.move, () => move(world))
   repeat(everyHours.zeroRegister, () => world.chance.pick(world.meters).source.showZero())
+  if (world.plan.restore) {
+    world.engine.after(world.chance.between(0.1, 0.7) * untilMs, () => restoreCloud(world, untilMs))
+  }
   if (world.plan.rot) {
     world.engine.after(world.chance.between(0.2, 0.9) * untilMs, () => rot(world, untilMs))
   }
@@ -98,6 +101,22 @@ function move(world: World): void {
   const fog = chance.pick(world.fogs.filter(({ deviceId }) => deviceId !== meter.target.node))
   engine.note('move', meter.deviceId, fog.deviceId)
   meter.move({ node: fog.deviceId, broker: fog.broker })
+}
+
+/** Somebody restores a copy of some hours ago; all services on that database start again. */
+function restoreCloud({ chance, engine, clouds, restored }: World, untilMs: number): void {
+  const { disk } = chance.pick(clouds)
+  // A fog node that has gone to a cloud of its own kind elsewhere need not come back to notice.
+  if (clouds.some((cloud) => cloud.disk !== disk)) return
+  const copy = disk.backup()
+  const waitMs = Math.min(chance.between(0.2, 6) * hourMs, untilMs - engine.nowMs)
+  engine.after(waitMs, () => {
+    const services = clouds.filter((cloud) => cloud.disk === disk)
+    for (const { supervisor } of services) supervisor.kill('kill', chance.int(1_000, hourMs))
+    disk.restore(copy)
+    restored.add(disk)
+    engine.note('restore', services.map(({ deviceId }) => deviceId).join(' '))
+  })
 }
 
 /** What is kept as bytes with a checksum or a signature over it. */

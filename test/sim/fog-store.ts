@@ -3,7 +3,7 @@ import type { DamagedItem, FogStore, MeterRow, Receipts } from '#fog'
 import { addChecksum, unflip } from '#bytes'
 import { detailTypes } from '#messages'
 import { contentOf, itemOf } from '../../libs/fog-store/blob.ts'
-import { decodeGroup, encodeGroup } from '../../libs/fog-store/group.ts'
+import { encodeGroup, readGroup } from '../../libs/fog-store/group.ts'
 import { damagedCode, windowOf } from '../../libs/fog-store/outbox.ts'
 import type { Chance } from './chance.ts'
 import type { Disk } from './disk.ts'
@@ -129,7 +129,7 @@ export function openSimFogStore(disk: Disk, chance: Chance, maxItems: number): S
         .filter(([key]) => Number(key) > id)
         .slice(0, limit)
         .map(([key, { committedS, blocks }]) => {
-          return { id: Number(key), committedS, blocks: decodeGroup(blocks) }
+          return { id: Number(key), committedS, ...readGroup(blocks) }
         })
     },
     commit({ committedS, blocks, meters, items }) {

@@ -189,6 +189,7 @@ export function createMeterNode(options: MeterNodeOptions): MeterNode {
       if (block.heldBy.size === 0) block.excused ??= 'lost with the meter'
     }
     disk.restore(new Map())
+    source.newReader()
     node.deviceId = name
   }
   return node

@@ -41,6 +41,8 @@ export interface Plan {
   }
   /** One bit of one disk flips once. */
   rot: boolean
+  /** A cloud's database once becomes what a copy of some hours before has. */
+  restore: boolean
 }
 
 const kinds: readonly ClockFault[] = ['none', 'none', 'none', 'none', '1970', '2100', 'steps']
@@ -99,6 +101,7 @@ export function planOf(seed: number): Plan {
     },
     rot: !calm && chance.happens(0.25),
     maxItems: chance.pick([10, 40, 1_000_000, 1_000_000]),
+    restore: chance.happens(0.15),
   }
 }
 

@@ -16,6 +16,8 @@ export interface Summary {
   /** Items that had to make room in outboxes of fog nodes. */
   itemsGivenUp: number
   bitsFlipped: number
+  /** Databases of clouds that were set back to an older copy. */
+  restored: number
   cpuSeconds: number
   meterDaysPerSecond: number
 }
@@ -36,6 +38,7 @@ export function summarise(results: readonly RunResult[], cpuSeconds: number): Su
     itemsGivenUp: sum(({ account }) => account.itemsGivenUp),
     refusedMeasurements: sum(({ account }) => account.refusedMeasurements),
     bitsFlipped: sum(({ rotten }) => rotten.length),
+    restored: sum(({ restored }) => restored),
     cpuSeconds: Math.round(cpuSeconds),
     meterDaysPerSecond: Math.round(meterDays / cpuSeconds),
   }
@@ -52,6 +55,7 @@ export function summaryTable(summary: Summary): string {
     ['blocks reduced to their statements', summary.givenUp],
     ['items that made room in an outbox', summary.itemsGivenUp],
     ['bits flipped', summary.bitsFlipped],
+    ['databases of clouds set back to a copy', summary.restored],
     ['CPU seconds', summary.cpuSeconds],
     ['meter-days a CPU second', summary.meterDaysPerSecond],
   ]

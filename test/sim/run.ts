@@ -18,6 +18,8 @@ export interface RunResult {
   drainHours: number
   account: Account
   rotten: string[]
+  /** Databases of clouds that were set back. */
+  restored: number
 }
 
 export interface RunOptions {
@@ -53,6 +55,7 @@ export async function runSeed(seed: number, options: RunOptions = {}): Promise<R
     drainHours: drainedHours,
     account,
     rotten: world.rotten,
+    restored: world.restored.size,
   }
 }
 

@@ -13,6 +13,8 @@ export interface Source {
   readonly right: boolean
   /** The next measurement shows 0 in both registers, as a restarting meter does. */
   showZero(): void
+  /** Whoever reads from now on knows nothing of what was read before. */
+  newReader(): void
 }
 
 const msPerHour = 3_600_000
@@ -43,6 +45,7 @@ export function createSource(chance: Chance, clock: DeviceClock, powerOnly: bool
       return right
     },
     showZero: () => (zero = true),
+    newReader: () => (first = true),
     measure(elapsedMs) {
       powerW = next()
       // Whole milliseconds times whole watts: exact for centuries.

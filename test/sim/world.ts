@@ -3,7 +3,7 @@ import { createChance } from './chance.ts'
 import { createCloudNode, type CloudNode } from './cloud-node.ts'
 import { cloudHolds } from './cloud-view.ts'
 import { standInCrypto, watchSealing } from './crypto.ts'
-import { createDisk } from './disk.ts'
+import { createDisk, type Disk } from './disk.ts'
 import { createEngine } from './engine.ts'
 import { createFogNode, type FogNode } from './fog-node.ts'
 import { createMeterNode, type MeterNode } from './meter-node.ts'
@@ -21,6 +21,8 @@ export interface World extends Surroundings {
   clouds: CloudNode[]
   /** Bits flipped so far, for the reports. */
   rotten: string[]
+  /** Databases of clouds that were set back to an older copy. */
+  restored: Set<Disk>
 }
 
 export interface WorldOptions {
@@ -73,7 +75,7 @@ export function createWorld(plan: Plan, options: WorldOptions = {}): World {
       clockFault: plan.clocks.meters[index] ?? 'none',
     })
   })
-  return { ...surroundings, meters, fogs, clouds, rotten: [] }
+  return { ...surroundings, meters, fogs, clouds, rotten: [], restored: new Set() }
 }
 
 function createClouds(surroundings: Surroundings): CloudNode[] {

@@ -53,7 +53,7 @@ export function memoryFogStore(disk: MemoryDisk, failing: () => boolean = () => 
       }
       if (blocks.length > 0) {
         disk.lastId += 1
-        disk.groups.push({ id: disk.lastId, committedS, blocks: [...blocks] })
+        disk.groups.push({ id: disk.lastId, committedS, blocks: [...blocks], mended: false })
       }
       append(items)
       return disk.lastId

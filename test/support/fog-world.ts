@@ -82,7 +82,7 @@ export function memoryStorage(): Storage {
     open: (failing) => memoryFogStore(disk, failing),
     blocks: () =>
       disk.groups.flatMap(({ blocks }) =>
-        blocks.map(({ meterId, body }) => {
+        (blocks ?? []).map(({ meterId, body }) => {
           const deviceId = disk.meters.get(meterId)?.deviceId ?? ''
           return { deviceId, block: decodeBlock(nodeCrypto, body, deviceId) }
         }),

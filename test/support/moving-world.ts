@@ -25,6 +25,10 @@ export type Step =
   | { do: 'crash'; fog: number }
   /** Once all of it has reached the cloud, the fog's disk is replaced by an empty one. */
   | { do: 'replace'; fog: number }
+  /** A copy of the cloud's store is taken. */
+  | { do: 'backup' }
+  /** The cloud's store becomes what the last copy has; an empty one without a copy. */
+  | { do: 'restore' }
 
 const meters = 2
 const fogs = 3
@@ -76,7 +80,8 @@ export const anyMoves: fc.Arbitrary<Step[]> = fc.array(
 export function movingWorld() {
   const clock = virtualClock()
   const cloudStore = createMemoryStore()
-  const cloud = cloudBehind(cloudStore, clock)
+  let cloud = cloudBehind(cloudStore, clock)
+  let copy = structuredClone(cloudStore.contents)
   const people = Array.from({ length: meters }, (_, index) =>
     simulatedMeter(`meter-${index + 1}`, index + 1),
   )
@@ -163,12 +168,19 @@ export function movingWorld() {
     nodes[index] = newNode(node.name, node.store + 1)
   }
 
+  function restore(): void {
+    Object.assign(cloudStore.contents, structuredClone(copy))
+    cloud = cloudBehind(cloudStore, clock)
+  }
+
   async function perform(step: Step): Promise<void> {
     if (step.do === 'sign') people[step.meter]?.block(step.count)
     else if (step.do === 'visit') await visit(step)
     else if (step.do === 'time') tick(step.seconds)
     else if (step.do === 'forward') forward(step.fog)
     else if (step.do === 'crash') crash(step.fog)
+    else if (step.do === 'backup') copy = structuredClone(cloudStore.contents)
+    else if (step.do === 'restore') restore()
     else replace(step.fog)
   }
 

@@ -583,6 +583,7 @@ describe('revocations', () => {
 /** Fails while `broken` says so, after the work was done: nothing of it may remain. */
 function failing(store: CloudStore, broken: () => boolean): CloudStore {
   return {
+    ...store,
     transact: (work) =>
       store.transact((tx) => {
         const result = work(tx)
@@ -616,6 +617,7 @@ describe('a store that fails', () => {
   test('one message that cannot be stored does not stop the other fogs', () => {
     const memory = createMemoryStore()
     const poisoned: CloudStore = {
+      ...memory,
       transact: (work) =>
         memory.transact((tx) =>
           work({

@@ -8,6 +8,7 @@ import { nodeCrypto } from '#crypto-node'
 import { codeOf } from '#errors'
 import type { FogStore } from '#fog'
 import { openFogStore, readJournal, type JournalEntry, type SqliteFogStore } from '#fog-store'
+import { decodeGroup } from '../../libs/fog-store/group.ts'
 import { decodeItem } from '#messages'
 import {
   fogBench,
@@ -71,7 +72,7 @@ describe('transactions', () => {
       [one, 10],
       [two, 11],
     ])
-    expect(groups[0]?.blocks.map(({ meterId, body }) => [meterId, [...body]])).toEqual([
+    expect(groups[0]?.blocks?.map(({ meterId, body }) => [meterId, [...body]])).toEqual([
       [1, [1, 2]],
       [1, [3]],
     ])
@@ -147,19 +148,41 @@ describe('transactions', () => {
     expect(open().commit({ ...commit, blocks: [{ meterId: 1, body: bytes(5) }] })).toBe(5)
   })
 
+  test('one flipped bit of a group is explained, more are not, and neither stops the others', () => {
+    const store = open()
+    const blocks = [{ meterId: 1, body: bytes(1, 2, 3) }]
+    store.commit({ ...commit, meters: [meter], blocks })
+    store.commit({ ...commit, blocks })
+    const raw = new BetterSqlite3(path)
+    const written = raw.prepare('SELECT blocks FROM block').pluck().get() as Uint8Array
+    const flipped = (...bits: number[]) => {
+      const rotten = Uint8Array.from(written)
+      for (const bit of bits) rotten[bit >> 3]! ^= 1 << (bit & 7)
+      raw.prepare('UPDATE block SET blocks = ? WHERE id = 1').run(rotten)
+      return store.groupsAfter(0, 10).map(({ blocks: found, mended }) => {
+        return { found: found?.map(({ body }) => [...body]) ?? null, mended }
+      })
+    }
+    const whole = { found: [[1, 2, 3]], mended: false }
+    for (let bit = 0; bit < written.length * 8; bit++) {
+      const [first, second] = flipped(bit)
+      expect(first).toEqual({ ...whole, mended: true })
+      expect(second).toEqual(whole)
+    }
+    expect(flipped(100, 101)).toEqual([{ found: null, mended: false }, whole])
+    raw.close()
+  })
+
   test('a damaged group is reported as such', () => {
     const store = open()
     store.commit({ ...commit, meters: [meter], blocks: [{ meterId: 1, body: bytes(1) }] })
     const raw = new BetterSqlite3(path)
     raw.prepare('UPDATE block SET blocks = ?').run(bytes(0xff))
     raw.close()
-    let code = ''
-    try {
-      store.groupsAfter(0, 10)
-    } catch (error) {
-      code = codeOf(error)
-    }
-    expect(code).toBe('fog/store-damaged')
+    expect(store.groupsAfter(0, 10)).toMatchObject([{ blocks: null, mended: false }])
+    expect(() => decodeGroup(bytes(0xff))).toThrow(
+      expect.objectContaining({ code: 'fog/store-damaged' }),
+    )
   })
 })
 

@@ -3,7 +3,15 @@ import { checkRevocations, decodeCredential, issueRevocations } from '#credentia
 import { nodeCrypto } from '#crypto-node'
 import { inlineVerifier, type Verifier } from '#fog'
 import type { Item, Up } from '#messages'
-import { buildBlock, encodeBlock, firstChain, status, peekRegister, verifyRegister } from '#reading'
+import {
+  buildBlock,
+  encodeBlock,
+  encodeLive,
+  firstChain,
+  status,
+  peekRegister,
+  verifyRegister,
+} from '#reading'
 import {
   authority,
   fogBench,
@@ -141,6 +149,22 @@ describe('live readings', () => {
     bench.up(cid, report(block))
     await bench.commit()
     expect(bench.take(cid)).toEqual([{ type: 'receipt', durable: 5 }])
+  })
+
+  test('put together wrong and not judged yet contradict no report of what was meant', async () => {
+    const { verifier, releaseAll } = manualVerifier()
+    const { bench, meter } = await greeted({ verifier })
+    const block = meter.block(3)
+    const [first, , ...rest] = liveMessages(block)
+    const wrong = encodeLive(block.readings[0]!, { ...block.readings[1]!, powerW: 1 })
+    bench.up(cid, first!, { type: 'live', values: wrong }, ...rest, report(block))
+    await releaseAll()
+    expect(bench.take(cid)).toEqual([{ type: 'resend', from: 1 }])
+    expect(bench.fog.counters().refused).toEqual({ undecided: 1, 'bad-signature': 1 })
+    bench.up(cid, report(block))
+    await releaseAll()
+    await bench.commit()
+    expect(bench.take(cid)).toEqual([{ type: 'receipt', durable: 3 }])
   })
 
   test('without a known base, the meter is asked once to start over', async () => {

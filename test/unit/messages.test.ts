@@ -146,6 +146,12 @@ const anyItem: fc.Arbitrary<Item> = fc.oneof(
   fc
     .tuple(anyBlock, number)
     .map(([block, from]): Item => ({ type: 'register', envelope: registerEnvelope(block), from })),
+  fc.tuple(anyBlock, range).map(([block, { first: from, last: withdrawn }]): Item => ({
+    type: 'register',
+    envelope: registerEnvelope(block),
+    from,
+    withdrawn,
+  })),
   fc
     .tuple(range, deviceId, uint, uint, uint)
     .map(([{ first, last }, name, readings, importWh, exportWh]): Item => {

@@ -99,6 +99,53 @@ test('what a meter gave up is claimed by no run: another fog may have had it', a
   ])
 })
 
+describe('a cloud whose store becomes an older copy', () => {
+  const [backup, restore]: Step[] = [{ do: 'backup' }, { do: 'restore' }]
+  const there = [sign(5), visit(0, true), sign(4), visit(0, false)]
+
+  test('hears of runs before the present one too, or would count their readings twice', async () => {
+    const world = await play(
+      [...there, visit(1, true), sign(3), visit(1, true), sign(2), visit(0, true)],
+      [wait, forward(0), restore!, wait, forward(1), forward(0), wait, forward(1), forward(0)],
+    )
+    expect(codes(world)).toContain('cloud-set-back')
+    expect(world.doubled()).toBe(0)
+    expect(counted(world.latest())).toEqual(signed(world.people))
+  })
+
+  test('hears again of what was let go, and asks for nothing twice', async () => {
+    const world = await play(
+      [...there, backup!, visit(1, true), wait, forward(0), forward(1)],
+      [restore!, wait, forward(0), forward(1), wait, forward(0), forward(1)],
+    )
+    expect(codes(world)).toContain('cloud-set-back')
+    expect(world.doubled()).toBe(0)
+    expect(counted(world.latest())).toEqual(signed(world.people))
+  })
+})
+
+test('property: of a cloud set back at any time the fogs make good all that they still hold', async () => {
+  const copies = fc.constantFrom<Step[]>(
+    [{ do: 'backup' }],
+    [{ do: 'restore' }],
+    [{ do: 'backup' }, { do: 'restore' }],
+  )
+  let setBack = 0
+  await fc.assert(
+    fc.asyncProperty(anyMoves, anyMoves, anyMoves, copies, copies, async (a, b, c, one, two) => {
+      // What a lost disk held cannot be sent again.
+      const kept = [...a, ...one, ...b, ...two, ...c].filter((step) => step.do !== 'replace')
+      const world = await play(kept)
+      await world.settle()
+      expect(world.doubled()).toBe(0)
+      expect(counted(world.latest())).toEqual(signed(world.people))
+      setBack += codes(world).filter((code) => code === 'cloud-set-back').length
+    }),
+    { numRuns: Number(process.env['FOGMETER_RUNS'] ?? 40) },
+  )
+  expect(setBack).toBeGreaterThan(0)
+}, 120_000)
+
 describe('a fog with a new disk', () => {
   test('adds to the windows it had sent before, and replaces none', async () => {
     const world = await play(

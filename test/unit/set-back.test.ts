@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import BetterSqlite3 from 'better-sqlite3'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { fromUtf8, utf8 } from '#bytes'
-import { createMemoryStore } from '#cloud'
+import { createMemoryStore, type CloudStore } from '#cloud'
 import { createUplink } from '#fog'
 import { openFogStore, type SqliteFogStore } from '#fog-store'
 import { createMeter, meterDefaults } from '#meter'
@@ -119,7 +119,7 @@ function link(store: SqliteFogStore, contents = createMemoryStore()) {
     onWindowConflict: (startS) => void conflicts.push(startS),
   })
   let channel = 0
-  function talk(cloudStore = contents, node = 'cloud-a') {
+  function talk(cloudStore: CloudStore = contents, node = 'cloud-a') {
     const bench = testCloud(cloudStore)
     const cid = `c${++channel}`
     bench.connect(fog, cid)
@@ -180,6 +180,19 @@ describe('a cloud that was set back', () => {
     expect(() => talk(poorer)).toThrow('disk full')
     handlers.failing = false
     talk(poorer)
+    expect(setBacks).toHaveLength(1)
+  })
+
+  test('is noticed by its database, whichever of the nodes on it is reached first', () => {
+    const store = open()
+    const { talk, setBacks } = linkWithItems(store)
+    talk({ ...createMemoryStore(), id: utf8('database') }, 'cloud-a')
+    // Restored to a copy from before the first item: the same database.
+    const copy = { ...createMemoryStore(), id: utf8('database') }
+    talk(copy, 'cloud-b')
+    expect(setBacks).toEqual([{ node: 'cloud-b', durable: 0, receipted: 3 }])
+    expect(copy.contents.summaries).toHaveLength(3)
+    talk(copy, 'cloud-b')
     expect(setBacks).toHaveLength(1)
   })
 

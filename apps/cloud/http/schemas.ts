@@ -67,7 +67,7 @@ const refusedByReason = {
   additionalProperties: count,
   description:
     'What was not accepted from meters, by reason, since the start of the fog node. After early, ' +
-    'incomplete, no-base, no-session, overload and verifier-failed the meter is asked again.',
+    'incomplete, no-base, no-session, overload, undecided and verifier-failed the meter is asked again.',
 } as const
 
 const Machine = object('Machine', 'What a fog node’s machine tells; null where it does not.', {

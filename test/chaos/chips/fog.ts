@@ -82,7 +82,7 @@ export function startFog(options: {
     /** Every block that became durable, in order, by meter. */
     blocks(): Map<string, Block[]> {
       const held = new Map<string, Block[]>()
-      for (const { meterId, body } of disk.groups.flatMap(({ blocks }) => blocks)) {
+      for (const { meterId, body } of disk.groups.flatMap(({ blocks }) => blocks ?? [])) {
         const { deviceId } = disk.meters.get(meterId)!
         held.set(deviceId, [...(held.get(deviceId) ?? []), decodeBlock(nodeCrypto, body, deviceId)])
       }
