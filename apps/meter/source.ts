@@ -13,6 +13,7 @@ import { fromBroker } from './mqtt-source.ts'
 import type { PortLog } from './port-report.ts'
 import { fromPort, type PortSourceOptions } from './port-source.ts'
 import type { Timeline } from './timeline.ts'
+import { isWired } from './wired.ts'
 
 /** What a source needs to know about the meter it feeds. */
 export interface SourceOptions {
@@ -31,7 +32,7 @@ export interface SourceOptions {
   onBadLine: (error: CodedError) => void
   /** For sources that listen to somebody. */
   log: PortLog
-  /** For `p1` and `sml`: what else their port needs. */
+  /** For `p1`, `sml` and `modbus`: what else a meter's wire needs. */
   port: Pick<PortSourceOptions, 'remembered' | 'remember' | 'record'> | null
 }
 
@@ -40,7 +41,7 @@ export function openSource(options: SourceOptions): AsyncGenerator<Measurement, 
   const { config } = options
   if (config.kind === 'stdin') return fromLines(options)
   if (config.kind === 'csv') return fromCsv(options, config)
-  if (config.kind === 'p1' || config.kind === 'sml') {
+  if (isWired(config)) {
     if (options.port === null) throw new CodedError('meter/no-port', 'a port needs a memory')
     return fromPort({ ...options, ...options.port, source: config })
   }
