@@ -3,7 +3,7 @@ import {
   expandMeters,
   loadConfig,
   meterConfig,
-  wiredSource,
+  sourceFrom,
   type MeterConfig,
   type MeterInstance,
   type ModbusSource,
@@ -92,10 +92,10 @@ function sourceOf(
   if (kind === 'stdin') return { kind }
   if (kind !== 'sim' && kind !== 'replay') return null
   if (configured?.kind === kind) return configured
+  const source = sourceFrom({ kind })
+  if (source === null) return null
   const start = configured !== null && 'start' in configured ? configured.start : null
-  const common = { start, ...rhythmOf(configured) }
-  if (kind === 'replay') return { kind, house: 0, ...common }
-  return { kind, seed: 1, solarPeakW: 0, ...common }
+  return { ...source, start, ...rhythmOf(configured) }
 }
 
 function sourceIn(
@@ -106,7 +106,7 @@ function sourceIn(
   if (kind === 'csv') return { kind, file: place, loop: false, ...rhythmOf(configured) }
   if (kind === 'modbus') return modbusIn(place, configured)
   if (kind !== 'p1' && kind !== 'sml') return null
-  const source = wiredSource({ kind, port: place })
+  const source = sourceFrom({ kind, port: place })
   if (source === null || configured?.kind !== kind) return source
   return { ...configured, port: source.port }
 }
@@ -120,8 +120,8 @@ function modbusIn(place: string, configured: MeterConfig['source'] | null): Modb
   const before = configured?.kind === 'modbus' ? configured : null
   const profile = before !== null && !('profile' in given) ? { profile: 'sunspec' } : {}
   const keys = { ...profile, ...others, ...(unit !== undefined && { unit: Number(unit) }) }
-  const source = wiredSource({ ...keys, kind: 'modbus', port })
-  if (source?.kind !== 'modbus' || source.profile === undefined) return null
+  const source = sourceFrom({ ...keys, kind: 'modbus', port })
+  if (source?.profile === undefined) return null
   if (before === null) return source
   const changed = Object.keys(given) as (keyof ModbusSource)[]
   const entries = (['port', ...changed] as const).map((key) => [key, source[key]])

@@ -3,7 +3,15 @@ import type { Readable } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { MeterConfig } from '#config'
 import { CodedError } from '#errors'
-import { loadExcerpt, parseJsonLine, readCsv, simulate, type SourceReading } from '#household'
+import {
+  arrivalDelayS,
+  homeOf,
+  loadExcerpt,
+  parseJsonLine,
+  readCsv,
+  simulate,
+  type SourceReading,
+} from '#household'
 import type { Measurement } from '#meter'
 import type { Clock } from '#ports'
 import { timeQuality as timeQualities } from '#reading'
@@ -62,7 +70,9 @@ async function* fromModel(
   for (const measurement of model) {
     // What the household did while this program was down has only moved its registers.
     if (measurement === null || measurement.timeS < beganS) continue
-    if (!(await waited(timeline.msUntil(measurement.timeS), signal))) return
+    const { timeS } = measurement
+    const lateS = arrivalDelayS(options.index, timeS, config.jitterSeconds)
+    if (!(await waited(timeline.msUntil(timeS + lateS), signal))) return
     yield { ...measurement, timeQuality }
   }
 }
@@ -77,8 +87,10 @@ async function householdModel(
     const days = await loadExcerpt()
     return replayHousehold(days, { house: config.house + index, startS, intervalSeconds })
   }
-  const { seed, solarPeakW } = config
-  return simulated(seed + index, { startS, stepS: intervalSeconds, solarPeakW })
+  const { seed, latitude, solarPeakW } = config
+  const home = homeOf(seed + index, solarPeakW, config)
+  const place = { latitudeDeg: latitude, weatherSeed: seed }
+  return simulated(seed + index, { startS, stepS: intervalSeconds, ...place, ...home })
 }
 
 function* simulated(...model: Parameters<typeof simulate>): Generator<Measurement, void> {

@@ -131,23 +131,33 @@ const mqttSource = v.strictObject({
   ...portRhythm,
 })
 
-/** The source a command line names, with the defaults of a configuration file. */
-export const portSource = v.variant('kind', [p1Source, smlSource, modbusSource])
+/** Homes that do not exist; in a fleet each meter has one of its own. */
+const modelTime = {
+  start: v.optional(startTime('now'), 'now'),
+  jitter_seconds: v.optional(integer(0, 3_600, 5), 0),
+  ...sourceTime,
+}
 
-const source = v.variant('kind', [
-  v.strictObject({
-    kind: v.literal('sim'),
-    seed: v.optional(integer(0, 2 ** 31 - 1, 1), 1),
-    solar_peak_w: v.optional(integer(0, 100_000, 0), 0),
-    start: v.optional(startTime('now'), 'now'),
-    ...sourceTime,
-  }),
-  v.strictObject({
-    kind: v.literal('replay'),
-    house: v.optional(integer(0, 2 ** 31 - 1, 0), 0),
-    start: v.optional(startTime('now'), 'now'),
-    ...sourceTime,
-  }),
+const simSource = v.strictObject({
+  kind: v.literal('sim'),
+  seed: v.optional(integer(0, 2 ** 31 - 1, 1), 1),
+  latitude: v.optional(integer(-90, 90, 52), 52),
+  solar_peak_w: v.optional(integer(0, 100_000, 0), 0),
+  solar_percent: v.optional(integer(0, 100, 30), 100),
+  heat_pump_percent: v.optional(integer(0, 100, 20), 0),
+  car_percent: v.optional(integer(0, 100, 20), 0),
+  ...modelTime,
+})
+
+const replaySource = v.strictObject({
+  kind: v.literal('replay'),
+  house: v.optional(integer(0, 2 ** 31 - 1, 0), 0),
+  ...modelTime,
+})
+
+export const source = v.variant('kind', [
+  simSource,
+  replaySource,
   v.strictObject({
     kind: v.literal('csv'),
     file: path('readings.csv'),

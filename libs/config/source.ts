@@ -1,7 +1,7 @@
 import { resolve } from 'node:path'
 import * as v from 'valibot'
 import { settle } from './camel.ts'
-import { portSource, type MeterConfig } from './schemas.ts'
+import { source, type MeterConfig } from './schemas.ts'
 
 /** A source that hears telegrams at a meter's port. */
 export type PortSource = Extract<MeterConfig['source'], { kind: 'p1' | 'sml' }>
@@ -14,11 +14,11 @@ export type WiredSource = PortSource | ModbusSource
  * The source that `keys` describe, everything else as it is without configuration; null when they
  * describe none. Relative paths start at the current folder.
  */
-export function wiredSource(keys: {
-  kind: WiredSource['kind']
-  port: string
+export function sourceFrom<Kind extends MeterConfig['source']['kind']>(keys: {
+  kind: Kind
   [key: string]: string | number
-}): WiredSource | null {
-  const result = v.safeParse(portSource, keys)
-  return result.success ? settle(result.output, resolve('.')) : null
+}): Extract<MeterConfig['source'], { kind: Kind }> | null {
+  const result = v.safeParse(source, keys)
+  if (!result.success) return null
+  return settle(result.output, resolve('.')) as Extract<MeterConfig['source'], { kind: Kind }>
 }

@@ -206,7 +206,7 @@ describe('fogmeter meter run', () => {
       const readings = readingsOf(fog.of(each), each)
       expect(readings).toHaveLength(file.meter(each).load().next - 1)
       // The simulated household went on while nobody measured; its registers are the truth.
-      const truth = simulate(5 + index, { startS: timeline.anchorS })
+      const truth = simulate(5 + index, { startS: timeline.anchorS, weatherSeed: 5 })
       for (const { timeS, importWh } of readings) {
         let sample = truth.next().value
         while (sample.timeS < timeS) sample = truth.next().value
