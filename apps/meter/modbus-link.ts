@@ -44,15 +44,15 @@ export async function openModbus({
   answerMs,
   signal,
 }: ModbusLinkOptions): Promise<ModbusLink> {
-  const { wire, port } = await openWire(source)
   const { default: ModbusRTU } = await import('modbus-serial')
+  const { wire, port } = await openWire(source)
+  const lost = lossOf(wire, signal)
   const line = wire instanceof Socket ? null : createRtuPort(wire)
   const client = new ModbusRTU.default(line ?? undefined)
-  if (wire instanceof Socket) await client.linkTCP(wire, { port: 0 })
+  if (wire instanceof Socket) await linked(client.linkTCP(wire, { port: 0 }), port)
   else client.open()
   client.setID(source.unit)
   client.setTimeout(answerMs)
-  const lost = lossOf(wire, signal)
 
   const read: ReadRegisters = async (table, first, count) => {
     const what = `unit ${source.unit}, ${table} registers ${first} to ${first + count - 1}`
@@ -87,6 +87,16 @@ async function openWire({
   port.bytes.destroy()
   const message = `${name}: a file; Modbus needs a serial device or tcp://host:port`
   throw new CodedError('port/missing', message)
+}
+
+/** A device that hangs up at once is one that has no room for us. */
+async function linked(linking: Promise<void>, port: OpenPort): Promise<void> {
+  try {
+    await linking
+  } catch (cause) {
+    await port.close()
+    throw new CodedError('port/unreachable', 'the device hung up at once', { cause })
+  }
 }
 
 /** Rejects when the wire is gone; nobody has to listen. */

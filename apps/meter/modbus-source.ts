@@ -58,7 +58,6 @@ async function* oneSession(
     throw error
   }
   session.wasOpen = true
-  session.report.opened(true)
   try {
     yield* rounds(link.read, session, onSuccess)
     return null
@@ -79,6 +78,7 @@ async function* rounds(
   onSuccess: () => void,
 ): AsyncGenerator<Received, void> {
   const device = signed(await deviceOf(read, source), source)
+  report.opened(true)
   for (let dueMs = clock.monotonic(); !signal.aborted;) {
     const telegram = await readDevice(read, device)
     onSuccess()

@@ -146,6 +146,18 @@ describe('a day', () => {
     }
   })
 
+  test('a heat pump in the cold needs more than the cold alone explains', () => {
+    const january = (latitudeDeg: number) =>
+      sum(
+        seeds.flatMap((seed) =>
+          added(seed, 31 * 48, { heatPump: true }, { ...HALF_HOUR, latitudeDeg }),
+        ),
+      )
+    // At 60° it is colder by 5 to 6 K: half as much heat again, at a worse factor.
+    expect(january(60) / january(52)).toBeGreaterThan(1.6)
+    expect(january(60) / january(52)).toBeLessThan(2.2)
+  })
+
   test('a cold day costs a heat pump more than a mild one, in every home of the region', () => {
     const [one, ...others] = seeds.slice(0, 5).map(daily)
     const coldest = one!.indexOf(Math.max(...one!))

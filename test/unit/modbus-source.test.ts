@@ -1,19 +1,20 @@
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { connect, createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Duplex, Readable } from 'node:stream'
 import { ServerSerial } from 'modbus-serial'
-import { afterEach, describe, expect, test, vi } from 'vitest'
+import { afterAll, afterEach, describe, expect, test, vi } from 'vitest'
 import { fromHex, toHex } from '#bytes'
 import type { ModbusSource } from '#config'
-import { codeOf } from '#errors'
+import { CodedError, codeOf } from '#errors'
 import { crc16Modbus } from '#telegram'
 import { openModbus } from '../../apps/meter/modbus-link.ts'
 import { fromPort } from '../../apps/meter/port-source.ts'
 import { createRtuPort } from '../../apps/meter/rtu-port.ts'
 import { codeThrown } from '../support/coded.ts'
-import { parseSource } from '../../apps/meter/config.ts'
+import { loadMeterConfig, parseSource } from '../../apps/meter/config.ts'
 import {
   commonModel,
   meterModel,
@@ -270,6 +271,25 @@ describe('over TCP', () => {
     expect(await next).toMatchObject({ importWh: 3_000 })
   })
 
+  test('a device that hangs up at once is tried again', async () => {
+    const device = sdm(3)
+    const { port } = await server(device)
+    let refusals = 2
+    const relay = createServer((near) => {
+      near.on('error', () => undefined)
+      if (refusals-- > 0) return near.destroy()
+      const far = connect(port, '127.0.0.1')
+      far.on('error', () => undefined)
+      return near.pipe(far).pipe(near)
+    })
+    relay.listen(0, '127.0.0.1')
+    await once(relay, 'listening')
+    endings.push(() => new Promise((resolve) => relay.close(resolve)))
+    const meter = listen(source(`tcp://127.0.0.1:${(relay.address() as AddressInfo).port}`))
+    expect(await meter.next()).toMatchObject({ importWh: 3_000 })
+    expect(meter.codes().join()).toMatch(/port\/(lost|unreachable)/)
+  })
+
   test('a file is no device', async () => {
     expect(
       await listen(source(import.meta.filename))
@@ -425,5 +445,54 @@ describe('on the command line', () => {
     'modbus:-?profile=sdm630',
   ])('%s is refused', (text) => {
     expect(codeThrown(() => parseSource(text, null))).toBe('cli/bad-source')
+  })
+})
+
+describe('in a configuration', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'fogmeter-modbus-'))
+  afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+  /** What is wrong with a source of these lines; the source when nothing is. */
+  function checked(...lines: string[]): string | object {
+    const path = join(folder, 'meter.toml')
+    const rest = [
+      'node = "fog-1"\n[broker]\nurl = "mqtt://127.0.0.1:1883"',
+      '[identity]\nkey = "{name}.key"\ncredential = "m.cwt"\nauthority = "a.pub"',
+      '[store]\npath = "m.db"\n[source]\nkind = "modbus"\nport = "/dev/ttyUSB0"',
+    ]
+    writeFileSync(path, [...rest, ...lines].join('\n'))
+    try {
+      return loadMeterConfig(path).config.source
+    } catch (error) {
+      if (error instanceof CodedError && error.code === 'config/invalid') return error.message
+      throw error
+    }
+  }
+
+  const power = '[[source.map]]\nregister = 0x34\ntype = "float32"\nvalue = "power"\nunit = "W"'
+
+  test('a profile, or a table with a power', () => {
+    expect(checked('profile = "sunspec"', 'unit = 240')).toMatchObject({
+      port: '/dev/ttyUSB0',
+      unit: 240,
+      profile: 'sunspec',
+      map: [],
+    })
+    expect(checked(power)).toMatchObject({
+      map: [{ register: 52, table: 'input', first: 'high', scale: 0, value: 'power' }],
+    })
+  })
+
+  test.each([
+    ['neither', [], 'no row that makes a reading'],
+    ['both', ['profile = "sunspec"', power], 'rows beside a profile'],
+    ['no power', [power.replace('"power"', '"import"')], 'no row that makes a reading'],
+    ['a scale too far away', [`${power}\nscale_register = 200`], 'too far away'],
+    ['a register beyond the last', [power.replace('0x34', '65535')], 'beyond the last address'],
+    ['an unknown profile', ['profile = "sdm"'], 'source.profile'],
+    ['a type nobody has', [power.replace('float32', 'bcd')], 'source.map.0.type'],
+    ['a fleet at one meter', ['profile = "sdm630"', '[fleet]\ncount = 2'], 'feeds one meter'],
+  ])('%s is refused, with a word why', (_, lines, why) => {
+    expect(checked(...lines)).toContain(why)
   })
 })
