@@ -116,6 +116,12 @@ function daily(seed: number): number[] {
   return Array.from({ length: 60 }, (_, day) => sum(halves.slice(day * 48, (day + 1) * 48)))
 }
 
+/** What heat pumps take in January. */
+function january(latitudeDeg: number): number {
+  const place = { ...HALF_HOUR, latitudeDeg }
+  return sum(seeds.flatMap((seed) => added(seed, 31 * 48, { heatPump: true }, place)))
+}
+
 describe('a day', () => {
   // Sunrise to sunset by the almanac is a quarter of an hour longer: light is bent, the sun is round.
   test.each([
@@ -147,12 +153,6 @@ describe('a day', () => {
   })
 
   test('a heat pump in the cold needs more than the cold alone explains', () => {
-    const january = (latitudeDeg: number) =>
-      sum(
-        seeds.flatMap((seed) =>
-          added(seed, 31 * 48, { heatPump: true }, { ...HALF_HOUR, latitudeDeg }),
-        ),
-      )
     // At 60° it is colder by 5 to 6 K: half as much heat again, at a worse factor.
     expect(january(60) / january(52)).toBeGreaterThan(1.6)
     expect(january(60) / january(52)).toBeLessThan(2.2)
