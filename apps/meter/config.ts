@@ -66,8 +66,8 @@ function blockProblem(source: ModbusSource): string | null {
 
 /**
  * A source from the command line: `sim`, `replay`, `stdin`, `csv:FILE`, `p1:PORT`, `sml:PORT` or
- * `modbus:PORT?profile=…&unit=…`. Whatever else the configured one says is kept as far as the two have it in common. Throws
- * `cli/bad-source`.
+ * `modbus:PORT?profile=…&unit=…`. Whatever else the configured one says is kept as far as the two
+ * have it in common. Throws `cli/bad-source`.
  */
 export function parseSource(
   text: string,
