@@ -18,7 +18,7 @@ export function addReadCommand(meter: Command): void {
     .description('show what a source says; stores and sends nothing')
     .option(
       '--source <source>',
-      'p1:PORT, sml:PORT, csv:FILE, stdin, sim or replay; a port is a device, a file, tcp://host:port or -',
+      'p1:PORT, sml:PORT, modbus:PORT?profile=NAME, csv:FILE, stdin, sim or replay; a port is a device, a file, tcp://host:port or -',
     )
     .option('--config <file>', 'a configuration, for its [source]')
     .option('--oneshot', 'end after the first telegram')

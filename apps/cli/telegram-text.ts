@@ -1,4 +1,5 @@
 import type { Measurement } from '#meter'
+import type { ModbusTelegram } from '#modbus'
 import type { MbusChannel, P1Telegram } from '#p1'
 import type { SmlTelegram } from '#sml'
 import type { Phases, Telegram } from '#telegram'
@@ -17,7 +18,7 @@ export function describe(item: Telegram | Measurement): string {
 type Row = readonly [name: string, value: string]
 
 function headOf(telegram: Telegram): string {
-  const { ident, maker } = telegram as Partial<P1Telegram & SmlTelegram>
+  const { ident, maker } = telegram as Partial<P1Telegram & SmlTelegram & ModbusTelegram>
   const who = ident ?? maker ?? 'meter'
   const when = telegram.timeS === null ? null : momentOf(telegram.timeS)
   return [who, telegram.meterId, when].filter((part) => part !== null).join('  ')

@@ -3,20 +3,10 @@ import type { MeterConfig } from '#config'
 import { CodedError } from '#errors'
 import type { Measurement } from '#meter'
 import { collect, parseDecimal, shownIn, type Shown } from '#telegram'
+import { isPower, valueCodes } from './value-names.ts'
 
 export type MqttSource = Extract<MeterConfig['source'], { kind: 'mqtt' }>
 type Row = MqttSource['map'][number]
-
-/** What the configuration calls a value, as OBIS code. */
-const codes: Readonly<Record<Row['value'], string>> = {
-  power: '1-0:16.7.0',
-  import_power: '1-0:1.7.0',
-  export_power: '1-0:2.7.0',
-  import: '1-0:1.8.0',
-  export: '1-0:2.8.0',
-  voltage: '1-0:32.7.0',
-  current: '1-0:31.7.0',
-}
 
 /** A value nobody has repeated for so long is not of now. */
 const STALE_MS = 300_000
@@ -54,16 +44,11 @@ export function createMqttTable(rows: readonly Row[]) {
   return { take }
 }
 
-/** True for a row whose messages make measurements. */
-export function isPower({ value }: Row): boolean {
-  return value === 'power' || value === 'import_power' || value === 'export_power'
-}
-
 function shownBy(row: Row, payload: Uint8Array): Shown {
   const where = row.field === undefined ? row.topic : `${row.topic}, ${row.field}`
   const value = parseDecimal(textOf(row, payload, where))
   if (value === null) throw badValue(`${where}: not a number`)
-  const code = codes[row.value]
+  const code = valueCodes[row.value]
   // 60 watt-minutes are one watt-hour; nothing of a register is lost in nine more digits.
   if (row.unit === 'Wmin') {
     return {

@@ -1,15 +1,13 @@
 import { CodedError } from '#errors'
 import type { Measurement } from '#meter'
-import type { Clock } from '#ports'
 import { createFollower, type FollowMemory } from '#telegram'
 import { createDating } from './dating.ts'
 import type { TimeSense } from './clock.ts'
 import { createPortReport, type PortLog } from './port-report.ts'
 import { createRhythm } from './rhythm.ts'
-import { telegrams, type TelegramOptions } from './telegrams.ts'
+import { received, wireName, type WiredOptions } from './wired.ts'
 
-export interface PortSourceOptions extends Omit<TelegramOptions, 'report'> {
-  clock: Clock
+export interface PortSourceOptions extends Omit<WiredOptions, 'report'> {
   time: TimeSense
   log: PortLog
   /** Time of the newest reading stored: a file goes on after it. */
@@ -21,11 +19,11 @@ export interface PortSourceOptions extends Omit<TelegramOptions, 'report'> {
 }
 
 /**
- * Measurements from the telegrams of a port, at most one in `interval_seconds`. Errors as `telegrams`.
+ * Measurements from a meter at the other end of a wire, at most one in `interval_seconds`. Errors as `received`.
  */
 export async function* fromPort(options: PortSourceOptions): AsyncGenerator<Measurement, void> {
   const { source, log, clock, newestTimeS, remembered, remember } = options
-  const report = createPortReport(source.port, log)
+  const report = createPortReport(wireName(source), log)
   const follower = createFollower(remembered)
   const dated = createDating(options)
   const rhythm = createRhythm(source.intervalSeconds)
@@ -38,7 +36,7 @@ export async function* fromPort(options: PortSourceOptions): AsyncGenerator<Meas
     remember(memory)
   }
 
-  for await (const { telegram, live } of telegrams({ ...options, report })) {
+  for await (const { telegram, live } of received({ ...options, report })) {
     settle()
     const moment = dated(telegram.timeS, live)
     if (!live && telegram.timeS !== null && telegram.timeS <= newestTimeS) continue

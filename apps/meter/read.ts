@@ -1,5 +1,5 @@
 import { CodedError } from '#errors'
-import type { MeterConfig, PortSource } from '#config'
+import type { MeterConfig, WiredSource } from '#config'
 import type { Measurement } from '#meter'
 import { systemClock } from '#service'
 import type { Telegram } from '#telegram'
@@ -7,8 +7,8 @@ import { openTimeSense } from './clock.ts'
 import { createPortReport, type PortLog } from './port-report.ts'
 import { recorder } from './recording.ts'
 import { openSource } from './source.ts'
-import { telegrams } from './telegrams.ts'
 import { openTimeline } from './timeline.ts'
+import { isWired, received, wireName } from './wired.ts'
 
 export interface ReadOptions {
   source: MeterConfig['source']
@@ -39,19 +39,18 @@ export async function* readSource(
 
 function itemsOf(options: ReadOptions): AsyncGenerator<Telegram | Measurement, void> {
   const { source } = options
-  return source.kind === 'p1' || source.kind === 'sml'
-    ? telegramsOf(options, source)
-    : measurementsOf(options)
+  return isWired(source) ? telegramsOf(options, source) : measurementsOf(options)
 }
 
 async function* telegramsOf(
   { log, signal, logTelegrams }: ReadOptions,
-  source: PortSource,
+  source: WiredSource,
 ): AsyncGenerator<Telegram, void> {
   const record = logTelegrams === undefined ? undefined : recorder(logTelegrams)
-  const report = createPortReport(source.port, log)
-  const received = telegrams({ source, input: process.stdin, signal, report, record })
-  for await (const { telegram } of received) yield telegram
+  const report = createPortReport(wireName(source), log)
+  const clock = systemClock
+  const all = received({ source, clock, input: process.stdin, signal, report, record })
+  for await (const { telegram } of all) yield telegram
 }
 
 async function* measurementsOf({

@@ -3,7 +3,15 @@ import type { Readable } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { MeterConfig } from '#config'
 import { CodedError } from '#errors'
-import { loadExcerpt, parseJsonLine, readCsv, simulate, type SourceReading } from '#household'
+import {
+  arrivalDelayS,
+  homeOf,
+  loadExcerpt,
+  parseJsonLine,
+  readCsv,
+  simulate,
+  type SourceReading,
+} from '#household'
 import type { Measurement } from '#meter'
 import type { Clock } from '#ports'
 import { timeQuality as timeQualities } from '#reading'
@@ -13,6 +21,7 @@ import { fromBroker } from './mqtt-source.ts'
 import type { PortLog } from './port-report.ts'
 import { fromPort, type PortSourceOptions } from './port-source.ts'
 import type { Timeline } from './timeline.ts'
+import { isWired } from './wired.ts'
 
 /** What a source needs to know about the meter it feeds. */
 export interface SourceOptions {
@@ -31,7 +40,7 @@ export interface SourceOptions {
   onBadLine: (error: CodedError) => void
   /** For sources that listen to somebody. */
   log: PortLog
-  /** For `p1` and `sml`: what else their port needs. */
+  /** For `p1`, `sml` and `modbus`: what else a meter's wire needs. */
   port: Pick<PortSourceOptions, 'remembered' | 'remember' | 'record'> | null
 }
 
@@ -40,7 +49,7 @@ export function openSource(options: SourceOptions): AsyncGenerator<Measurement, 
   const { config } = options
   if (config.kind === 'stdin') return fromLines(options)
   if (config.kind === 'csv') return fromCsv(options, config)
-  if (config.kind === 'p1' || config.kind === 'sml') {
+  if (isWired(config)) {
     if (options.port === null) throw new CodedError('meter/no-port', 'a port needs a memory')
     return fromPort({ ...options, ...options.port, source: config })
   }
@@ -61,7 +70,9 @@ async function* fromModel(
   for (const measurement of model) {
     // What the household did while this program was down has only moved its registers.
     if (measurement === null || measurement.timeS < beganS) continue
-    if (!(await waited(timeline.msUntil(measurement.timeS), signal))) return
+    const { timeS } = measurement
+    const lateS = arrivalDelayS(options.index, timeS, config.jitterSeconds)
+    if (!(await waited(timeline.msUntil(timeS + lateS), signal))) return
     yield { ...measurement, timeQuality }
   }
 }
@@ -76,8 +87,10 @@ async function householdModel(
     const days = await loadExcerpt()
     return replayHousehold(days, { house: config.house + index, startS, intervalSeconds })
   }
-  const { seed, solarPeakW } = config
-  return simulated(seed + index, { startS, stepS: intervalSeconds, solarPeakW })
+  const { seed, latitude, solarPeakW } = config
+  const home = homeOf(seed + index, solarPeakW, config)
+  const place = { latitudeDeg: latitude, weatherSeed: seed }
+  return simulated(seed + index, { startS, stepS: intervalSeconds, ...place, ...home })
 }
 
 function* simulated(...model: Parameters<typeof simulate>): Generator<Measurement, void> {

@@ -1,13 +1,11 @@
 import { addAbortSignal, type Readable } from 'node:stream'
-import { setTimeout as delay } from 'node:timers/promises'
 import type { PortSource } from '#config'
 import { CodedError } from '#errors'
-import { Backoff } from '#channel'
-import { systemRandom } from '#service'
 import type { Frame, Telegram } from '#telegram'
 import { formatOf, type Format } from './formats.ts'
 import { openPort, type OpenPort } from './port.ts'
 import type { PortReport } from './port-report.ts'
+import { mayPass, reopening } from './reopen.ts'
 
 export interface TelegramOptions {
   source: PortSource
@@ -31,12 +29,10 @@ export interface Received {
 const WAITS = { firstMs: 1_000, maxMs: 30_000, silenceMs: 60_000 }
 
 const SILENT = 'port/silent'
-const MAY_COME = new Set(['port/unreachable'])
-const COMES_BACK = new Set(['port/unreachable', 'port/missing', 'port/denied'])
 
 interface Session extends TelegramOptions {
   format: Format
-  /** It was open once: that it is not there, or not this user's yet, is a cable on its way back. */
+  /** It was open once. */
   wasLive: boolean
 }
 
@@ -46,15 +42,9 @@ interface Session extends TelegramOptions {
  * `port/denied`, `port/no-key`, `port/bad-key`.
  */
 export async function* telegrams(options: TelegramOptions): AsyncGenerator<Received, void> {
-  const { source, signal, report, waits = WAITS } = options
+  const { source, waits = WAITS } = options
   const session = { ...options, waits, format: formatOf(source), wasLive: false }
-  const backoff = new Backoff(waits, systemRandom)
-  while (!signal.aborted) {
-    const failure = yield* oneSession(session, () => backoff.reset())
-    if (failure === null || signal.aborted) return
-    report.failed(failure)
-    await delay(backoff.next(), undefined, { signal }).catch(() => undefined)
-  }
+  yield* reopening({ ...options, waits }, (onTelegram) => oneSession(session, onTelegram))
 }
 
 /** Until the port fails, with the reason; null when it is a file that has ended. */
@@ -66,8 +56,7 @@ async function* oneSession(
   try {
     port = await openPort({ ...session.source, input: session.input })
   } catch (error) {
-    const waits = session.wasLive ? COMES_BACK : MAY_COME
-    if (error instanceof CodedError && waits.has(error.code)) return error
+    if (mayPass(error, session.wasLive)) return error
     throw error
   }
   session.wasLive = port.live

@@ -11,8 +11,11 @@ export interface Bundle {
   packages: string[]
 }
 
-/** Native code stays a package of its own; what makes firmwares has made them by then. */
-const external = /^(better-sqlite3|@serialport\/bindings-cpp|rolldown(\/.*)?)$/
+/**
+ * Native code stays a package of its own; what makes firmwares has made them by then. modbus-serial
+ * does without serialport where it is not there: serial lines are opened here.
+ */
+const external = /^(better-sqlite3|@serialport\/bindings-cpp|serialport|rolldown(\/.*)?)$/
 /** Firmwares of the emulator, and the machine that runs them: files beside the programs. */
 const firmwares = ['small', 'noble', 'native'] as const
 

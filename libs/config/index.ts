@@ -14,5 +14,5 @@ export {
 } from './schemas.ts'
 export { expandMeters, type MeterInstance } from './fleet.ts'
 export { flag, integer, oneOf, path, tcpAddress, text, type SerialLine } from './leaf.ts'
-export { sourceAt, type PortSource } from './source.ts'
+export { sourceFrom, type ModbusSource, type PortSource, type WiredSource } from './source.ts'
 export { allKeys, type TableSchema } from './schema-tree.ts'

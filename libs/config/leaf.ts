@@ -169,6 +169,25 @@ export function meterPort(example: string) {
   )
 }
 
+/** Where a Modbus device is: a serial device, or `tcp://host`, whose port is 502 unless it is given. */
+export function modbusPort(example: string) {
+  return v.pipe(
+    v.string(),
+    v.minLength(1),
+    v.rawTransform(({ dataset, addIssue, NEVER }): string | PathText => {
+      const { value } = dataset
+      if (value !== '-' && !value.startsWith('tcp:')) return new PathText(value)
+      const found = parseAddress(value, /^tcp:\/\//, 502)
+      if (found !== null) {
+        return `tcp://${found.host.includes(':') ? `[${found.host}]` : found.host}:${found.port}`
+      }
+      addIssue()
+      return NEVER
+    }),
+    notes('a serial device or tcp://host:port', quoted(example)),
+  )
+}
+
 /** Splits `tcp://host:port`, as `meterPort` has checked it. */
 export function tcpAddress(value: string): Address | null {
   return parseAddress(value, /^tcp:\/\//)

@@ -13,6 +13,7 @@ import {
   matching,
   oneOf,
   meterPort,
+  modbusPort,
   path,
   serialLine,
   startTime,
@@ -74,6 +75,44 @@ const smlSource = v.strictObject({
   ...portRhythm,
 })
 
+/** What a row of a table says, and the units it can be in. */
+const mapped = oneOf(
+  'power',
+  'import_power',
+  'export_power',
+  'import',
+  'export',
+  'voltage',
+  'current',
+)
+const plainUnits = ['W', 'kW', 'Wh', 'kWh', 'V', 'A', 'mA'] as const
+
+/** Registers that are asked for: of a kind of meter known here, or of a table. */
+const modbusSource = v.strictObject({
+  kind: v.literal('modbus'),
+  port: modbusPort('tcp://192.168.1.20:502'),
+  unit: v.optional(integer(0, 255, 1), 1),
+  serial: v.optional(serialLine('9600 8N1'), '9600 8N1'),
+  profile: v.optional(oneOf('sunspec', 'sdm120', 'sdm630')),
+  positive: v.optional(oneOf('import', 'export'), 'import'),
+  map: v.optional(
+    v.array(
+      v.strictObject({
+        register: integer(0, 65_535, 52),
+        table: v.optional(oneOf('input', 'holding'), 'input'),
+        type: oneOf('float32', 'int16', 'uint16', 'int32', 'uint32', 'int64', 'uint64'),
+        first: v.optional(oneOf('high', 'low'), 'high'),
+        scale: v.optional(integer(-10, 10, -1), 0),
+        scale_register: v.optional(integer(0, 65_535, 22)),
+        value: mapped,
+        unit: oneOf(...plainUnits),
+      }),
+    ),
+    [],
+  ),
+  interval_seconds: v.optional(integer(1, 3_600, 10), 10),
+})
+
 /** What other gadgets publish already; `field` leads into JSON, without it the payload is the value. */
 const mqttSource = v.strictObject({
   kind: v.literal('mqtt'),
@@ -83,16 +122,8 @@ const mqttSource = v.strictObject({
       v.strictObject({
         topic: topic('tele/plug/SENSOR'),
         field: v.optional(text('keys into the JSON, with dots between', 'ENERGY.Power')),
-        value: oneOf(
-          'power',
-          'import_power',
-          'export_power',
-          'import',
-          'export',
-          'voltage',
-          'current',
-        ),
-        unit: oneOf('W', 'kW', 'Wh', 'kWh', 'Wmin', 'V', 'A', 'mA'),
+        value: mapped,
+        unit: oneOf(...plainUnits, 'Wmin'),
       }),
     ),
     v.minLength(1),
@@ -100,23 +131,33 @@ const mqttSource = v.strictObject({
   ...portRhythm,
 })
 
-/** The source a command line names, with the defaults of a configuration file. */
-export const portSource = v.variant('kind', [p1Source, smlSource])
+/** Homes that do not exist; in a fleet each meter has one of its own. */
+const modelTime = {
+  start: v.optional(startTime('now'), 'now'),
+  jitter_seconds: v.optional(integer(0, 3_600, 5), 0),
+  ...sourceTime,
+}
 
-const source = v.variant('kind', [
-  v.strictObject({
-    kind: v.literal('sim'),
-    seed: v.optional(integer(0, 2 ** 31 - 1, 1), 1),
-    solar_peak_w: v.optional(integer(0, 100_000, 0), 0),
-    start: v.optional(startTime('now'), 'now'),
-    ...sourceTime,
-  }),
-  v.strictObject({
-    kind: v.literal('replay'),
-    house: v.optional(integer(0, 2 ** 31 - 1, 0), 0),
-    start: v.optional(startTime('now'), 'now'),
-    ...sourceTime,
-  }),
+const simSource = v.strictObject({
+  kind: v.literal('sim'),
+  seed: v.optional(integer(0, 2 ** 31 - 1, 1), 1),
+  latitude: v.optional(integer(-90, 90, 52), 52),
+  solar_peak_w: v.optional(integer(0, 100_000, 0), 0),
+  solar_percent: v.optional(integer(0, 100, 30), 100),
+  heat_pump_percent: v.optional(integer(0, 100, 20), 0),
+  car_percent: v.optional(integer(0, 100, 20), 0),
+  ...modelTime,
+})
+
+const replaySource = v.strictObject({
+  kind: v.literal('replay'),
+  house: v.optional(integer(0, 2 ** 31 - 1, 0), 0),
+  ...modelTime,
+})
+
+export const source = v.variant('kind', [
+  simSource,
+  replaySource,
   v.strictObject({
     kind: v.literal('csv'),
     file: path('readings.csv'),
@@ -126,6 +167,7 @@ const source = v.variant('kind', [
   v.strictObject({ kind: v.literal('stdin') }),
   p1Source,
   smlSource,
+  modbusSource,
   mqttSource,
 ])
 

@@ -1,10 +1,21 @@
 import type { SeededRandom } from './random.ts'
+import type { Sun } from './sun.ts'
+import type { Weather } from './weather.ts'
 
-/** One piece of a household: told the time, it says what it draws now. */
-export type Appliance = (secondOfDay: number, stepS: number) => number
+/** The beginning of an interval, as a household sees it. */
+export interface Moment extends Weather {
+  timeS: number
+  /** By the clock on the wall. */
+  secondOfDay: number
+  /** Length of the interval. */
+  stepS: number
+  sun: Sun
+}
+
+/** One piece of a household: told the moment, it says what it draws on average, in W. */
+export type Appliance = (moment: Moment) => number
 
 const HOUR = 3_600
-const DAY_S = 86_400
 
 /** The always-on part: routers, clocks, chargers. */
 export function standby(random: SeededRandom): Appliance {
@@ -18,7 +29,7 @@ export function fridge(random: SeededRandom): Appliance {
   const onS = random.between(15, 21) * 60
   const cycleS = onS + random.between(30, 45) * 60
   const phaseS = random.between(0, cycleS)
-  return (secondOfDay) => ((secondOfDay + phaseS) % cycleS < onS ? powerW : 0)
+  return ({ secondOfDay }) => ((secondOfDay + phaseS) % cycleS < onS ? powerW : 0)
 }
 
 /** Two to five minutes of full power, mostly at breakfast, noon and tea. */
@@ -52,12 +63,15 @@ export function washing(random: SeededRandom): Appliance {
   ])
 }
 
-/** Lamps switched on in the dark hours people are awake, a few at a time. */
+/** Lamps people have on at that hour, a few at a time; by daylight few of them. */
 export function lights(random: SeededRandom): Appliance {
   const lampW = random.between(9, 22)
   const lamps = [1, 0, 0, 0, 0, 1, 4, 4, 2, 1, 1, 1, 1, 1, 1, 1, 2, 5, 7, 8, 8, 7, 5, 3]
   const habit = lamps.map((count) => Math.max(0, count + random.between(-1, 1)))
-  return (secondOfDay) => (habit[Math.floor(secondOfDay / HOUR)] ?? 0) * lampW
+  return ({ secondOfDay, sun }) => {
+    const dark = Math.min(1, Math.max(0.3, 1 - 4 * sun.height))
+    return Math.round((habit[Math.floor(secondOfDay / HOUR)] ?? 0) * lampW * dark)
+  }
 }
 
 interface Phase {
@@ -78,36 +92,22 @@ function run(random: SeededRandom, tenthsPerHour: Hourly, start: () => Phase[]):
   const rarity = random.between(8, 25)
   let phases: Phase[] = []
   let elapsedS = 0
-  return (secondOfDay, stepS) => {
+  return ({ secondOfDay, stepS }) => {
     const tenths = tenthsPerHour[Math.floor(secondOfDay / HOUR)] ?? 0
     if (phases.length === 0 && tenths > 0 && random.oneIn((HOUR * rarity) / (tenths * stepS))) {
       phases = start()
       elapsedS = 0
     }
-    const powerW = phases[0]?.powerW ?? 0
-    elapsedS += stepS
-    while (phases[0] !== undefined && elapsedS >= phases[0].forS) {
-      elapsedS -= phases[0].forS
+    let energyWs = 0
+    for (let leftS = stepS; leftS > 0 && phases[0] !== undefined;) {
+      const forS = Math.min(leftS, phases[0].forS - elapsedS)
+      energyWs += phases[0].powerW * forS
+      elapsedS += forS
+      leftS -= forS
+      if (elapsedS < phases[0].forS) continue
+      elapsedS = 0
       phases.shift()
     }
-    return powerW
-  }
-}
-
-/**
- * Photovoltaic output of a roof of `peakW`, positive: a parabola between 06:00 and 20:00 under a
- * wandering cloud cover.
- */
-export function solar(random: SeededRandom, peakW: number): Appliance {
-  const riseS = 6 * HOUR
-  const setS = 20 * HOUR
-  let clearPercent = random.between(40, 100)
-  return (secondOfDay) => {
-    clearPercent = Math.min(100, Math.max(10, clearPercent + random.between(-6, 6)))
-    const sinceRiseS = (secondOfDay % DAY_S) - riseS
-    const untilSetS = setS - secondOfDay
-    if (sinceRiseS <= 0 || untilSetS <= 0) return 0
-    const halfS = (setS - riseS) / 2
-    return Math.floor((peakW * sinceRiseS * untilSetS * clearPercent) / (halfS * halfS * 100))
+    return Math.round(energyWs / stepS)
   }
 }

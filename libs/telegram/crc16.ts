@@ -12,6 +12,9 @@ const x25: Crc16 = { polynomial: 0x8408, start: 0xffff, xorOut: 0xffff }
 /** CRC-16/Kermit, which is X-25 without the ones: what some Holley meters send in its place. */
 const kermit: Crc16 = { polynomial: 0x8408, start: 0, xorOut: 0 }
 
+/** CRC-16/MODBUS: MODBUS over Serial Line 1.02 §6.2.2. */
+const modbus: Crc16 = { polynomial: 0xa001, start: 0xffff, xorOut: 0 }
+
 export function crc16Arc(bytes: Uint8Array): number {
   return crc16(arc, bytes)
 }
@@ -22,6 +25,10 @@ export function crc16X25(bytes: Uint8Array): number {
 
 export function crc16Kermit(bytes: Uint8Array): number {
   return crc16(kermit, bytes)
+}
+
+export function crc16Modbus(bytes: Uint8Array): number {
+  return crc16(modbus, bytes)
 }
 
 function crc16({ polynomial, start, xorOut }: Crc16, bytes: Uint8Array): number {

@@ -36,6 +36,7 @@ const layers: readonly { name: string; node?: true }[] = [
   { name: 'telegram' },
   { name: 'p1' },
   { name: 'sml' },
+  { name: 'modbus' },
   { name: 'fog' },
   { name: 'cloud' },
   { name: 'sqlite', node: true },

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { fromUtf8, utf8 } from '#bytes'
-import { simulate } from '#household'
+import { homeOf, simulate } from '#household'
 import { createAuthority, enrol, revoke } from '#identity'
 import { openMeterStore } from '#meter-store'
 import { firstChain } from '#reading'
@@ -184,10 +184,13 @@ describe('fogmeter meter run', () => {
   })
 
   test('SIGKILL again and again: no number is lost, repeated or changed; energy stays true', async () => {
-    const { config, names } = configure(
-      `${FAST}\nseed = 5\nstart = "${new Date().toISOString().slice(0, 19)}Z"`,
-      { count: 2 },
-    )
+    const shares = { solarPercent: 50, heatPumpPercent: 50, carPercent: 50 }
+    const lines = [
+      `${FAST}\njitter_seconds = 30\nseed = 5`,
+      `start = "${new Date().toISOString().slice(0, 19)}Z"`,
+      'solar_peak_w = 6000\nsolar_percent = 50\nheat_pump_percent = 50\ncar_percent = 50',
+    ]
+    const { config, names } = configure(lines.join('\n'), { count: 2 })
     const [name = ''] = names
     for (let kill = 0; kill < 6; kill++) {
       const meter = start(config)
@@ -206,7 +209,8 @@ describe('fogmeter meter run', () => {
       const readings = readingsOf(fog.of(each), each)
       expect(readings).toHaveLength(file.meter(each).load().next - 1)
       // The simulated household went on while nobody measured; its registers are the truth.
-      const truth = simulate(5 + index, { startS: timeline.anchorS })
+      const home = homeOf(5 + index, 6_000, shares)
+      const truth = simulate(5 + index, { startS: timeline.anchorS, weatherSeed: 5, ...home })
       for (const { timeS, importWh } of readings) {
         let sample = truth.next().value
         while (sample.timeS < timeS) sample = truth.next().value

@@ -197,11 +197,12 @@ describe('simulation', () => {
 
   test('exports only with a solar roof, and only by daylight', () => {
     expect(take(3, DAY).at(-1)!.exportWh).toBe(0)
-    const sunny = take(3, DAY, { solarPeakW: 6_000 })
+    const june = { startS: startS + 171 * 86_400, solarPeakW: 6_000 }
+    const sunny = take(3, DAY, june)
     expect(sunny.at(-1)!.exportWh).toBeGreaterThan(5_000)
-    const night = sunny.filter(({ timeS }) => (timeS - startS) % 86_400 < 6 * 3600)
+    const night = sunny.filter(({ timeS }) => (timeS - startS) % 86_400 < 3 * 3600)
     expect(night.every(({ powerW }) => powerW >= 0)).toBe(true)
-    const shifted = take(3, DAY, { solarPeakW: 6_000, zoneOffsetS: 12 * 3600 })
+    const shifted = take(3, DAY, { ...june, zoneOffsetS: 12 * 3600 })
     expect(shifted.slice(0, 120).some(({ powerW }) => powerW < 0)).toBe(true)
   })
 
