@@ -33,6 +33,18 @@ export function sendAgain(core: Core, { node, durable, receipted }: SetBack): vo
   }
 }
 
+/**
+ * This store lost its newest part: an old copy took its place, or a flipped bit in the database's log,
+ * behind which SQLite takes nothing for written. What it holds has gone above the numbers of the cloud.
+ */
+export function noteForgotten(core: Core, { from, to }: { from: number; to: number }): void {
+  const detail =
+    `the cloud has outbox items up to ${to - 1} that this store, whose next was ${from}, does not know: ` +
+    'its newest part is lost. What it holds goes under new numbers; readings receipted and lost are in no ' +
+    'log, and ranges of them are listed when their meters come'
+  core.events.add('store-set-back', null, wallS(core), detail)
+}
+
 /** Windows put in again at a time, so that no transaction grows large. */
 const lostAtOnce = 500
 

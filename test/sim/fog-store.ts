@@ -205,7 +205,8 @@ export function openSimFogStore(disk: Disk, chance: Chance, maxItems: number): S
         })
       },
       raiseNext(number) {
-        if (number > meta('next', 1)) renumber(number)
+        const [first] = waiting()
+        if (number > (first?.number ?? meta('next', 1))) renumber(number)
       },
     },
     damaged: () => damaged,
