@@ -8,6 +8,7 @@ export { fogDefaults } from './settings.ts'
 export type {
   Backlog,
   BlockGroup,
+  GapRow,
   BlockRow,
   Checkpoint,
   Commit,

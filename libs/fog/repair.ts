@@ -18,7 +18,7 @@ export function sendAgain(core: Core, { node, durable, receipted }: SetBack): vo
   const detail =
     `${node} had acknowledged items up to ${receipted} and now holds ${durable}: its store was lost ` +
     `or restored from an older copy; sent again: ${core.windows.lastIssued().length} windows and the ` +
-    `newest registers of ${core.meters.size} meters; registers in between, ranges and events are not`
+    `newest registers of ${core.meters.size} meters; registers in between and events are not`
   const before = core.unsavedItems
   core.unsavedItems = [
     ...before,
@@ -88,6 +88,7 @@ export function everythingAgain(core: Core): Uint8Array[] {
         .filter(({ first, withdrawn }) => withdrawn >= first)
         .map((run) => withdrawnItem(deviceId, run)),
     ),
+    ...core.store.gaps(),
   ]
 }
 

@@ -13,6 +13,7 @@ import { nodeCrypto } from '#crypto-node'
 import { encodeDown, encodeItem, type Item } from '#messages'
 import { createWindows, windowDefaults } from '#window'
 import { device, summaryItem, testCloud } from '../support/cloud.ts'
+import { newDisk } from '../support/fog-store.ts'
 import {
   fogBench,
   meterCredential,
@@ -199,6 +200,27 @@ describe('a cloud that was set back', () => {
     expect(copy.contents.summaries).toHaveLength(3)
     talk(copy, 'cloud-b')
     expect(setBacks).toHaveLength(1)
+  })
+
+  test('hears of every range of readings again, after a restart of the fog node too', async () => {
+    const disk = newDisk()
+    const bench = fogBench({ disk })
+    const meter = simulatedMeter('m')
+    bench.hello('c', meter)
+    bench.up('c', report(meter.block(3)))
+    await bench.commit()
+    meter.block(4)
+    bench.hello('c', meter, 8)
+    bench.up('c', report(meter.block(2)))
+    await bench.commit()
+    bench.clock.advance(400_000)
+    bench.fog.tick()
+    const gapsIn = (items: readonly Item[]) => items.filter(({ type }) => type === 'gap')
+    const told = gapsIn(bench.items())
+    expect(told).toMatchObject([{ gap: { deviceId: 'm', kind: 'missing', first: 4, last: 7 } }])
+    const again = fogBench({ disk })
+    again.fog.sendAgain({ node: 'cloud-a', durable: 0, receipted: 9 })
+    expect(gapsIn(again.items())).toEqual([...told, ...told])
   })
 
   test('another cloud node that never had the items is not one', () => {
