@@ -144,6 +144,8 @@ function link(store: SqliteFogStore, contents = createMemoryStore()) {
   return { uplink, talk, contents, setBacks, conflicts, raised, handlers }
 }
 
+const gapsIn = (items: readonly Item[]) => items.filter(({ type }) => type === 'gap')
+
 const item = (index: number) =>
   summaryItem({ startS: 1_767_225_600 + 900 * index, endS: 1_767_226_500 + 900 * index })
 
@@ -215,7 +217,6 @@ describe('a cloud that was set back', () => {
     await bench.commit()
     bench.clock.advance(400_000)
     bench.fog.tick()
-    const gapsIn = (items: readonly Item[]) => items.filter(({ type }) => type === 'gap')
     const told = gapsIn(bench.items())
     expect(told).toMatchObject([{ gap: { deviceId: 'm', kind: 'missing', first: 4, last: 7 } }])
     const again = fogBench({ disk })
