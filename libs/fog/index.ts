@@ -8,7 +8,6 @@ export { fogDefaults } from './settings.ts'
 export type {
   Backlog,
   BlockGroup,
-  GapRow,
   BlockRow,
   Checkpoint,
   Commit,
