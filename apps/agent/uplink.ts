@@ -18,7 +18,7 @@ export interface UplinkOptions {
   trust: Trust
   outbox: Outbox
   receipts: Receipts
-  fog: Pick<Fog, 'sendAgain' | 'yieldWindow'>
+  fog: Pick<Fog, 'forgotten' | 'sendAgain' | 'yieldWindow'>
   /** Of the store the outbox is in. */
   store: number
   log: Logger
@@ -46,6 +46,7 @@ export function startUplink(options: UplinkOptions): RunningUplink | null {
     receipts: options.receipts,
     store: options.store,
     clock: systemClock,
+    crypto: nodeCrypto,
     onRevocations: (list) => options.onRevocations(list),
     credentialOf: (deviceId) => options.credentialOf(deviceId),
     onSuperseded: () => link.superseded(),
@@ -60,7 +61,10 @@ export function startUplink(options: UplinkOptions): RunningUplink | null {
     },
     onEvent: (event) => {
       if (event.type === 'refused') log.warn(event, 'the cloud refused items')
-      if (event.type === 'raised') log.warn(event, 'the cloud knows higher outbox numbers')
+      if (event.type === 'raised') {
+        log.warn(event, 'the cloud has items that this store has forgotten: it was set back')
+        fog.forgotten(event)
+      }
     },
   })
   /** What the socket had no room for; a closed channel makes it worthless. */

@@ -7,6 +7,7 @@ interface FogRow {
   next: number
   store: number | null
   number_offset: number
+  newest: Uint8Array
   summaries: number
   readings: string
   power_sum_w: string
@@ -87,6 +88,7 @@ function fogRecord(row: FogRow): FogRecord {
     next: row.next,
     store: row.store,
     offset: row.number_offset,
+    newest: Uint8Array.from(row.newest),
     totals: {
       summaries: row.summaries,
       readings: BigInt(row.readings),
@@ -101,14 +103,14 @@ function fogRecord(row: FogRow): FogRecord {
 
 function saveFog(db: Statements, name: string, record: FogRecord, seenS: number): void {
   const key = fogKey(db, name, seenS)
-  const { durable, next, store, offset, totals: t } = record
+  const { durable, next, store, offset, newest, totals: t } = record
   const sums = [t.readings, t.powerSumW, t.voltageSumDv, t.voltageCount, t.importWh, t.exportWh]
   const texts = sums.map(String)
   db.run(
-    `UPDATE fog SET durable = ?, next = ?, store = ?, number_offset = ?, summaries = ?, readings = ?, power_sum_w = ?,
-       voltage_sum_dv = ?, voltage_count = ?, import_wh = ?, export_wh = ?, last_seen_s = ?,
+    `UPDATE fog SET durable = ?, next = ?, store = ?, number_offset = ?, newest = ?,
+       summaries = ?, readings = ?, power_sum_w = ?, voltage_sum_dv = ?, voltage_count = ?, import_wh = ?, export_wh = ?, last_seen_s = ?,
        first_seen_s = CASE first_seen_s WHEN 0 THEN ? ELSE first_seen_s END
      WHERE id = ?`,
-    [durable, next, store, offset, t.summaries, ...texts, seenS, seenS, key],
+    [durable, next, store, offset, newest, t.summaries, ...texts, seenS, seenS, key],
   )
 }

@@ -209,5 +209,6 @@ export const migrations: readonly string[] = [
   -- What tells this database, and copies of it, from every other.
   CREATE TABLE identity (id BLOB NOT NULL) STRICT;
   INSERT INTO identity VALUES (randomblob(8));
+  ALTER TABLE fog ADD COLUMN newest BLOB NOT NULL DEFAULT x''; -- mark of the item under number durable
   `,
 ]

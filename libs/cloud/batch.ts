@@ -1,6 +1,6 @@
 import type { Credential, Trust } from '#credential'
 import type { Crypto } from '#crypto'
-import type { Down, ReceivedItem, ReceivedUp } from '#messages'
+import { encodeItem, itemMark, type Down, type ReceivedItem, type ReceivedUp } from '#messages'
 import { applyItem } from './apply.ts'
 import { note, Refusal, UnknownMeter, type ApplyContext } from './context.ts'
 import { bump, newCounters } from './counters.ts'
@@ -111,7 +111,8 @@ function applyHello(scope: Scope, hello: Hello): void {
   }
   record.next = Math.max(next, record.durable + 1)
   const durable = record.durable - record.offset
-  const said = scope.database === null ? {} : { database: scope.database }
+  const { database } = scope
+  const said = database === null ? {} : { database, newest: record.newest }
   result.answers.push({ cid, message: { type: 'welcome', durable, ...said } })
 }
 
@@ -145,6 +146,7 @@ function passOver(scope: Scope, oldestHeld: number): void {
     'again what the fog has'
   note(scope, 'gap', null, missing)
   record.durable = oldestHeld - 1
+  record.newest = nothing
   result.changed = true
 }
 
@@ -164,6 +166,7 @@ function applyItems(scope: Scope, message: Items, ownOldestHeld: number | null):
     return false
   }
   const known = Math.min(record.durable + 1 - first, items.length)
+  let newest: ReceivedItem | null = null
   if (known > 0) bump(result.counters.items, 'resent', known)
   for (const [offset, item] of items.slice(known).entries()) {
     const number = first + known + offset
@@ -172,10 +175,19 @@ function applyItems(scope: Scope, message: Items, ownOldestHeld: number | null):
     // It comes again, and everything behind it, when the credential is here.
     if (answers.some(({ type }) => type === 'unknown')) break
     record.durable = number
+    newest = item
     result.changed = true
   }
+  if (newest !== null) record.newest = markOf(scope, newest)
   record.next = Math.max(record.next, record.durable + 1)
   return true
+}
+
+const nothing = new Uint8Array()
+
+/** Items are deterministic CBOR: they encode to the bytes they came as. */
+function markOf({ crypto }: Scope, item: ReceivedItem): Uint8Array {
+  return item.type === 'unreadable' ? nothing : itemMark(crypto, encodeItem(item))
 }
 
 /** The fog has given up what it cannot hold: waiting for those numbers would stop it for ever. */
@@ -187,6 +199,7 @@ function applyGap(scope: Scope, through: number): void {
     'them damaged on its disk and says so'
   note(scope, 'items-given-up', null, detail)
   record.durable = through
+  record.newest = nothing
 }
 
 /** A credential outside the numbers; one that is no good is as if it had never come. */

@@ -41,6 +41,8 @@ export interface FogRecord {
    * 1; all numbers here are its own plus this.
    */
   offset: number
+  /** `itemMark` of what came under number `durable`; empty where nothing did. */
+  newest: Uint8Array
   totals: Totals
 }
 
@@ -168,6 +170,7 @@ export function newFog(): FogRecord {
     next: 1,
     store: null,
     offset: 0,
+    newest: new Uint8Array(),
     totals: {
       summaries: 0,
       readings: 0n,

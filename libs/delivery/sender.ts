@@ -1,3 +1,4 @@
+import { equal } from '#bytes'
 import type { Clock } from '#ports'
 import type {
   DeliveryCounters,
@@ -19,6 +20,8 @@ export interface SenderOptions {
   reconnectAfterMs?: number
   /** The hello message: what is held from, and the next number. */
   hello(oldestHeld: number, next: number): Uint8Array
+  /** What the peer's welcome would say of this item as its newest; without it such words are not judged. */
+  mark?(body: Uint8Array): Uint8Array
   /** Turns items into payloads for the channel, in order; may put several items into one. */
   frame(items: readonly SendItem[]): Uint8Array[]
   onEvent?(event: DeliveryEvent): void
@@ -142,16 +145,27 @@ export function createSender(options: SenderOptions): Sender {
     progress()
   }
 
-  function onWelcome(durable: number): void {
+  /**
+   * Whether what is held under numbers that the peer has is not what the peer has there. A store that
+   * lost its newest part (no database notices every flipped bit in its log) has used numbers again.
+   */
+  function holdsOther(durable: number, newest: Uint8Array | undefined): boolean {
+    if (options.mark === undefined || newest === undefined) return false
+    const [item] = outbox.read(durable, 1)
+    return item?.last === durable && !equal(options.mark(item.body), newest)
+  }
+
+  function onWelcome(durable: number, newest?: Uint8Array): void {
     if (state.phase === 'open') return onReceipt({ type: 'receipt', durable })
     if (durable - outbox.next() > MOST_RAISED) return ignore({ type: 'welcome', durable })
     const next = outbox.next()
+    const taken = durable >= next || holdsOther(durable, newest)
     // First this: what is held here under numbers the peer has for something else must not count
     // as durable there.
-    if (durable >= next) outbox.raiseNext(durable + 1)
+    if (taken) outbox.raiseNext(durable + 1)
     settleThrough(durable)
     state.phase = 'open'
-    if (durable >= next) options.onEvent?.({ type: 'raised', from: next, to: durable + 1 })
+    if (taken) options.onEvent?.({ type: 'raised', from: next, to: durable + 1 })
   }
 
   function onReceipt(reply: Reply & { type: 'receipt' }): void {
@@ -197,7 +211,7 @@ export function createSender(options: SenderOptions): Sender {
 
   function onMessage(reply: Reply): Uint8Array[] {
     if (state.phase === 'closed') return []
-    if (reply.type === 'welcome') onWelcome(reply.durable)
+    if (reply.type === 'welcome') onWelcome(reply.durable, reply.newest)
     else if (state.phase === 'greeting') ignore(reply)
     else if (reply.type === 'receipt') onReceipt(reply)
     else if (reply.type === 'refused') onRefused(reply)

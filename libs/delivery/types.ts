@@ -35,15 +35,16 @@ export interface Outbox {
   /** Takes one item out of the way for good: the peer said why it will never accept it. */
   refuse(first: number, last: number, code: string): void
   /**
-   * The peer holds numbers this side no longer remembers using. Items still held get numbers from
-   * `number` on, in order, unless their content is bound to the old ones; new things follow.
+   * The peer holds numbers below this one that this side no longer remembers using, or holds other
+   * things under. Items still held get numbers from `number` on, in order, unless their content is
+   * bound to the old ones; new things follow.
    */
   raiseNext(number: number): void
 }
 
 /** What the peer may say, as `decodeDown` of `#messages` yields it. Other types are not ours. */
 export type Reply =
-  | { type: 'welcome'; durable: number }
+  | { type: 'welcome'; durable: number; newest?: Uint8Array }
   | { type: 'receipt'; durable: number }
   | { type: 'refused'; first: number; last: number; code: string }
   | { type: 'resend'; from: number }
@@ -51,6 +52,7 @@ export type Reply =
 /** What an operator may want to hear about. Nothing here needs an answer. */
 export type DeliveryEvent =
   | { type: 'refused'; first: number; last: number; code: string }
+  /** Below `to` the peer has other things than this side, which has forgotten them, or `next` was `from`. */
   | { type: 'raised'; from: number; to: number }
   | { type: 'rewound'; from: number; reason: 'asked' | 'timeout' }
   /** A receipt, refusal or resend for numbers this session never sent; nothing was changed. */

@@ -216,7 +216,7 @@ export function openOutbox(db: Database, maxItems: number): SqliteOutbox {
       damaged = null
     },
     raiseNext(number) {
-      if (number > next) renumber(number)
+      if (number > (sql.firstAfter.get(acknowledged)?.number ?? next)) renumber(number)
     },
     doubt() {
       sql.saveNext.run(doubtName, 1)

@@ -39,6 +39,14 @@ const migrations = [
     value INTEGER NOT NULL
   ) STRICT;
   `,
+  `
+  CREATE TABLE gap (
+    key TEXT PRIMARY KEY,    -- meter, kind and first number
+    at INTEGER NOT NULL,     -- wall clock when the cloud was last told, s
+    body BLOB NOT NULL       -- the item
+  ) STRICT;
+  CREATE INDEX gap_by_time ON gap (at);
+  `,
 ]
 
 /**

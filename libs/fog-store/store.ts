@@ -3,7 +3,7 @@ import { addChecksum } from '#bytes'
 import { defaults } from '#defaults'
 import type { BlockGroup, Checkpoint, Commit, FogStore, Loaded, MeterRow, Receipts } from '#fog'
 import { readMark, writeMark, type BackupMark, type Database } from '#sqlite'
-import { contentOf } from './blob.ts'
+import { contentOf, itemOf } from './blob.ts'
 import { encodeGroup, readGroup } from './group.ts'
 import { openOutbox, type SqliteOutbox } from './outbox.ts'
 import { openReceipts } from './receipts.ts'
@@ -79,7 +79,12 @@ export function openFogStore(
     groupsAfter: (id, limit) => groupsAfter(db, id, limit),
     commit: commitWith(db, outbox, transact, nowS),
     checkpoint: checkpointWith(db, outbox, transact, nowS),
-    prune: (beforeS) => transact(() => prune(db, beforeS)),
+    gaps: () => gapsIn(db),
+    prune: (beforeS) =>
+      transact(() => {
+        pruneGaps(db, beforeS)
+        return prune(db, beforeS)
+      }),
     outbox,
     backlog: () => outbox.backlog(),
     damaged: () => outbox.damaged(),
@@ -185,17 +190,37 @@ function checkpointWith(
     'INSERT INTO window (start_s, state) VALUES (?, ?) ' +
       'ON CONFLICT (start_s) DO UPDATE SET state = excluded.state',
   )
+  const saveGap = db.prepare(
+    'INSERT INTO gap (key, at, body) VALUES (?, ?, ?) ' +
+      'ON CONFLICT (key) DO UPDATE SET at = excluded.at, body = excluded.body',
+  )
   const saveMeta = db.prepare(saveMetaSql)
-  return ({ throughId, meters, windows, items, lostFromS }: Checkpoint) =>
+  return ({ throughId, meters, windows, items, gaps, lostFromS }: Checkpoint) =>
     transact(() => {
       for (const { id, state } of meters) saveState.run(state, id)
       for (const startS of windows.removed) removeWindow.run(startS)
       for (const { startS, state } of windows.rows) saveWindow.run(startS, state)
+      for (const { key, body } of gaps) saveGap.run(key, nowS(), addChecksum(body))
       saveMeta.run(throughName, throughId)
       // Before the items: what they push out is lost again.
       if (lostFromS !== undefined) outbox.setLostFrom(lostFromS)
       outbox.append(items, nowS())
     })
+}
+
+/** Ranges kept at most, so that a meter that makes nothing but holes does not fill the card. */
+const gapsKept = 10_000
+
+function gapsIn(db: Database): Uint8Array[] {
+  const rows = db.prepare<{ body: Uint8Array }>('SELECT body FROM gap ORDER BY at, key').all()
+  return rows.flatMap(({ body }) => itemOf(body) ?? [])
+}
+
+function pruneGaps(db: Database, beforeS: number): void {
+  db.prepare('DELETE FROM gap WHERE at < ?').run(beforeS)
+  db.prepare(
+    'DELETE FROM gap WHERE key IN (SELECT key FROM gap ORDER BY at DESC LIMIT -1 OFFSET ?)',
+  ).run(gapsKept)
 }
 
 /** From the oldest on, stopping at the first group that is young enough or needed for a restart. */

@@ -16,13 +16,16 @@ import type { BlockRow } from './store.ts'
 export function saveCheckpoint(core: Core): void {
   const nowMs = core.clock.monotonic()
   const dirty = [...core.meters.values()].filter(({ dirty: changed, id }) => changed && id !== null)
-  const gaps = [...core.gaps.values()].map((gap) => encodeItem({ type: 'gap', gap }))
+  const gaps = [...core.gaps].map(([key, gap]) => {
+    return { key, body: encodeItem({ type: 'gap', gap }) }
+  })
   const derived = core.derived.list().map((event) => encodeItem({ type: 'event', event }))
   core.store.checkpoint({
     throughId: core.lastGroupId,
     meters: dirty.map((meter) => ({ id: meter.id ?? 0, state: snapshotMeter(meter, nowMs) })),
     windows: core.windows.changes(),
-    items: [...core.unsavedItems, ...gaps, ...derived],
+    items: [...core.unsavedItems, ...gaps.map(({ body }) => body), ...derived],
+    gaps,
     lostFromS: core.unsavedLostFromS,
   })
   for (const meter of dirty) meter.dirty = false

@@ -11,7 +11,7 @@ import type { DamagedReport } from './damaged.ts'
 import type { Core, FogCounters, FogSettings, MeterLink } from './core.ts'
 import { closeSession } from './session-end.ts'
 import { applyRevocations, openSession, takeMessage } from './sessions.ts'
-import { sendAgain, yieldWindow } from './repair.ts'
+import { noteForgotten, sendAgain, yieldWindow } from './repair.ts'
 import type { FogStore } from './store.ts'
 import type { SetBack } from './uplink.ts'
 import { fogStatus, holdIfFull, tick } from './upkeep.ts'
@@ -64,6 +64,8 @@ export interface Fog {
   revoke(list: RevocationList): void
   /** A cloud node has forgotten what it acknowledged: see `createUplink`. Throws what the store throws. */
   sendAgain(setBack: SetBack): void
+  /** The cloud has items below number `to` that this store has forgotten, or had numbered up to `from`. */
+  forgotten(numbers: { from: number; to: number }): void
   /** The cloud refused the window from `startS`, because it holds another history of it. */
   yieldWindow(startS: number): void
   /**
@@ -142,6 +144,7 @@ export function createFog(options: FogOptions): Fog {
     },
     revoke: (list) => applyRevocations(core, list),
     sendAgain: (setBack) => sendAgain(core, setBack),
+    forgotten: (numbers) => noteForgotten(core, numbers),
     yieldWindow: (startS) => yieldWindow(core, startS),
     withdraw: (deviceId, first, through) => withdrawRange(core, { deviceId, first, through }),
     credentialOf: (deviceId) => core.meters.get(deviceId)?.storedCredential ?? null,

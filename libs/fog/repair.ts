@@ -18,7 +18,7 @@ export function sendAgain(core: Core, { node, durable, receipted }: SetBack): vo
   const detail =
     `${node} had acknowledged items up to ${receipted} and now holds ${durable}: its store was lost ` +
     `or restored from an older copy; sent again: ${core.windows.lastIssued().length} windows and the ` +
-    `newest registers of ${core.meters.size} meters; registers in between, ranges and events are not`
+    `newest registers of ${core.meters.size} meters; registers in between and events are not`
   const before = core.unsavedItems
   core.unsavedItems = [
     ...before,
@@ -31,6 +31,18 @@ export function sendAgain(core: Core, { node, durable, receipted }: SetBack): vo
     core.unsavedItems = before
     throw error
   }
+}
+
+/**
+ * This store lost its newest part: an old copy took its place, or a flipped bit in the database's log,
+ * behind which SQLite takes nothing for written. What it holds has gone above the numbers of the cloud.
+ */
+export function noteForgotten(core: Core, { from, to }: { from: number; to: number }): void {
+  const detail =
+    `the cloud has outbox items up to ${to - 1} that this store, whose next was ${from}, does not know: ` +
+    'its newest part is lost. What it holds goes under new numbers; readings receipted and lost are in no ' +
+    'log, and ranges of them are listed when their meters come'
+  core.events.add('store-set-back', null, wallS(core), detail)
 }
 
 /** Windows put in again at a time, so that no transaction grows large. */
@@ -76,6 +88,7 @@ export function everythingAgain(core: Core): Uint8Array[] {
         .filter(({ first, withdrawn }) => withdrawn >= first)
         .map((run) => withdrawnItem(deviceId, run)),
     ),
+    ...core.store.gaps(),
   ]
 }
 

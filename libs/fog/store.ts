@@ -48,8 +48,17 @@ export interface Checkpoint {
   /** Changed windows by their start, and the starts of windows that are gone. */
   windows: { rows: readonly WindowRow[]; removed: readonly number[] }
   items: readonly Uint8Array[]
+  /** Ranges of readings that are among the items, to be kept beside them. */
+  gaps: readonly GapRow[]
   /** With the items: `Backlog.lostFromS` as it is from now on, where it changes. */
   lostFromS?: number | null | undefined
+}
+
+/** A range of readings as it was last told to the cloud; one that has grown replaces itself. */
+export interface GapRow {
+  key: string
+  /** An item. */
+  body: Uint8Array
 }
 
 export interface Loaded {
@@ -100,7 +109,9 @@ export interface FogStore {
   /** Appends; returns the id of the new group (of the last one when there were no blocks). */
   commit(commit: Commit): number
   checkpoint(checkpoint: Checkpoint): void
-  /** Deletes groups committed before `beforeS` that no restart needs; returns how many. */
+  /** Items of the ranges that are kept, oldest first; damaged ones are left out. */
+  gaps(): Uint8Array[]
+  /** Deletes groups committed and ranges told before `beforeS` that no restart needs; returns how many groups. */
   prune(beforeS: number): number
   /**
    * What follows from a commit or checkpoint for the cloud. It has a limit; above that the oldest

@@ -1,7 +1,8 @@
 import { toHex } from '#bytes'
 import { createSender, packItems, type DeliveryEvent, type Outbox, type Sender } from '#delivery'
+import type { Crypto } from '#crypto'
 import { defaults } from '#defaults'
-import { decodeDown, decodeItem, encodeItems, encodeUp, type Down } from '#messages'
+import { decodeDown, decodeItem, encodeItems, encodeUp, itemMark, type Down } from '#messages'
 import type { Clock } from '#ports'
 import type { Receipts } from './store.ts'
 
@@ -19,6 +20,7 @@ export interface UplinkOptions {
   /** The store that numbers the outbox, for the cloud to tell from one that was lost. */
   store?: number
   clock: Clock
+  crypto: Pick<Crypto, 'sha256'>
   windowItems?: number
   resendAfterMs?: number
   /** A signed revocation list arrived; the receiver checks it. */
@@ -110,6 +112,7 @@ export function createUplink(options: UplinkOptions): Uplink {
     resendAfterMs: options.resendAfterMs ?? defaults.delivery.resendAfterMs,
     hello: (oldestHeld, next) =>
       encodeUp({ type: 'hello', oldestHeld, next, ...(store !== undefined && { store }) }),
+    mark: (body) => itemMark(options.crypto, body),
     frame: packItems({ maxBytes, encode: encodeItems }),
     onEvent: (event) => options.onEvent?.(event),
   })

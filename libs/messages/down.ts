@@ -9,6 +9,8 @@ export type Down =
       durable: number
       /** A cloud's, eight bytes: made with its database and copied with it, to tell it from others. */
       database?: Uint8Array
+      /** With it: `itemMark` of what is stored under number `durable`, empty where that is nothing. */
+      newest?: Uint8Array
     }
   | { type: 'receipt'; durable: number }
   /** `first`..`last` will never be accepted; `code` says why. Do not send them again. */
@@ -46,11 +48,7 @@ export function encodeDown(message: Down): Uint8Array {
 function downValue(message: Down): CborValue[] {
   switch (message.type) {
     case 'welcome':
-      return [
-        WELCOME,
-        message.durable,
-        ...(message.database === undefined ? [] : [message.database]),
-      ]
+      return welcomeValue(message)
     case 'receipt':
       return [RECEIPT, message.durable]
     case 'refused':
@@ -77,7 +75,7 @@ function downFrom(value: CborValue): Down {
   const type = typeOf(value)
   switch (type) {
     case WELCOME:
-      return welcomeFrom(fieldsOf(value, 'welcome', 2, 3))
+      return welcomeFrom(fieldsOf(value, 'welcome', 2, 4))
     case RECEIPT:
       return { type: 'receipt', durable: integer(fieldsOf(value, 'receipt', 2), 1) }
     case REFUSED:
@@ -97,12 +95,18 @@ function downFrom(value: CborValue): Down {
   }
 }
 
+function welcomeValue({ durable, database, newest }: Down & { type: 'welcome' }): CborValue[] {
+  if (database === undefined) return [WELCOME, durable]
+  return [WELCOME, durable, database, newest ?? new Uint8Array()]
+}
+
 function welcomeFrom(f: Fields): Down {
   const welcome = { type: 'welcome', durable: integer(f, 1) } as const
   if (f.length === 2) return welcome
-  const database = bytes(f, 2)
+  const [database, newest] = [bytes(f, 2), bytes(f, 3)]
   if (database.length !== 8) throw malformed('welcome: a database has 8 bytes')
-  return { ...welcome, database }
+  if (newest.length !== 0 && newest.length !== 8) throw malformed('welcome: a mark has 8 bytes')
+  return { ...welcome, database, newest }
 }
 
 function withdrawFrom(f: Fields): Down {

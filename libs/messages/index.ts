@@ -6,6 +6,7 @@ export {
   decodeItem,
   detailTypes,
   encodeItem,
+  itemMark,
   type FogEvent,
   type FogStatus,
   type Item,

@@ -1,4 +1,5 @@
 import { decode, encode, type CborValue } from '#cbor'
+import type { Crypto } from '#crypto'
 import { codeOf } from '#errors'
 import { bytes, code, fieldsOf, integer, malformed, text, typeOf } from './fields.ts'
 import { GAP, gapFrom, gapValues, type Gap } from './gap.ts'
@@ -74,6 +75,11 @@ export const askedAgain: ReadonlySet<string> = new Set([
   'undecided',
   'verifier-failed',
 ])
+
+/** Eight bytes that tell an item from another under the same number. */
+export function itemMark(crypto: Pick<Crypto, 'sha256'>, body: Uint8Array): Uint8Array {
+  return crypto.sha256(body).slice(0, 8)
+}
 
 /** An item as the cloud decodes it: one that cannot be read keeps its place and names the reason. */
 export type ReceivedItem = Item | { type: 'unreadable'; code: string }

@@ -123,9 +123,7 @@ function checkReports(world: World): void {
 }
 
 /** Readings that nobody will ever see are listed, each of them. */
-function checkGivenUp({ truth, clouds, fogs, restored }: World): void {
-  // A list of ranges is kept by the cloud alone.
-  if (restored.size > 0) return
+function checkGivenUp({ truth, clouds, fogs }: World): void {
   if (fogs.some(({ deviceId }) => truth.fog(deviceId).replaced > 0)) return
   for (const { deviceId, blocks } of truth.meters.values()) {
     const listed = missingRanges(clouds, deviceId)

@@ -1,3 +1,4 @@
+import { createDisk } from './disk.ts'
 import type { FogNode } from './fog-node.ts'
 import { nodeOwner, type Broker } from './network.ts'
 import type { Supervisor } from './supervisor.ts'
@@ -104,7 +105,7 @@ function move(world: World): void {
 }
 
 /** Somebody restores a copy of some hours ago; all services on that database start again. */
-function restoreCloud({ chance, engine, clouds, restored }: World, untilMs: number): void {
+function restoreCloud({ chance, engine, clouds, restored, lost }: World, untilMs: number): void {
   const { disk } = chance.pick(clouds)
   // A fog node that has gone to a cloud of its own kind elsewhere need not come back to notice.
   if (clouds.some((cloud) => cloud.disk !== disk)) return
@@ -113,6 +114,9 @@ function restoreCloud({ chance, engine, clouds, restored }: World, untilMs: numb
   engine.after(waitMs, () => {
     const services = clouds.filter((cloud) => cloud.disk === disk)
     for (const { supervisor } of services) supervisor.kill('kill', chance.int(1_000, hourMs))
+    const before = createDisk(chance)
+    before.restore(disk.backup())
+    lost.push({ disk: before })
     disk.restore(copy)
     restored.add(disk)
     engine.note('restore', services.map(({ deviceId }) => deviceId).join(' '))

@@ -153,12 +153,16 @@ export function createFogNode(options: FogNodeOptions): FogNode {
       receipts: opened.receipts,
       store: opened.id,
       clock,
+      crypto,
       onRevocations: () => undefined,
       onSuperseded: () => undefined,
       onSetBack: (setBack) => fog.sendAgain(setBack),
       onWindowConflict: (startS) => fog.yieldWindow(startS),
       onWithdraw: (device, first, through) => fog.withdraw(device, first, through),
       credentialOf: (device) => fog.credentialOf(device),
+      onEvent: (event) => {
+        if (event.type === 'raised') fog.forgotten(event)
+      },
     })
     const onOpen = () => tickWithin(deliveringTickMs)
     up = runUplink(options, { ...shared, targets, uplink, life, onOpen })

@@ -148,7 +148,7 @@ export function openSimFogStore(disk: Disk, chance: Chance, maxItems: number): S
       nextId = id + 1
       return id
     },
-    checkpoint({ throughId, meters, windows, items, lostFromS: nextLost }) {
+    checkpoint({ throughId, meters, windows, items, gaps, lostFromS: nextLost }) {
       disk.transaction(() => {
         clean()
         receipts.save()
@@ -158,11 +158,16 @@ export function openSimFogStore(disk: Disk, chance: Chance, maxItems: number): S
         }
         for (const startS of windows.removed) disk.delete('window', startS)
         for (const { startS, state } of windows.rows) disk.set('window', startS, { state })
+        for (const { key, body } of gaps) disk.set('gap', key, { body: addChecksum(body) })
         disk.set('meta', 'through', { value: throughId })
         if (nextLost !== undefined) setLostFrom(nextLost)
         append(items)
       })
     },
+    gaps: () =>
+      [...disk.rows<{ body: Uint8Array }>('gap').values()].flatMap(
+        ({ body }) => itemOf(body) ?? [],
+      ),
     prune(beforeS) {
       return disk.transaction(() => {
         let pruned = 0
@@ -205,7 +210,8 @@ export function openSimFogStore(disk: Disk, chance: Chance, maxItems: number): S
         })
       },
       raiseNext(number) {
-        if (number > meta('next', 1)) renumber(number)
+        const [first] = waiting()
+        if (number > (first?.number ?? meta('next', 1))) renumber(number)
       },
     },
     damaged: () => damaged,

@@ -21,6 +21,8 @@ export interface World extends Surroundings {
   clouds: CloudNode[]
   /** Bits flipped so far, for the reports. */
   rotten: string[]
+  /** What they held when they were set back. */
+  lost: { disk: Disk }[]
   /** Databases of clouds that were set back to an older copy. */
   restored: Set<Disk>
 }
@@ -53,6 +55,7 @@ export function createWorld(plan: Plan, options: WorldOptions = {}): World {
     crypto: mutation.crypto?.(watched) ?? watched,
   }
   const clouds = createClouds(surroundings)
+  const lost: { disk: Disk }[] = []
   const targets = clouds.map(({ deviceId, broker }) => ({ node: deviceId, broker }))
   const fogs = Array.from({ length: plan.fogs }, (_, index) =>
     createFogNode({
@@ -61,7 +64,8 @@ export function createWorld(plan: Plan, options: WorldOptions = {}): World {
       broker: createBroker(engine, chance, `fog-broker-${index + 1}`, plan.weather),
       targets,
       clockFault: plan.clocks.fogs[index] ?? 'none',
-      inCloud: (fog, number, body) => cloudHolds(clouds, fog, number, body),
+      // A receipt may still be on its way from a database that was set back meanwhile.
+      inCloud: (fog, number, body) => cloudHolds([...clouds, ...lost], fog, number, body),
     }),
   )
   const spareNames = ['meter-9', 'meter-10', 'meter-11', 'meter-12']
@@ -75,7 +79,7 @@ export function createWorld(plan: Plan, options: WorldOptions = {}): World {
       clockFault: plan.clocks.meters[index] ?? 'none',
     })
   })
-  return { ...surroundings, meters, fogs, clouds, rotten: [], restored: new Set() }
+  return { ...surroundings, meters, fogs, clouds, rotten: [], restored: new Set(), lost }
 }
 
 function createClouds(surroundings: Surroundings): CloudNode[] {

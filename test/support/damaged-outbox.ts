@@ -1,3 +1,4 @@
+import { nodeCrypto } from '#crypto-node'
 import BetterSqlite3 from 'better-sqlite3'
 import { dropChecksum } from '#bytes'
 import { createMemoryStore } from '#cloud'
@@ -67,6 +68,7 @@ export function damagedWorld(path: string) {
       receipts: store.receipts,
       store: store.id,
       clock,
+      crypto: nodeCrypto,
       onRevocations: () => undefined,
       credentialOf: (deviceId) => bench.fog.credentialOf(deviceId),
       onSuperseded: () => undefined,

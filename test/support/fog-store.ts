@@ -4,6 +4,7 @@ import type { BlockGroup, FogStore, MeterRow, Receipts } from '#fog'
 /** What a `memoryFogStore` holds; survives the core that used it, as a disk survives a process. */
 export interface MemoryDisk {
   groups: BlockGroup[]
+  gaps: Map<string, Uint8Array>
   meters: Map<number, MeterRow>
   windows: Map<number, Uint8Array>
   throughId: number
@@ -27,6 +28,7 @@ export function newDisk(): MemoryDisk {
     acknowledged: 0,
     next: 1,
     receipts: new Map(),
+    gaps: new Map(),
   }
 }
 
@@ -58,7 +60,7 @@ export function memoryFogStore(disk: MemoryDisk, failing: () => boolean = () => 
       append(items)
       return disk.lastId
     },
-    checkpoint({ throughId, meters, windows, items }) {
+    checkpoint({ throughId, meters, windows, items, gaps }) {
       guard()
       for (const { id, state } of meters) {
         const row = disk.meters.get(id)
@@ -67,9 +69,11 @@ export function memoryFogStore(disk: MemoryDisk, failing: () => boolean = () => 
       }
       for (const startS of windows.removed) disk.windows.delete(startS)
       for (const { startS, state } of windows.rows) disk.windows.set(startS, state)
+      for (const { key, body } of gaps) disk.gaps.set(key, body)
       disk.throughId = throughId
       append(items)
     },
+    gaps: () => [...disk.gaps.values()],
     prune(beforeS) {
       const before = disk.groups.length
       disk.groups = disk.groups.filter(

@@ -1,3 +1,4 @@
+import { nodeCrypto } from '#crypto-node'
 import * as fc from 'fast-check'
 import { createMemoryStore } from '#cloud'
 import { createUplink } from '#fog'
@@ -133,6 +134,7 @@ export function movingWorld() {
       outbox,
       store: node.store,
       clock,
+      crypto: nodeCrypto,
       receipts: memoryReceipts(node.disk),
       onRevocations: () => undefined,
       credentialOf: (deviceId) => bench.fog.credentialOf(deviceId),

@@ -433,6 +433,7 @@ describe('sums without bound', () => {
       next: 4,
       store: null,
       offset: 0,
+      newest: new Uint8Array(),
       totals: {
         summaries: 5,
         readings: 6n,

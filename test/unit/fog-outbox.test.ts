@@ -1,3 +1,4 @@
+import { nodeCrypto } from '#crypto-node'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -51,6 +52,7 @@ function world(path: string, limit = mostItems) {
       outbox,
       receipts,
       clock,
+      crypto: nodeCrypto,
       windowItems: 5,
       onRevocations: ignored,
       onSuperseded: ignored,

@@ -9,7 +9,7 @@ import { codeOf } from '#errors'
 import type { FogStore } from '#fog'
 import { openFogStore, readJournal, type JournalEntry, type SqliteFogStore } from '#fog-store'
 import { decodeGroup } from '../../libs/fog-store/group.ts'
-import { decodeItem } from '#messages'
+import { decodeItem, encodeItem } from '#messages'
 import {
   fogBench,
   report,
@@ -107,9 +107,14 @@ describe('transactions', () => {
       { startS: 900, state: bytes(8) },
     ]
     const checkpoint = { throughId: 3, meters: [{ id: 1, state: bytes(5) }], items: [] }
-    store.checkpoint({ ...checkpoint, windows: { rows, removed: [] } })
+    store.checkpoint({ gaps: [], ...checkpoint, windows: { rows, removed: [] } })
     const change = [{ startS: -1, state: bytes(9) }]
-    store.checkpoint({ ...checkpoint, throughId: 4, windows: { rows: change, removed: [900] } })
+    store.checkpoint({
+      gaps: [],
+      ...checkpoint,
+      throughId: 4,
+      windows: { rows: change, removed: [900] },
+    })
     const loaded = open().load()
     expect(loaded.throughId).toBe(4)
     expect(loaded.windows.map(({ startS, state }) => [startS, [...state]])).toEqual([[-1, [9]]])
@@ -120,6 +125,7 @@ describe('transactions', () => {
     const store = open()
     store.commit({ ...commit, meters: [meter] })
     store.checkpoint({
+      gaps: [],
       throughId: 0,
       meters: [{ id: 1, state: bytes(5) }],
       windows: { rows: [], removed: [] },
@@ -138,14 +144,45 @@ describe('transactions', () => {
     }
     expect(store.prune(100)).toBe(0)
     const windows = { rows: [], removed: [] }
-    store.checkpoint({ throughId: 3, meters: [], windows, items: [] })
+    store.checkpoint({ gaps: [], throughId: 3, meters: [], windows, items: [] })
     expect(store.prune(3)).toBe(2)
     expect(store.prune(100)).toBe(1)
     expect(store.groupsAfter(0, 10).map(({ id }) => id)).toEqual([4])
-    store.checkpoint({ throughId: 4, meters: [], windows, items: [] })
+    store.checkpoint({ gaps: [], throughId: 4, meters: [], windows, items: [] })
     expect(store.prune(100)).toBe(1)
     // Ids go on even from an empty log: a checkpoint must never point into the future.
     expect(open().commit({ ...commit, blocks: [{ meterId: 1, body: bytes(5) }] })).toBe(5)
+  })
+
+  test('ranges are kept until they are old; one that grows replaces itself, a damaged one is left out', () => {
+    const [hole, grown, other] = [
+      [1, 5],
+      [1, 9],
+      [3, 4],
+    ].map(([from = 0, last = 0]) => {
+      const gap = { deviceId: 'm', kind: 'missing', startS: null, endS: null, readings: 0 } as const
+      const energy = { importWh: null, exportWh: null }
+      return encodeItem({ type: 'gap', gap: { ...gap, ...energy, first: from, last } })
+    }) as [Uint8Array, Uint8Array, Uint8Array]
+    const store = open()
+    const keep = (...gaps: { key: string; body: Uint8Array }[]) => {
+      const windows = { rows: [], removed: [] }
+      store.checkpoint({ throughId: 0, meters: [], windows, items: [], gaps })
+    }
+    const kept = () =>
+      open()
+        .gaps()
+        .map((body) => [...body])
+    keep({ key: 'a', body: hole }, { key: 'b', body: other })
+    keep({ key: 'a', body: grown })
+    expect(kept()).toEqual([[...grown], [...other]])
+    const raw = new BetterSqlite3(path)
+    raw.exec("UPDATE gap SET body = x'c500' WHERE key = 'a'")
+    raw.exec("UPDATE gap SET at = 5 WHERE key = 'b'")
+    expect(kept()).toEqual([[...other]])
+    store.prune(6)
+    expect(kept()).toEqual([])
+    raw.close()
   })
 
   test('one flipped bit of a group is explained, more are not, and neither stops the others', () => {

@@ -191,6 +191,11 @@ const anyUp: fc.Arbitrary<Up> = fc.oneof(
 
 const anyDown: fc.Arbitrary<Down> = fc.oneof(
   uint.map((durable): Down => ({ type: 'welcome', durable })),
+  fc
+    .tuple(uint, fc.uint8Array({ minLength: 8, maxLength: 8 }), fc.constantFrom(0, 8))
+    .map(([durable, database, length]): Down => {
+      return { type: 'welcome', durable, database, newest: database.slice(0, length) }
+    }),
   uint.map((durable): Down => ({ type: 'receipt', durable })),
   fc.tuple(range, code).map(([r, name]): Down => ({ type: 'refused', ...r, code: name })),
   number.map((from): Down => ({ type: 'resend', from })),

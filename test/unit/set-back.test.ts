@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { cpSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import BetterSqlite3 from 'better-sqlite3'
@@ -13,6 +13,7 @@ import { nodeCrypto } from '#crypto-node'
 import { encodeDown, encodeItem, type Item } from '#messages'
 import { createWindows, windowDefaults } from '#window'
 import { device, summaryItem, testCloud } from '../support/cloud.ts'
+import { newDisk } from '../support/fog-store.ts'
 import {
   fogBench,
   meterCredential,
@@ -101,12 +102,14 @@ function link(store: SqliteFogStore, contents = createMemoryStore()) {
   const fog = device('fog', 'fog-1')
   const setBacks: object[] = []
   const conflicts: number[] = []
+  const raised: object[] = []
   const clock = virtualClock()
   const handlers = { failing: false }
   const uplink = createUplink({
     outbox: store.outbox,
     receipts: store.receipts,
     clock,
+    crypto: nodeCrypto,
     onRevocations: () => undefined,
     onSuperseded: () => undefined,
     onWithdraw: () => undefined,
@@ -117,6 +120,9 @@ function link(store: SqliteFogStore, contents = createMemoryStore()) {
       putItems(store, item(0), item(1), item(2))
     },
     onWindowConflict: (startS) => void conflicts.push(startS),
+    onEvent(event) {
+      if (event.type === 'raised') raised.push(event)
+    },
   })
   let channel = 0
   function talk(cloudStore: CloudStore = contents, node = 'cloud-a') {
@@ -135,8 +141,10 @@ function link(store: SqliteFogStore, contents = createMemoryStore()) {
     exchange(uplink.onOpen(node))
     exchange(uplink.tick())
   }
-  return { uplink, talk, contents, setBacks, conflicts, handlers }
+  return { uplink, talk, contents, setBacks, conflicts, raised, handlers }
 }
+
+const gapsIn = (items: readonly Item[]) => items.filter(({ type }) => type === 'gap')
 
 const item = (index: number) =>
   summaryItem({ startS: 1_767_225_600 + 900 * index, endS: 1_767_226_500 + 900 * index })
@@ -196,6 +204,26 @@ describe('a cloud that was set back', () => {
     expect(setBacks).toHaveLength(1)
   })
 
+  test('hears of every range of readings again, after a restart of the fog node too', async () => {
+    const disk = newDisk()
+    const bench = fogBench({ disk })
+    const meter = simulatedMeter('m')
+    bench.hello('c', meter)
+    bench.up('c', report(meter.block(3)))
+    await bench.commit()
+    meter.block(4)
+    bench.hello('c', meter, 8)
+    bench.up('c', report(meter.block(2)))
+    await bench.commit()
+    bench.clock.advance(400_000)
+    bench.fog.tick()
+    const told = gapsIn(bench.items())
+    expect(told).toMatchObject([{ gap: { deviceId: 'm', kind: 'missing', first: 4, last: 7 } }])
+    const again = fogBench({ disk })
+    again.fog.sendAgain({ node: 'cloud-a', durable: 0, receipted: 9 })
+    expect(gapsIn(again.items())).toEqual([...told, ...told])
+  })
+
   test('another cloud node that never had the items is not one', () => {
     const store = open()
     const { talk, setBacks } = linkWithItems(store)
@@ -221,6 +249,50 @@ test('a fog node with an older or new store loses nothing that it puts under use
     [0, 1, 2, 7, 8].map((index, at) => [at + 1, summaryOf(item(index))]),
   )
   expect(contents.contents.events).toMatchObject([{ code: 'numbers-restarted' }])
+})
+
+test.each([
+  ['as many items as the cloud has', [4, 5, 6]],
+  ['more', [4, 5, 6, 7, 8]],
+])('a fog node that lost its newest items and has put %s there since, loses none', (_, later) => {
+  const before = open()
+  const { talk, contents } = linkWithItems(before)
+  const database = { ...contents, id: utf8('database') }
+  talk(database)
+  // The same store without what came last, used again while the cloud was out of reach.
+  path = join(folder, 'lost.db')
+  const store = open()
+  putItems(store, ...later.map(item))
+  const { talk: talkAgain, raised } = link(store, contents)
+  talkAgain(database)
+  const numbers = contents.contents.summaries.map(({ number, summary }) => [number, summary])
+  const expected = [0, 1, 2, ...later].map((index, at) => [at + 1, summaryOf(item(index))])
+  expect(numbers).toEqual(expected)
+  expect(raised).toEqual([{ type: 'raised', from: later.length + 1, to: 4 }])
+  expect(store.outbox.oldest()).toBe(store.outbox.next())
+  // And nothing moves where the newest item is the same: only its receipt was lost.
+  putItems(store, item(9))
+  talkAgain(database)
+  expect(raised).toHaveLength(1)
+})
+
+test('an item whose receipt was lost is known again, and keeps its number', () => {
+  const store = open()
+  putItems(store, item(0), item(1), item(2))
+  const contents = createMemoryStore()
+  const database = { ...contents, id: utf8('database') }
+  const copy = join(folder, 'copy.db')
+  store.close()
+  opened.pop()
+  cpSync(path, copy)
+  link(open(), contents).talk(database)
+  path = copy
+  const again = open()
+  const { talk, raised } = link(again, contents)
+  talk(database)
+  expect(raised).toEqual([])
+  expect(contents.contents.summaries.map(({ number }) => number)).toEqual([1, 2, 3])
+  expect(again.outbox.next()).toBe(4)
 })
 
 test('a window of which the cloud holds another history is given up, by its start', () => {
