@@ -291,23 +291,25 @@ describe('windows', () => {
 })
 
 describe('a meter that was set back', () => {
-  test('goes on above the numbers its former life used: nothing new is refused', async () => {
+  /** A meter on a file, a fog node in memory; `restore` puts the one backup in the file's place. */
+  function meterWorld() {
     const file = join(folder, 'meter.db')
     const key = nodeCrypto.signingKey(new Uint8Array(32).fill(1))
     const clock = virtualClock()
     const bench = fogBench({ clock })
     const credential = meterCredential('m')
-    let number = 0
+    let [number, channels] = [0, 0]
 
-    function begin() {
+    function begin(drawn = 0) {
       const store = openMeterStore(file)
-      if (store.restored !== null) store.settleRestored()
+      if (store.restored !== null) store.settleRestored(() => bigEndian(drawn))
       const settings = { ...meterDefaults, mode: 'block' as const, maxReadings: 4 }
       const options = { crypto: nodeCrypto, key, deviceId: 'm', clock, settings }
       const meter = createMeter({ ...options, store: store.meter('m') })
       return { meter, store }
     }
-    async function deliver({ meter }: ReturnType<typeof begin>, cid: string) {
+    async function deliver({ meter }: ReturnType<typeof begin>) {
+      const cid = `channel-${++channels}`
       bench.fog.open(cid, credential)
       let payloads = meter.onOpen()
       while (payloads.length > 0) {
@@ -323,32 +325,102 @@ describe('a meter that was set back', () => {
       for (let index = 0; index < count; index++)
         meter.measure({ timeS: 1_767_225_600 + 10 * ++number, powerW: 100, importWh: number })
     }
+    async function backup() {
+      const copy = new BetterSqlite3(file)
+      await copy.backup(join(folder, 'copy.db'))
+      copy.close()
+    }
+    async function restore() {
+      for (const end of ['', '-wal', '-shm']) rmSync(file + end, { force: true })
+      const restored = new BetterSqlite3(join(folder, 'copy.db'))
+      await restored.backup(file)
+      restored.close()
+      markRestored(file)
+    }
+    const durable = () => bench.fog.meters()[0]?.durable ?? 0
+    const conflicts = () => bench.fog.counters().refused['conflict'] ?? 0
+    return { bench, begin, deliver, measure, backup, restore, durable, conflicts }
+  }
 
+  function bigEndian(value: number): Uint8Array {
+    const bytes = new Uint8Array(4)
+    new DataView(bytes.buffer).setUint32(0, value)
+    return bytes
+  }
+
+  test('goes on above the numbers its former life used: nothing new is refused', async () => {
+    const { bench, begin, deliver, measure, backup, restore, durable } = meterWorld()
     const first = begin()
     measure(first, 6)
-    await deliver(first, 'a')
+    await deliver(first)
     first.store.close()
-    const copy = new BetterSqlite3(file)
-    await copy.backup(join(folder, 'copy.db'))
-    copy.close()
+    await backup()
     const former = begin()
     measure(former, 10)
-    await deliver(former, 'b')
+    await deliver(former)
     former.store.close()
-    expect(bench.fog.meters()[0]?.durable).toBe(16)
+    expect(durable()).toBe(16)
 
-    for (const end of ['', '-wal', '-shm']) rmSync(file + end, { force: true })
-    const restored = new BetterSqlite3(join(folder, 'copy.db'))
-    await restored.backup(file)
-    restored.close()
-    markRestored(file)
+    await restore()
     const again = begin()
     measure(again, 8)
-    await deliver(again, 'c')
+    await deliver(again)
     expect(again.meter.drained()).toBe(true)
     expect(again.meter.status().refusedBlocks).toBe(0)
     expect(bench.fog.counters().readings).toBe(16 + 8)
-    expect(bench.fog.meters()[0]?.durable).toBe(again.meter.status().newestNumber)
+    expect(durable()).toBe(again.meter.status().newestNumber)
     again.store.close()
+  })
+
+  test.each([
+    ['above the first: nothing is lost', 100, 2 ** 29, 8],
+    ['below the first: what it measured before it was told is given up', 2 ** 29, 100, 0],
+  ])(
+    'twice to one backup uses no number twice, where the second draw lies %s',
+    async (_, one, two, kept) => {
+      const { bench, begin, deliver, measure, backup, restore, durable, conflicts } = meterWorld()
+      const first = begin()
+      measure(first, 4)
+      await deliver(first)
+      first.store.close()
+      await backup()
+      const ends: number[] = []
+      for (const drawn of [one, two]) {
+        await restore()
+        const life = begin(drawn)
+        measure(life, 8)
+        ends.push(life.meter.status().newestNumber)
+        await deliver(life)
+        expect(life.meter.status().refusedBlocks).toBe(0)
+        life.store.close()
+      }
+      expect(ends).toEqual([one, two].map((drawn) => 4 + 2 ** 20 + drawn + 8))
+      expect(bench.fog.counters().readings).toBe(4 + 8 + kept)
+      // The next reading is above everything either life has used.
+      const third = begin()
+      measure(third, 4)
+      await deliver(third)
+      expect(third.meter.drained()).toBe(true)
+      expect(conflicts()).toBe(0)
+      expect(durable()).toBe(Math.max(...ends) + 4)
+      third.store.close()
+    },
+  )
+
+  test('draws from a range within which no welcome is out of reach', async () => {
+    const { begin, measure, backup, restore } = meterWorld()
+    begin().store.close()
+    await backup()
+    const starts: number[] = []
+    for (const drawn of [0, 2 ** 30 - 1, 2 ** 30, 2 ** 32 - 1]) {
+      await restore()
+      const life = begin(drawn)
+      measure(life, 1)
+      starts.push(life.meter.status().newestNumber)
+      life.store.close()
+    }
+    const [least, most] = [2 ** 20 + 1, 2 ** 20 + 2 ** 30]
+    expect(starts).toEqual([least, most, least, most])
+    expect(3 * most).toBeLessThan(2 ** 32)
   })
 })
