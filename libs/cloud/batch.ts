@@ -7,7 +7,7 @@ import { bump, newCounters } from './counters.ts'
 import type { CloudCounters } from './counters.ts'
 import { newFog } from './store.ts'
 import type { CloudStore, FogRecord } from './store.ts'
-import { withdrawals } from './runs.ts'
+import { forgetAsked, withdrawals } from './runs.ts'
 
 interface Hello {
   type: 'hello'
@@ -99,8 +99,9 @@ function copy(record: FogRecord | null): FogRecord | null {
 
 /** The answer says how far this store is, even where the fog no longer holds what comes next. */
 function applyHello(scope: Scope, hello: Hello): void {
-  const { record, result, cid } = scope
+  const { tx, fog, record, result, cid } = scope
   noteStore(scope, hello)
+  forgetAsked(tx, fog.deviceId, record.offset)
   const next = hello.next + record.offset
   if (record.durable >= next) {
     const detail =

@@ -393,6 +393,28 @@ describe('registers', () => {
     ])
   })
 
+  test('… and again as soon as it connects anew: on the channel before it may not have heard', () => {
+    const { deliver, cloud } = begin()
+    const second = device('fog', 'fog-2')
+    cloud.opened('c2', second.credential)
+    const claim = (from: number): Item => {
+      const item = register(meter, 30) as Extract<Item, { type: 'register' }>
+      return { ...item, from }
+    }
+    deliver(1, credentialItem(meter), claim(20))
+    cloud.received('c2', second.credential, items(1, [credentialItem(meter), claim(1)]))
+    const withdraw = { type: 'withdraw', deviceId: 'kitchen', first: 20, through: 30 }
+    expect(sent(cloud.flush())).toContainEqual(withdraw)
+    cloud.opened('c3', fog.credential)
+    cloud.received('c3', fog.credential, hello(3, 3))
+    const outputs = cloud.flush()
+    expect(outputs.map((output) => output.type === 'send' && output.cid)).toEqual(['c3', 'c3'])
+    expect(sent(outputs)).toEqual([{ type: 'welcome', durable: 2 }, withdraw])
+    // With what comes on the same channel it is not asked at once again.
+    cloud.received('c3', fog.credential, items(3, [summaryItem()]))
+    expect(sent(cloud.flush())).toEqual([{ type: 'receipt', durable: 3 }])
+  })
+
   test('a run that cannot be is refused, and so is letting go of one never claimed', () => {
     const { deliver, contents } = begin()
     const item = register(meter, 15) as Extract<Item, { type: 'register' }>
