@@ -210,4 +210,12 @@ export const migrations: readonly string[] = [
   CREATE TABLE identity (id BLOB NOT NULL) STRICT;
   INSERT INTO identity VALUES (randomblob(8));
   `,
+  `
+  -- Windows of which a fog, since it was set back, has another history than what is stored.
+  CREATE TABLE fork (
+    fog INTEGER NOT NULL REFERENCES fog,
+    start_s INTEGER NOT NULL,
+    PRIMARY KEY (fog, start_s)
+  ) STRICT, WITHOUT ROWID;
+  `,
 ]

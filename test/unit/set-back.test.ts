@@ -14,6 +14,7 @@ import { encodeDown, encodeItem, type Item } from '#messages'
 import { createWindows, windowDefaults } from '#window'
 import { device, summaryItem, testCloud } from '../support/cloud.ts'
 import {
+  cloudBehind,
   fogBench,
   meterCredential,
   report,
@@ -258,6 +259,134 @@ test('what comes later for such a window never takes the place of the fuller sum
   ])
   const codes = bench.items().map((sent) => (sent.type === 'event' ? sent.event.code : sent.type))
   expect(codes).toContain('window-conflict')
+})
+
+describe('a fog node restored while its cloud is away', () => {
+  const second = (offset: number) => ({ timeS: 1_767_225_600 + offset })
+
+  /** A node from the file at `path` until it is closed, and its way to the cloud when it is told to talk. */
+  function nodeWorld() {
+    const clock = virtualClock()
+    const { contents, ...cloudStore } = createMemoryStore()
+    const cloud = cloudBehind(cloudStore, clock)
+    const fog = device('fog', 'fog-1')
+    let channels = 0
+
+    function begin() {
+      const store = open()
+      if (store.restored !== null) store.settleRestored([])
+      const bench = fogBench({ store, clock })
+      const uplink = createUplink({
+        outbox: store.outbox,
+        receipts: store.receipts,
+        store: store.id,
+        clock,
+        onRevocations: () => undefined,
+        onSuperseded: () => undefined,
+        onSetBack: (setBack) => bench.fog.sendAgain(setBack),
+        onWindowConflict: (startS) => bench.fog.yieldWindow(startS),
+        onWithdraw: (deviceId, first, through) => bench.fog.withdraw(deviceId, first, through),
+        credentialOf: (deviceId) => bench.fog.credentialOf(deviceId),
+      })
+      async function take(meter: ReturnType<typeof simulatedMeter>, from: number, count: number) {
+        bench.hello(`meter-${++channels}`, meter)
+        const readings = Array.from({ length: count }, (_, index) => second(from + index))
+        bench.up(`meter-${channels}`, report(meter.sign(readings)))
+        await bench.commit()
+        await settled()
+        bench.clock.advance(400_000)
+        bench.fog.tick()
+      }
+      function talk() {
+        const cid = `uplink-${++channels}`
+        cloud.opened(cid, fog.credential)
+        let up = uplink.onOpen('cloud-a')
+        while (up.length > 0) {
+          const down = up.flatMap((payload) => cloud.received(cid, fog.credential, payload))
+          up = [...down, ...cloud.flush()].flatMap((output) =>
+            output.type === 'send' ? uplink.onMessage(output.payload) : [],
+          )
+          bench.clock.advance(300)
+          bench.fog.tick()
+          up.push(...uplink.tick())
+        }
+        uplink.onClosed()
+        cloud.closed(cid)
+      }
+      return { take, talk }
+    }
+    const windows = () =>
+      contents.summaries
+        .filter(({ latest }) => latest)
+        .map(({ summary: { revision, readings } }) => [revision, readings])
+    const codes = () => contents.events.map(({ code }) => code)
+    return { begin, windows, codes, contents }
+  }
+
+  async function copyTo(name: string): Promise<void> {
+    const source = new BetterSqlite3(path)
+    await source.backup(join(folder, name))
+    source.close()
+  }
+
+  function restore(name: string): void {
+    path = join(folder, name)
+    markRestored(path)
+  }
+
+  test('takes back no sums: neither its first revision of a window counts, nor those behind it', async () => {
+    const { begin, windows, codes, contents } = nodeWorld()
+    const [one, two, three] = [1, 2, 3].map((id) => simulatedMeter(`meter-${id}`, id))
+    const former = begin()
+    await copyTo('copy.db')
+    await former.take(one!, 1, 20)
+    former.talk()
+    expect(windows()).toEqual([[0, 20]])
+
+    restore('copy.db')
+    const present = begin()
+    // Two revisions wait for the cloud, the first with a number it has and one with a free one.
+    await present.take(two!, 1, 3)
+    await present.take(three!, 1, 2)
+    present.talk()
+    present.talk()
+    expect(windows()).toEqual([[0, 20]])
+    expect(contents.refused.map(({ code }) => code)).toEqual(Array(2).fill('summary/conflict'))
+    expect(codes()).toContain('window-conflict')
+    expect(codes()).not.toContain('summary-shrunk')
+    expect(contents.fogs.get('fog-1')?.totals.readings).toBe(20n)
+
+    // A restart does not bring the window back, and a later one is nobody else's.
+    const again = begin()
+    await again.take(two!, 10, 4)
+    await again.take(two!, 70, 5)
+    again.talk()
+    expect(windows()).toEqual([
+      [0, 20],
+      [0, 5],
+    ])
+  })
+
+  test('goes on where the cloud is: late readings of a window that did not change meanwhile count', async () => {
+    const { begin, windows, codes } = nodeWorld()
+    const [one, two, three, four] = [1, 2, 3, 4].map((id) => simulatedMeter(`meter-${id}`, id))
+    const former = begin()
+    await former.take(one!, 1, 20)
+    await copyTo('copy.db')
+    await former.take(two!, 70, 9)
+    former.talk()
+
+    restore('copy.db')
+    const present = begin()
+    await present.take(three!, 30, 3)
+    await present.take(four!, 33, 2)
+    present.talk()
+    expect(windows()).toEqual([
+      [0, 9],
+      [2, 25],
+    ])
+    expect(codes()).not.toContain('window-conflict')
+  })
 })
 
 describe('windows', () => {
