@@ -39,6 +39,29 @@ function begin() {
   return { ...cloud, contents: store.contents, deliver }
 }
 
+/** A window as a fog node sent it before it was set back, and as it puts it together since. */
+const former = { readings: 20, voltageCount: 20, voltageSumDv: 46_000, powerSumW: 10_000 }
+const ours = { ...former, importWh: 126 }
+const conflict = (number: number) => {
+  return { type: 'refused', first: number, last: number, code: 'summary/conflict' }
+}
+const latestOf = ({ summaries }: ReturnType<typeof begin>['contents']) =>
+  summaries.filter(({ latest }) => latest).map(({ summary: s }) => [s.revision, s.importWh])
+
+/** The former life's window is stored; the present one has said hello. */
+function setBack() {
+  const bench = begin()
+  const greet = (next: number, store = 7) => {
+    const message = encodeUp({ type: 'hello', oldestHeld: next, next, store })
+    bench.cloud.received('c1', fog.credential, message)
+    bench.cloud.flush()
+  }
+  greet(1)
+  bench.deliver(1, summaryItem(former))
+  greet(1)
+  return { ...bench, greet }
+}
+
 describe('the inbox', () => {
   test('hello is answered with what is durable, then items get one receipt', () => {
     const { deliver, cloud } = begin()
@@ -225,28 +248,6 @@ describe('summaries', () => {
   })
 
   describe('of a fog node that was set back', () => {
-    const former = { readings: 20, voltageCount: 20, voltageSumDv: 46_000, powerSumW: 10_000 }
-    const ours = { ...former, importWh: 126 }
-    const conflict = (number: number) => {
-      return { type: 'refused', first: number, last: number, code: 'summary/conflict' }
-    }
-    const latestOf = ({ summaries }: ReturnType<typeof begin>['contents']) =>
-      summaries.filter(({ latest }) => latest).map(({ summary: s }) => [s.revision, s.importWh])
-
-    /** The former life's window is stored; the present one has said hello. */
-    function setBack() {
-      const bench = begin()
-      const greet = (next: number, store = 7) => {
-        const message = encodeUp({ type: 'hello', oldestHeld: next, next, store })
-        bench.cloud.received('c1', fog.credential, message)
-        bench.cloud.flush()
-      }
-      greet(1)
-      bench.deliver(1, summaryItem(former))
-      greet(1)
-      return { ...bench, greet }
-    }
-
     test('a revision behind one that was refused is refused too, also in one message', () => {
       const { deliver, contents } = setBack()
       const other = { startS: startS + 900, endS: startS + 1_800 }

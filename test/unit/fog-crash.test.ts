@@ -15,17 +15,18 @@ test('whatever comes in whatever order, and whenever the node dies: nothing lost
   )
 })
 
+/** The meters' readings bear the same times: each brings another revision of the same window. */
+const bring = (meter: number): Step[] => [
+  { do: 'open', meter },
+  { do: 'sign', meter, count: 3, skip: 0 },
+  { do: 'report', meter, back: 0 },
+  { do: 'verify', index: 0 },
+  { do: 'tick', ms: 1_000 },
+  { do: 'tick', ms: 200_000 },
+]
+
 test('a window revised before and after the node died: no revision comes twice', async () => {
   const storage = memoryStorage()
-  // The meters' readings bear the same times: each brings another revision of the same window.
-  const bring = (meter: number): Step[] => [
-    { do: 'open', meter },
-    { do: 'sign', meter, count: 3, skip: 0 },
-    { do: 'report', meter, back: 0 },
-    { do: 'verify', index: 0 },
-    { do: 'tick', ms: 1_000 },
-    { do: 'tick', ms: 200_000 },
-  ]
   const { signed, summedUp } = await playHistory(storage, [
     ...bring(0),
     ...bring(1),

@@ -261,79 +261,79 @@ test('what comes later for such a window never takes the place of the fuller sum
   expect(codes).toContain('window-conflict')
 })
 
-describe('a fog node restored while its cloud is away', () => {
-  const second = (offset: number) => ({ timeS: 1_767_225_600 + offset })
+const second = (offset: number) => ({ timeS: 1_767_225_600 + offset })
 
-  /** A node from the file at `path` until it is closed, and its way to the cloud when it is told to talk. */
-  function nodeWorld() {
-    const clock = virtualClock()
-    const { contents, ...cloudStore } = createMemoryStore()
-    const cloud = cloudBehind(cloudStore, clock)
-    const fog = device('fog', 'fog-1')
-    let channels = 0
+/** A node from the file at `path` until it is closed, and its way to the cloud when it is told to talk. */
+function nodeWorld() {
+  const clock = virtualClock()
+  const { contents, ...cloudStore } = createMemoryStore()
+  const cloud = cloudBehind(cloudStore, clock)
+  const fog = device('fog', 'fog-1')
+  let channels = 0
 
-    function begin() {
-      const store = open()
-      if (store.restored !== null) store.settleRestored([])
-      const bench = fogBench({ store, clock })
-      const uplink = createUplink({
-        outbox: store.outbox,
-        receipts: store.receipts,
-        store: store.id,
-        clock,
-        onRevocations: () => undefined,
-        onSuperseded: () => undefined,
-        onSetBack: (setBack) => bench.fog.sendAgain(setBack),
-        onWindowConflict: (startS) => bench.fog.yieldWindow(startS),
-        onWithdraw: (deviceId, first, through) => bench.fog.withdraw(deviceId, first, through),
-        credentialOf: (deviceId) => bench.fog.credentialOf(deviceId),
-      })
-      async function take(meter: ReturnType<typeof simulatedMeter>, from: number, count: number) {
-        bench.hello(`meter-${++channels}`, meter)
-        const readings = Array.from({ length: count }, (_, index) => second(from + index))
-        bench.up(`meter-${channels}`, report(meter.sign(readings)))
-        await bench.commit()
-        await settled()
-        bench.clock.advance(400_000)
-        bench.fog.tick()
-      }
-      function talk() {
-        const cid = `uplink-${++channels}`
-        cloud.opened(cid, fog.credential)
-        let up = uplink.onOpen('cloud-a')
-        while (up.length > 0) {
-          const down = up.flatMap((payload) => cloud.received(cid, fog.credential, payload))
-          up = [...down, ...cloud.flush()].flatMap((output) =>
-            output.type === 'send' ? uplink.onMessage(output.payload) : [],
-          )
-          bench.clock.advance(300)
-          bench.fog.tick()
-          up.push(...uplink.tick())
-        }
-        uplink.onClosed()
-        cloud.closed(cid)
-      }
-      return { take, talk }
+  function begin() {
+    const store = open()
+    if (store.restored !== null) store.settleRestored([])
+    const bench = fogBench({ store, clock })
+    const uplink = createUplink({
+      outbox: store.outbox,
+      receipts: store.receipts,
+      store: store.id,
+      clock,
+      onRevocations: () => undefined,
+      onSuperseded: () => undefined,
+      onSetBack: (setBack) => bench.fog.sendAgain(setBack),
+      onWindowConflict: (startS) => bench.fog.yieldWindow(startS),
+      onWithdraw: (deviceId, first, through) => bench.fog.withdraw(deviceId, first, through),
+      credentialOf: (deviceId) => bench.fog.credentialOf(deviceId),
+    })
+    async function take(meter: ReturnType<typeof simulatedMeter>, from: number, count: number) {
+      bench.hello(`meter-${++channels}`, meter)
+      const readings = Array.from({ length: count }, (_, index) => second(from + index))
+      bench.up(`meter-${channels}`, report(meter.sign(readings)))
+      await bench.commit()
+      await settled()
+      bench.clock.advance(400_000)
+      bench.fog.tick()
     }
-    const windows = () =>
-      contents.summaries
-        .filter(({ latest }) => latest)
-        .map(({ summary: { revision, readings } }) => [revision, readings])
-    const codes = () => contents.events.map(({ code }) => code)
-    return { begin, windows, codes, contents }
+    function talk() {
+      const cid = `uplink-${++channels}`
+      cloud.opened(cid, fog.credential)
+      let up = uplink.onOpen('cloud-a')
+      while (up.length > 0) {
+        const down = up.flatMap((payload) => cloud.received(cid, fog.credential, payload))
+        up = [...down, ...cloud.flush()].flatMap((output) =>
+          output.type === 'send' ? uplink.onMessage(output.payload) : [],
+        )
+        bench.clock.advance(300)
+        bench.fog.tick()
+        up.push(...uplink.tick())
+      }
+      uplink.onClosed()
+      cloud.closed(cid)
+    }
+    return { take, talk }
   }
+  const windows = () =>
+    contents.summaries
+      .filter(({ latest }) => latest)
+      .map(({ summary: { revision, readings } }) => [revision, readings])
+  const codes = () => contents.events.map(({ code }) => code)
+  return { begin, windows, codes, contents }
+}
 
-  async function copyTo(name: string): Promise<void> {
-    const source = new BetterSqlite3(path)
-    await source.backup(join(folder, name))
-    source.close()
-  }
+async function copyTo(name: string): Promise<void> {
+  const source = new BetterSqlite3(path)
+  await source.backup(join(folder, name))
+  source.close()
+}
 
-  function restore(name: string): void {
-    path = join(folder, name)
-    markRestored(path)
-  }
+function restoreFrom(name: string): void {
+  path = join(folder, name)
+  markRestored(path)
+}
 
+describe('a fog node restored while its cloud is away', () => {
   test('takes back no sums: neither its first revision of a window counts, nor those behind it', async () => {
     const { begin, windows, codes, contents } = nodeWorld()
     const [one, two, three] = [1, 2, 3].map((id) => simulatedMeter(`meter-${id}`, id))
@@ -343,7 +343,7 @@ describe('a fog node restored while its cloud is away', () => {
     former.talk()
     expect(windows()).toEqual([[0, 20]])
 
-    restore('copy.db')
+    restoreFrom('copy.db')
     const present = begin()
     // Two revisions wait for the cloud, the first with a number it has and one with a free one.
     await present.take(two!, 1, 3)
@@ -376,7 +376,7 @@ describe('a fog node restored while its cloud is away', () => {
     await former.take(two!, 70, 9)
     former.talk()
 
-    restore('copy.db')
+    restoreFrom('copy.db')
     const present = begin()
     await present.take(three!, 30, 3)
     await present.take(four!, 33, 2)
@@ -419,64 +419,62 @@ describe('windows', () => {
   })
 })
 
+function bigEndian(value: number): Uint8Array {
+  const bytes = new Uint8Array(4)
+  new DataView(bytes.buffer).setUint32(0, value)
+  return bytes
+}
+
+/** A meter on a file, a fog node in memory; `restore` puts the one backup in the file's place. */
+function meterWorld() {
+  const file = join(folder, 'meter.db')
+  const key = nodeCrypto.signingKey(new Uint8Array(32).fill(1))
+  const clock = virtualClock()
+  const bench = fogBench({ clock })
+  const credential = meterCredential('m')
+  let [number, channels] = [0, 0]
+
+  function begin(drawn = 0) {
+    const store = openMeterStore(file)
+    if (store.restored !== null) store.settleRestored(() => bigEndian(drawn))
+    const settings = { ...meterDefaults, mode: 'block' as const, maxReadings: 4 }
+    const options = { crypto: nodeCrypto, key, deviceId: 'm', clock, settings }
+    const meter = createMeter({ ...options, store: store.meter('m') })
+    return { meter, store }
+  }
+  async function deliver({ meter }: ReturnType<typeof begin>) {
+    const cid = `channel-${++channels}`
+    bench.fog.open(cid, credential)
+    let payloads = meter.onOpen()
+    while (payloads.length > 0) {
+      for (const payload of payloads) void bench.fog.receive(cid, payload)
+      await bench.commit()
+      await settled()
+      payloads = bench.sent.splice(0).flatMap(({ message }) => meter.onMessage(encodeDown(message)))
+    }
+  }
+  const measure = ({ meter }: ReturnType<typeof begin>, count: number) => {
+    for (let index = 0; index < count; index++)
+      meter.measure({ timeS: 1_767_225_600 + 10 * ++number, powerW: 100, importWh: number })
+  }
+  async function backup() {
+    const copy = new BetterSqlite3(file)
+    await copy.backup(join(folder, 'copy.db'))
+    copy.close()
+  }
+  async function restore() {
+    for (const end of ['', '-wal', '-shm']) rmSync(file + end, { force: true })
+    const restored = new BetterSqlite3(join(folder, 'copy.db'))
+    await restored.backup(file)
+    restored.close()
+    markRestored(file)
+  }
+  const durable = () => bench.fog.meters()[0]?.durable ?? 0
+  const conflicts = () => bench.fog.counters().refused['conflict'] ?? 0
+  return { bench, begin, deliver, measure, backup, restore, durable, conflicts }
+}
+
 describe('a meter that was set back', () => {
-  /** A meter on a file, a fog node in memory; `restore` puts the one backup in the file's place. */
-  function meterWorld() {
-    const file = join(folder, 'meter.db')
-    const key = nodeCrypto.signingKey(new Uint8Array(32).fill(1))
-    const clock = virtualClock()
-    const bench = fogBench({ clock })
-    const credential = meterCredential('m')
-    let [number, channels] = [0, 0]
-
-    function begin(drawn = 0) {
-      const store = openMeterStore(file)
-      if (store.restored !== null) store.settleRestored(() => bigEndian(drawn))
-      const settings = { ...meterDefaults, mode: 'block' as const, maxReadings: 4 }
-      const options = { crypto: nodeCrypto, key, deviceId: 'm', clock, settings }
-      const meter = createMeter({ ...options, store: store.meter('m') })
-      return { meter, store }
-    }
-    async function deliver({ meter }: ReturnType<typeof begin>) {
-      const cid = `channel-${++channels}`
-      bench.fog.open(cid, credential)
-      let payloads = meter.onOpen()
-      while (payloads.length > 0) {
-        for (const payload of payloads) void bench.fog.receive(cid, payload)
-        await bench.commit()
-        await settled()
-        payloads = bench.sent
-          .splice(0)
-          .flatMap(({ message }) => meter.onMessage(encodeDown(message)))
-      }
-    }
-    const measure = ({ meter }: ReturnType<typeof begin>, count: number) => {
-      for (let index = 0; index < count; index++)
-        meter.measure({ timeS: 1_767_225_600 + 10 * ++number, powerW: 100, importWh: number })
-    }
-    async function backup() {
-      const copy = new BetterSqlite3(file)
-      await copy.backup(join(folder, 'copy.db'))
-      copy.close()
-    }
-    async function restore() {
-      for (const end of ['', '-wal', '-shm']) rmSync(file + end, { force: true })
-      const restored = new BetterSqlite3(join(folder, 'copy.db'))
-      await restored.backup(file)
-      restored.close()
-      markRestored(file)
-    }
-    const durable = () => bench.fog.meters()[0]?.durable ?? 0
-    const conflicts = () => bench.fog.counters().refused['conflict'] ?? 0
-    return { bench, begin, deliver, measure, backup, restore, durable, conflicts }
-  }
-
-  function bigEndian(value: number): Uint8Array {
-    const bytes = new Uint8Array(4)
-    new DataView(bytes.buffer).setUint32(0, value)
-    return bytes
-  }
-
   test('goes on above the numbers its former life used: nothing new is refused', async () => {
     const { bench, begin, deliver, measure, backup, restore, durable } = meterWorld()
     const first = begin()
