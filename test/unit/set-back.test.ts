@@ -263,7 +263,7 @@ test('what comes later for such a window never takes the place of the fuller sum
 
 const second = (offset: number) => ({ timeS: 1_767_225_600 + offset })
 
-/** A node from the file at `path` until it is closed, and its way to the cloud when it is told to talk. */
+/** A node on the file at `path`, and its cloud, which it reaches only while told to talk. */
 function nodeWorld() {
   const clock = virtualClock()
   const { contents, ...cloudStore } = createMemoryStore()
