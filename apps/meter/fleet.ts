@@ -152,7 +152,7 @@ function openAlone(path: string, log: Logger): MeterStoreFile {
   const file = openMeterStore(path)
   if (file.restored !== null) {
     const taken = new Date(file.restored.takenS * 1000).toISOString()
-    const readingsGivenUp = file.settleRestored()
+    const readingsGivenUp = file.settleRestored(systemRandom)
     log.warn(
       { event: 'restored', taken, readingsGivenUp },
       'the store was restored from a backup: numbering goes on far above it, and registers that ' +

@@ -211,4 +211,12 @@ export const migrations: readonly string[] = [
   INSERT INTO identity VALUES (randomblob(8));
   ALTER TABLE fog ADD COLUMN newest BLOB NOT NULL DEFAULT x''; -- mark of the item under number durable
   `,
+  `
+  -- Windows of which a fog, since it was set back, has another history than what is stored.
+  CREATE TABLE fork (
+    fog INTEGER NOT NULL REFERENCES fog,
+    start_s INTEGER NOT NULL,
+    PRIMARY KEY (fog, start_s)
+  ) STRICT, WITHOUT ROWID;
+  `,
 ]

@@ -4,7 +4,7 @@ import { fogTables } from './fog-tables.ts'
 import { credentialTables, registerTables } from './register-tables.ts'
 import { runTables } from './run-tables.ts'
 import { createStatements } from './statements.ts'
-import { summaryTables } from './summary-tables.ts'
+import { forkTables, summaryTables } from './summary-tables.ts'
 
 /** The drain's store on SQLite; see `CloudStore` for what the methods mean. */
 export function createStore(database: Database): CloudStore {
@@ -12,6 +12,7 @@ export function createStore(database: Database): CloudStore {
   const tx = {
     ...fogTables(db),
     ...summaryTables(db),
+    ...forkTables(db),
     ...credentialTables(db),
     ...registerTables(db),
     ...runTables(db),

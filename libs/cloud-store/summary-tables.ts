@@ -52,6 +52,18 @@ export function summaryTables(
   }
 }
 
+/** Windows of which a fog has another history than what is stored. */
+export function forkTables(db: Statements): Pick<CloudTx, 'isForked' | 'saveFork' | 'forgetForks'> {
+  const ofFog = 'WHERE fog = (SELECT id FROM fog WHERE name = ?)'
+  return {
+    isForked: (fog, startS) =>
+      db.all(`SELECT 1 FROM fork ${ofFog} AND start_s = ?`, [fog, startS]).length > 0,
+    saveFork: (fog, startS) =>
+      db.run('INSERT OR IGNORE INTO fork (fog, start_s) VALUES (?, ?)', [fogKey(db, fog), startS]),
+    forgetForks: (fog) => db.run(`DELETE FROM fork ${ofFog}`, [fog]),
+  }
+}
+
 function summaryFrom(row: SummaryRow): Summary {
   const { estimated, unknown_time: unknownTime, substitute, first_received_s: firstS } = row
   return {

@@ -31,8 +31,8 @@ function refuseOnError<T>(check: () => T): T {
 
 /**
  * Checks one outbox item, then stores it. Throws `Refusal` when the item can never be accepted;
- * nothing of it is stored then. Any other error is ours and undoes the whole transaction.
- * Returns `stored`, or `duplicate` when the same content was there already.
+ * nothing of it is stored then, only that its window is forked, if that is why. Any other error is
+ * ours and undoes the whole transaction. Returns `stored`, or `duplicate` when the same content was there already.
  */
 export function applyItem(
   context: ApplyContext,
@@ -74,8 +74,12 @@ function applySummary(
   const present = tx.summary(fog, summary.startS, summary.revision)
   if (present) {
     if (sameSummary(present, summary)) return 'duplicate'
+    // Remembered: what follows it would take the place of sums it does not contain.
+    tx.saveFork(fog, summary.startS)
     throw new Refusal('summary/conflict', 'this revision is stored with other values')
   }
+  if (tx.isForked(fog, summary.startS))
+    throw new Refusal('summary/conflict', 'a revision before this one contradicts what is stored')
   const current = tx.latestSummary(fog, summary.startS)
   const latest = current === null || summary.revision > current.revision
   tx.addSummary({ fog, number, summary, receivedS: nowS, latest })

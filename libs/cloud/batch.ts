@@ -7,7 +7,7 @@ import { bump, newCounters } from './counters.ts'
 import type { CloudCounters } from './counters.ts'
 import { newFog } from './store.ts'
 import type { CloudStore, FogRecord } from './store.ts'
-import { withdrawals } from './runs.ts'
+import { forgetAsked, withdrawals } from './runs.ts'
 
 interface Hello {
   type: 'hello'
@@ -99,14 +99,17 @@ function copy(record: FogRecord | null): FogRecord | null {
 
 /** The answer says how far this store is, even where the fog no longer holds what comes next. */
 function applyHello(scope: Scope, hello: Hello): void {
-  const { record, result, cid } = scope
+  const { tx, fog, record, result, cid } = scope
   noteStore(scope, hello)
+  forgetAsked(tx, fog.deviceId, record.offset)
   const next = hello.next + record.offset
   if (record.durable >= next) {
     const detail =
       `it offers number ${next}, ${record.durable} is stored already: its store was lost or restored ` +
       'from an older copy; it goes on above, and what only it had in between is missing'
     note(scope, 'numbers-restarted', null, detail)
+    // Of another copy it may be the very history that is stored.
+    tx.forgetForks(fog.deviceId)
     result.changed = true
   }
   record.next = Math.max(next, record.durable + 1)
@@ -121,13 +124,14 @@ function applyHello(scope: Scope, hello: Hello): void {
  * of that stays; what comes now is added to it (see README.md).
  */
 function noteStore(scope: Scope, { store, next }: Hello): void {
-  const { record, result } = scope
+  const { tx, fog, record, result } = scope
   if (store === undefined || store === record.store) return
   const replaced = record.store === null ? record.durable >= next : true
   record.store = store
   result.changed = true
   if (!replaced || record.durable === 0) return
   record.offset = record.durable
+  tx.forgetForks(fog.deviceId)
   const detail = `its store is a new one: numbers start again, ${record.durable} of the old one stay`
   note(scope, 'store-replaced', null, detail)
 }

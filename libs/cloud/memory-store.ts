@@ -19,6 +19,8 @@ export interface MemoryContents {
   fogs: Map<string, FogRecord>
   statuses: Map<string, FogStatus>
   summaries: SummaryEntry[]
+  /** Fog and start of each window that is forked. */
+  forks: { fog: string; startS: number }[]
   credentials: Credential[]
   registers: RegisterEntry[]
   runs: Run[]
@@ -33,6 +35,7 @@ export function createMemoryStore(): CloudStore & { contents: MemoryContents } {
     fogs: new Map(),
     statuses: new Map(),
     summaries: [],
+    forks: [],
     credentials: [],
     registers: [],
     runs: [],
@@ -61,6 +64,7 @@ function snapshot(contents: MemoryContents): MemoryContents {
     fogs: new Map(contents.fogs),
     statuses: new Map(contents.statuses),
     summaries: [...contents.summaries],
+    forks: [...contents.forks],
     credentials: [...contents.credentials],
     registers: [...contents.registers],
     runs: [...contents.runs],
@@ -88,6 +92,7 @@ function createTx(contents: MemoryContents): CloudTx {
     },
     addRefused: (entry) => void contents.refused.push(entry),
     ...summaryTables(contents),
+    ...forkTables(contents),
     ...credentialTables(contents),
     ...registerTables(contents),
     ...runTables(contents),
@@ -136,6 +141,22 @@ function summaryTables(
         replaces(entry) ? { ...entry, latest: false } : entry,
       )
       contents.summaries.push(added)
+    },
+  }
+}
+
+function forkTables(
+  contents: MemoryContents,
+): Pick<CloudTx, 'isForked' | 'saveFork' | 'forgetForks'> {
+  const isForked = (fog: string, startS: number): boolean =>
+    contents.forks.some((fork) => fork.fog === fog && fork.startS === startS)
+  return {
+    isForked,
+    saveFork(fog, startS) {
+      if (!isForked(fog, startS)) contents.forks.push({ fog, startS })
+    },
+    forgetForks(fog) {
+      contents.forks = contents.forks.filter((fork) => fork.fog !== fog)
     },
   }
 }

@@ -74,6 +74,11 @@ function doubledThrough(context: ApplyContext, run: Run, keeper: Run, through: n
   return { ...run, doubled: through, askedS: 0 }
 }
 
+/** On a new channel: what was asked on the one before may have gone into the void. */
+export function forgetAsked(tx: CloudTx, fog: string, offset: number): void {
+  for (const run of tx.doubledRuns(fog, offset, MAX_ASKED)) tx.saveRun({ ...run, askedS: 0 })
+}
+
 /** What a fog is to let go of with its present store, as far as it was not asked just now. */
 export function withdrawals(tx: CloudTx, fog: string, nowS: number): Down[] {
   const offset = tx.fog(fog)?.offset ?? 0

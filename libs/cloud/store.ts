@@ -138,6 +138,10 @@ export interface CloudTx {
   /** The highest revision among those that came under outbox numbers up to `number`. */
   summaryThrough(fog: string, startS: number, number: number): Summary | null
   addSummary(entry: SummaryEntry): void
+  /** Windows of which this fog, as it is now, has another history than what is stored (see README.md). */
+  isForked(fog: string, startS: number): boolean
+  saveFork(fog: string, startS: number): void
+  forgetForks(fog: string): void
 
   /** Encoded credentials of a meter, newest first, at most `limit`. */
   credentials(deviceId: string, limit: number): Uint8Array[]

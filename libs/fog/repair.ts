@@ -66,8 +66,8 @@ export function sendLost(core: Core): void {
 
 /**
  * The cloud holds another history of this window under the same revision: a former life of this
- * node, whose store was lost or restored, got further. Its sums there are the fuller ones and stay;
- * a revision of ours would count less. The readings are stored here and the registers are exact.
+ * node, whose store was lost or restored, got further. Its sums stay, and the cloud takes no revision
+ * of ours any more. The readings are stored here and the registers are exact.
  */
 export function yieldWindow(core: Core, startS: number): void {
   core.windows.drop(startS)

@@ -1,5 +1,6 @@
 import type { OutboxItem } from '#delivery'
 import type { MeterStore } from '#meter'
+import type { Random } from '#ports'
 import { openDatabase, readMark, writeMark, type BackupMark, type Database } from '#sqlite'
 import { migrations } from './schema.ts'
 import { prepareStatements, type Held, type Statements } from './statements.ts'
@@ -24,10 +25,11 @@ export interface MeterStoreFile {
   /** Set when this file was restored from a backup and nothing has been done about that yet. */
   readonly restored: BackupMark | null
   /**
-   * Settles that, before any meter is opened: the numbers that a former life used after the backup
-   * are left out, and so are the unsigned readings, which it has signed since. Returns how many.
+   * Settles that, before any meter is opened: the numbers that former lives used after the backup
+   * are left out, and so are the unsigned readings, which the first has signed since. Returns how
+   * many. How far it goes on above is drawn from `random`: the same backup may be restored again.
    */
-  settleRestored(): number
+  settleRestored(random: Random): number
   /** Writes what may lag behind and closes the file. */
   close(): void
 }
@@ -41,6 +43,12 @@ const CLEAN_EVERY = 1_024
 const REFUSED_KEPT = 1_000
 /** More readings than any meter takes between a backup and its restoring: at one a second, 12 days. */
 const RESTORE_MARGIN = 2 ** 20
+/**
+ * So many numbers above that, drawn anew each time: of two lives from one backup, each with a reading
+ * a second for a day, one in 6,000 pairs would meet. Three such restores together still lie within
+ * what a welcome may raise an older copy by (2^32, see #delivery).
+ */
+const RESTORE_SPREAD = 2 ** 30
 
 /** State that the meters of one file share. */
 interface Shared {
@@ -72,7 +80,7 @@ export function openMeterStore(path: string): MeterStoreFile {
     },
     transaction: (work) => database.transaction(work),
     restored: readMark(database),
-    settleRestored: () => settleRestored(shared),
+    settleRestored: (random) => settleRestored(shared, random),
     refused: (deviceId, limit) => sql.refusedOf.all(deviceId, limit),
     note(name) {
       const row = sql.noteOf.get(name)
@@ -86,10 +94,11 @@ export function openMeterStore(path: string): MeterStoreFile {
   }
 }
 
-function settleRestored({ database, sql, oldestRow }: Shared): number {
+function settleRestored({ database, sql, oldestRow }: Shared, random: Random): number {
+  const drawn = new DataView(random(4).buffer).getUint32(0) % RESTORE_SPREAD
   return database.transaction(() => {
     const { count } = sql.countOpen.get()!
-    sql.leaveOut.run(RESTORE_MARGIN)
+    sql.leaveOut.run(RESTORE_MARGIN + drawn)
     sql.deleteReadings.run(Number.MAX_SAFE_INTEGER)
     oldestRow.clear()
     writeMark(database, null)

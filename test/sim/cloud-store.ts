@@ -22,6 +22,7 @@ export function openSimCloudStore(
     },
     addRefused: (entry) => disk.set('refused', `${entry.fog} ${entry.number}`, entry),
     ...summaryTables(disk),
+    ...forkTables(disk),
     ...registerTables(disk),
     ...runTables(disk),
     credentials: (deviceId, limit) =>
@@ -65,6 +66,16 @@ function summaryTables(disk: Disk): SummaryTables {
       const kept = added.latest ? others.map((entry) => ({ ...entry, latest: false })) : others
       disk.set('summary', windowKey(added.fog, startS), [...kept, added])
     },
+  }
+}
+
+/** Per fog the starts of its forked windows. */
+function forkTables(disk: Disk): Pick<CloudTx, 'isForked' | 'saveFork' | 'forgetForks'> {
+  const of = (fog: string) => disk.get<number[]>('fork', fog) ?? []
+  return {
+    isForked: (fog, startS) => of(fog).includes(startS),
+    saveFork: (fog, startS) => disk.set('fork', fog, [...new Set([...of(fog), startS])]),
+    forgetForks: (fog) => disk.set('fork', fog, []),
   }
 }
 

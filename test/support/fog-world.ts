@@ -17,7 +17,7 @@ import {
 
 const names = ['meter-a', 'meter-b', 'meter-c']
 
-type Step =
+export type Step =
   | { do: 'sign'; meter: number; count: number; skip: number }
   | { do: 'open'; meter: number }
   | { do: 'report'; meter: number; back: number }

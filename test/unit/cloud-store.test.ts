@@ -420,6 +420,26 @@ describe('sums without bound', () => {
     database.close()
   })
 
+  test('a window forked stays so over restarts, for one fog, until that is set back again', () => {
+    const file = open()
+    file.deliver(fog1, 1, quarter(0), quarter(0, { importWh: 126 }), quarter(1))
+    file.deliver(fog2, 1, quarter(0))
+    file.database.close()
+    const { deliver, drain, queries, database } = open()
+    const refused = { type: 'refused', first: 4, last: 4, code: 'summary/conflict' }
+    const next = { revision: 1, importWh: 127 }
+    expect(deliver(fog1, 4, quarter(0, next))[0]).toEqual(refused)
+    deliver(fog1, 5, quarter(1, next))
+    deliver(fog2, 2, quarter(0, next))
+    const sums = (fog: string) =>
+      queries.listSummaries({ fog }).items.map(({ importWh }) => importWh)
+    expect([sums('fog-1'), sums('fog-2')]).toEqual([[127, 125], [127]])
+    drain.deliver(fog1, 'c1', hello(5, 5))
+    deliver(fog1, 6, quarter(0, next))
+    expect(sums('fog-1')).toEqual([127, 127])
+    database.close()
+  })
+
   test('a file written before keeps its sums', () => {
     const path = join(folder, 'old.db')
     const old = openDatabase(path, { migrations: migrations.slice(0, 1) })

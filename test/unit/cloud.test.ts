@@ -39,6 +39,29 @@ function begin() {
   return { ...cloud, contents: store.contents, deliver }
 }
 
+/** A window as a fog node sent it before it was set back, and as it puts it together since. */
+const former = { readings: 20, voltageCount: 20, voltageSumDv: 46_000, powerSumW: 10_000 }
+const ours = { ...former, importWh: 126 }
+const conflict = (number: number) => {
+  return { type: 'refused', first: number, last: number, code: 'summary/conflict' }
+}
+const latestOf = ({ summaries }: ReturnType<typeof begin>['contents']) =>
+  summaries.filter(({ latest }) => latest).map(({ summary: s }) => [s.revision, s.importWh])
+
+/** The former life's window is stored; the present one has said hello. */
+function setBack() {
+  const bench = begin()
+  const greet = (next: number, store = 7) => {
+    const message = encodeUp({ type: 'hello', oldestHeld: next, next, store })
+    bench.cloud.received('c1', fog.credential, message)
+    bench.cloud.flush()
+  }
+  greet(1)
+  bench.deliver(1, summaryItem(former))
+  greet(1)
+  return { ...bench, greet }
+}
+
 describe('the inbox', () => {
   test('hello is answered with what is durable, then items get one receipt', () => {
     const { deliver, cloud } = begin()
@@ -224,6 +247,54 @@ describe('summaries', () => {
     })
   })
 
+  describe('of a fog node that was set back', () => {
+    test('a revision behind one that was refused is refused too, also in one message', () => {
+      const { deliver, contents } = setBack()
+      const other = { startS: startS + 900, endS: startS + 1_800 }
+      const next = summaryItem({ ...ours, revision: 1 })
+      expect(deliver(2, summaryItem(ours), next, summaryItem(other))).toEqual([
+        conflict(2),
+        conflict(3),
+        { type: 'receipt', durable: 4 },
+      ])
+      expect(deliver(5, summaryItem({ ...ours, revision: 9 }))[0]).toEqual(conflict(5))
+      expect(deliver(6, summaryItem(former))).toEqual([{ type: 'receipt', durable: 6 }])
+      expect(latestOf(contents)).toEqual([
+        [0, 125],
+        [0, 125],
+      ])
+      expect(contents.fogs.get('fog-1')?.totals.readings).toBe(50n)
+    })
+
+    test('one that goes on where the stored history ends replaces it, with fewer readings too', () => {
+      const { deliver, contents } = setBack()
+      const less = { readings: 19, voltageCount: 19, voltageSumDv: 43_700, powerSumW: 9_500 }
+      deliver(2, summaryItem(former), summaryItem({ ...less, revision: 1 }))
+      expect(latestOf(contents)).toEqual([[1, 125]])
+      expect(contents.fogs.get('fog-1')?.totals.readings).toBe(19n)
+    })
+
+    test('set back once more, to a copy that goes on with what is stored, it is heard again', () => {
+      const { deliver, greet, contents } = setBack()
+      deliver(2, summaryItem(ours))
+      greet(2)
+      expect(deliver(3, summaryItem({ ...former, revision: 1, importWh: 130 }))).toEqual([
+        { type: 'receipt', durable: 3 },
+      ])
+      expect(latestOf(contents)).toEqual([[1, 130]])
+    })
+
+    test('with a new store it adds to the window, as any other would', () => {
+      const { deliver, greet, contents } = setBack()
+      deliver(2, summaryItem(ours))
+      expect(contents.forks).toHaveLength(1)
+      greet(1, 8)
+      expect(contents.forks).toEqual([])
+      deliver(1, summaryItem(ours))
+      expect(latestOf(contents)).toEqual([[1, 251]])
+    })
+  })
+
   test('a revision replaces, an older one that comes late does not, totals follow', () => {
     const { deliver, contents } = begin()
     deliver(1, summaryItem({ revision: 2, readings: 31, powerSumW: 15_500, importWh: 130 }))
@@ -391,6 +462,28 @@ describe('registers', () => {
       'counted-twice',
       'withdrawn',
     ])
+  })
+
+  test('… and again as soon as it connects anew: on the channel before it may not have heard', () => {
+    const { deliver, cloud } = begin()
+    const second = device('fog', 'fog-2')
+    cloud.opened('c2', second.credential)
+    const claim = (from: number): Item => {
+      const item = register(meter, 30) as Extract<Item, { type: 'register' }>
+      return { ...item, from }
+    }
+    deliver(1, credentialItem(meter), claim(20))
+    cloud.received('c2', second.credential, items(1, [credentialItem(meter), claim(1)]))
+    const withdraw = { type: 'withdraw', deviceId: 'kitchen', first: 20, through: 30 }
+    expect(sent(cloud.flush())).toContainEqual(withdraw)
+    cloud.opened('c3', fog.credential)
+    cloud.received('c3', fog.credential, hello(3, 3))
+    const outputs = cloud.flush()
+    expect(outputs.map((output) => output.type === 'send' && output.cid)).toEqual(['c3', 'c3'])
+    expect(sent(outputs)).toEqual([{ type: 'welcome', durable: 2 }, withdraw])
+    // With what comes on the same channel it is not asked at once again.
+    cloud.received('c3', fog.credential, items(3, [summaryItem()]))
+    expect(sent(cloud.flush())).toEqual([{ type: 'receipt', durable: 3 }])
   })
 
   test('a run that cannot be is refused, and so is letting go of one never claimed', () => {

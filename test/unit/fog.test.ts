@@ -55,6 +55,18 @@ describe('receipts', () => {
     expect(bench.fog.counters()).toMatchObject({ blocks: 2, readings: 7, commits: 1, verified: 2 })
   })
 
+  test('name what is durable, not what has arrived and is still being checked', async () => {
+    const checks = manualVerifier()
+    const { bench, meter } = await greeted({ verifier: checks.verifier })
+    bench.up(cid, report(meter.block(4)), report(meter.block(3)))
+    await checks.release()
+    await bench.commit()
+    expect(bench.take(cid)).toEqual([{ type: 'receipt', durable: 4 }])
+    await checks.release()
+    await bench.commit()
+    expect(bench.take(cid)).toEqual([{ type: 'receipt', durable: 7 }])
+  })
+
   test('do not come when the disk fails; when it works again the same blocks are committed', async () => {
     let failing = true
     const { bench, meter } = await greeted({ failing: () => failing })

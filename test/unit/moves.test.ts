@@ -1,7 +1,8 @@
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { peekRegister } from '#reading'
-import { fogBench, report, simulatedMeter } from '../support/fog.ts'
+import { newDisk } from '../support/fog-store.ts'
+import { fogBench, report, simulatedMeter, virtualClock } from '../support/fog.ts'
 import { anyMoves, counted, movingWorld, signed, type Step } from '../support/moving-world.ts'
 
 const sign = (count: number): Step => ({ do: 'sign', meter: 0, count })
@@ -45,10 +46,15 @@ describe('a meter that moves between two fogs', () => {
     expect(world.doubled()).toBe(4)
     const twice = counted(world.latest())
     expect(twice.readings).toBe(signed(world.people).readings + 4)
+    const doubledWh = twice.importWh - signed(world.people).importWh
     await world.perform(wait)
     await world.perform(forward(1))
     expect(world.doubled()).toBe(0)
     expect(counted(world.latest())).toEqual(signed(world.people))
+    expect(doubledWh).toBeGreaterThan(0)
+    expect(world.contents.events.find(({ code }) => code === 'withdrawn')?.detail).toBe(
+      `readings 6 to 9: 4 of them and ${doubledWh} Wh are out of its windows`,
+    )
   })
 
   test('windows of which nothing is left are empty, and the meter is in none of them', async () => {
@@ -77,6 +83,41 @@ describe('a meter that moves between two fogs', () => {
     expect(world.doubled()).toBe(4)
     expect(counted(world.latest()).readings).toBe(signed(world.people).readings + 4)
   })
+})
+
+test('what is let go of in parts is told with its energy, each time all of it, after a restart too', async () => {
+  const disk = newDisk()
+  const clock = virtualClock()
+  const bench = fogBench({ disk, clock })
+  const meter = simulatedMeter('meter-1')
+  bench.hello('channel-1', meter)
+  const readings = [meter.block(4), meter.block(3), meter.block(2)].flatMap((block) => {
+    bench.up('channel-1', report(block))
+    return block.readings
+  })
+  await bench.commit()
+  clock.advance(1_000_000)
+  bench.fog.tick()
+  const gained = (field: 'importWh' | 'exportWh', through: number) =>
+    (readings[through - 1]?.[field] ?? 0) - (readings[0]?.[field] ?? 0)
+  const parts = [4, 7, 9]
+  for (const through of parts) fogBench({ disk, clock }).fog.withdraw('meter-1', 1, through)
+  const told = bench.items().flatMap((item) => (item.type === 'withdrawn' ? [item.withdrawn] : []))
+  expect(told).toEqual(
+    parts.map((through) => ({
+      deviceId: 'meter-1',
+      first: 1,
+      through,
+      readings: through,
+      importWh: gained('importWh', through),
+      exportWh: gained('exportWh', through),
+    })),
+  )
+  expect(told.map(({ importWh, exportWh }) => [importWh, exportWh])).toEqual([
+    [5, 1],
+    [11, 3],
+    [12, 4],
+  ])
 })
 
 test('what a meter gave up is claimed by no run: another fog may have had it', async () => {

@@ -15,6 +15,7 @@ import { createWindows, windowDefaults } from '#window'
 import { device, summaryItem, testCloud } from '../support/cloud.ts'
 import { newDisk } from '../support/fog-store.ts'
 import {
+  cloudBehind,
   fogBench,
   meterCredential,
   report,
@@ -332,6 +333,134 @@ test('what comes later for such a window never takes the place of the fuller sum
   expect(codes).toContain('window-conflict')
 })
 
+const second = (offset: number) => ({ timeS: 1_767_225_600 + offset })
+
+/** A node on the file at `path`, and its cloud, which it reaches only while told to talk. */
+function nodeWorld() {
+  const clock = virtualClock()
+  const { contents, ...cloudStore } = createMemoryStore()
+  const cloud = cloudBehind(cloudStore, clock)
+  const fog = device('fog', 'fog-1')
+  let channels = 0
+
+  function begin() {
+    const store = open()
+    if (store.restored !== null) store.settleRestored([])
+    const bench = fogBench({ store, clock })
+    const uplink = createUplink({
+      outbox: store.outbox,
+      receipts: store.receipts,
+      store: store.id,
+      clock,
+      onRevocations: () => undefined,
+      onSuperseded: () => undefined,
+      onSetBack: (setBack) => bench.fog.sendAgain(setBack),
+      onWindowConflict: (startS) => bench.fog.yieldWindow(startS),
+      onWithdraw: (deviceId, first, through) => bench.fog.withdraw(deviceId, first, through),
+      credentialOf: (deviceId) => bench.fog.credentialOf(deviceId),
+    })
+    async function take(meter: ReturnType<typeof simulatedMeter>, from: number, count: number) {
+      bench.hello(`meter-${++channels}`, meter)
+      const readings = Array.from({ length: count }, (_, index) => second(from + index))
+      bench.up(`meter-${channels}`, report(meter.sign(readings)))
+      await bench.commit()
+      await settled()
+      bench.clock.advance(400_000)
+      bench.fog.tick()
+    }
+    function talk() {
+      const cid = `uplink-${++channels}`
+      cloud.opened(cid, fog.credential)
+      let up = uplink.onOpen('cloud-a')
+      while (up.length > 0) {
+        const down = up.flatMap((payload) => cloud.received(cid, fog.credential, payload))
+        up = [...down, ...cloud.flush()].flatMap((output) =>
+          output.type === 'send' ? uplink.onMessage(output.payload) : [],
+        )
+        bench.clock.advance(300)
+        bench.fog.tick()
+        up.push(...uplink.tick())
+      }
+      uplink.onClosed()
+      cloud.closed(cid)
+    }
+    return { take, talk }
+  }
+  const windows = () =>
+    contents.summaries
+      .filter(({ latest }) => latest)
+      .map(({ summary: { revision, readings } }) => [revision, readings])
+  const codes = () => contents.events.map(({ code }) => code)
+  return { begin, windows, codes, contents }
+}
+
+async function copyTo(name: string): Promise<void> {
+  const source = new BetterSqlite3(path)
+  await source.backup(join(folder, name))
+  source.close()
+}
+
+function restoreFrom(name: string): void {
+  path = join(folder, name)
+  markRestored(path)
+}
+
+describe('a fog node restored while its cloud is away', () => {
+  test('takes back no sums: neither its first revision of a window counts, nor those behind it', async () => {
+    const { begin, windows, codes, contents } = nodeWorld()
+    const [one, two, three] = [1, 2, 3].map((id) => simulatedMeter(`meter-${id}`, id))
+    const former = begin()
+    await copyTo('copy.db')
+    await former.take(one!, 1, 20)
+    former.talk()
+    expect(windows()).toEqual([[0, 20]])
+
+    restoreFrom('copy.db')
+    const present = begin()
+    // Two revisions wait for the cloud, the first with a number it has and one with a free one.
+    await present.take(two!, 1, 3)
+    await present.take(three!, 1, 2)
+    present.talk()
+    present.talk()
+    expect(windows()).toEqual([[0, 20]])
+    expect(contents.refused.map(({ code }) => code)).toEqual(Array(2).fill('summary/conflict'))
+    expect(codes()).toContain('window-conflict')
+    expect(codes()).not.toContain('summary-shrunk')
+    expect(contents.fogs.get('fog-1')?.totals.readings).toBe(20n)
+
+    // A restart does not bring the window back, and a later one is nobody else's.
+    const again = begin()
+    await again.take(two!, 10, 4)
+    await again.take(two!, 70, 5)
+    again.talk()
+    expect(windows()).toEqual([
+      [0, 20],
+      [0, 5],
+    ])
+  })
+
+  test('goes on where the cloud is: late readings of a window that did not change meanwhile count', async () => {
+    const { begin, windows, codes } = nodeWorld()
+    const [one, two, three, four] = [1, 2, 3, 4].map((id) => simulatedMeter(`meter-${id}`, id))
+    const former = begin()
+    await former.take(one!, 1, 20)
+    await copyTo('copy.db')
+    await former.take(two!, 70, 9)
+    former.talk()
+
+    restoreFrom('copy.db')
+    const present = begin()
+    await present.take(three!, 30, 3)
+    await present.take(four!, 33, 2)
+    present.talk()
+    expect(windows()).toEqual([
+      [0, 9],
+      [2, 25],
+    ])
+    expect(codes()).not.toContain('window-conflict')
+  })
+})
+
 describe('windows', () => {
   const T0 = 1_767_225_600
   const plain = { powerW: 100, voltageDv: 2_300, importWh: 1, exportWh: 0, status: 0 }
@@ -362,65 +491,135 @@ describe('windows', () => {
   })
 })
 
-describe('a meter that was set back', () => {
-  test('goes on above the numbers its former life used: nothing new is refused', async () => {
-    const file = join(folder, 'meter.db')
-    const key = nodeCrypto.signingKey(new Uint8Array(32).fill(1))
-    const clock = virtualClock()
-    const bench = fogBench({ clock })
-    const credential = meterCredential('m')
-    let number = 0
+function bigEndian(value: number): Uint8Array {
+  const bytes = new Uint8Array(4)
+  new DataView(bytes.buffer).setUint32(0, value)
+  return bytes
+}
 
-    function begin() {
-      const store = openMeterStore(file)
-      if (store.restored !== null) store.settleRestored()
-      const settings = { ...meterDefaults, mode: 'block' as const, maxReadings: 4 }
-      const options = { crypto: nodeCrypto, key, deviceId: 'm', clock, settings }
-      const meter = createMeter({ ...options, store: store.meter('m') })
-      return { meter, store }
-    }
-    async function deliver({ meter }: ReturnType<typeof begin>, cid: string) {
-      bench.fog.open(cid, credential)
-      let payloads = meter.onOpen()
-      while (payloads.length > 0) {
-        for (const payload of payloads) void bench.fog.receive(cid, payload)
-        await bench.commit()
-        await settled()
-        payloads = bench.sent
-          .splice(0)
-          .flatMap(({ message }) => meter.onMessage(encodeDown(message)))
-      }
-    }
-    const measure = ({ meter }: ReturnType<typeof begin>, count: number) => {
-      for (let index = 0; index < count; index++)
-        meter.measure({ timeS: 1_767_225_600 + 10 * ++number, powerW: 100, importWh: number })
-    }
+/** A meter on a file, a fog node in memory; `restore` puts the one backup in the file's place. */
+function meterWorld() {
+  const file = join(folder, 'meter.db')
+  const key = nodeCrypto.signingKey(new Uint8Array(32).fill(1))
+  const clock = virtualClock()
+  const bench = fogBench({ clock })
+  const credential = meterCredential('m')
+  let [number, channels] = [0, 0]
 
-    const first = begin()
-    measure(first, 6)
-    await deliver(first, 'a')
-    first.store.close()
+  function begin(drawn = 0) {
+    const store = openMeterStore(file)
+    if (store.restored !== null) store.settleRestored(() => bigEndian(drawn))
+    const settings = { ...meterDefaults, mode: 'block' as const, maxReadings: 4 }
+    const options = { crypto: nodeCrypto, key, deviceId: 'm', clock, settings }
+    const meter = createMeter({ ...options, store: store.meter('m') })
+    return { meter, store }
+  }
+  async function deliver({ meter }: ReturnType<typeof begin>) {
+    const cid = `channel-${++channels}`
+    bench.fog.open(cid, credential)
+    let payloads = meter.onOpen()
+    while (payloads.length > 0) {
+      for (const payload of payloads) void bench.fog.receive(cid, payload)
+      await bench.commit()
+      await settled()
+      payloads = bench.sent.splice(0).flatMap(({ message }) => meter.onMessage(encodeDown(message)))
+    }
+  }
+  const measure = ({ meter }: ReturnType<typeof begin>, count: number) => {
+    for (let index = 0; index < count; index++)
+      meter.measure({ timeS: 1_767_225_600 + 10 * ++number, powerW: 100, importWh: number })
+  }
+  async function backup() {
     const copy = new BetterSqlite3(file)
     await copy.backup(join(folder, 'copy.db'))
     copy.close()
-    const former = begin()
-    measure(former, 10)
-    await deliver(former, 'b')
-    former.store.close()
-    expect(bench.fog.meters()[0]?.durable).toBe(16)
-
+  }
+  async function restore() {
     for (const end of ['', '-wal', '-shm']) rmSync(file + end, { force: true })
     const restored = new BetterSqlite3(join(folder, 'copy.db'))
     await restored.backup(file)
     restored.close()
     markRestored(file)
+  }
+  const durable = () => bench.fog.meters()[0]?.durable ?? 0
+  const conflicts = () => bench.fog.counters().refused['conflict'] ?? 0
+  return { bench, begin, deliver, measure, backup, restore, durable, conflicts }
+}
+
+describe('a meter that was set back', () => {
+  test('goes on above the numbers its former life used: nothing new is refused', async () => {
+    const { bench, begin, deliver, measure, backup, restore, durable } = meterWorld()
+    const first = begin()
+    measure(first, 6)
+    await deliver(first)
+    first.store.close()
+    await backup()
+    const former = begin()
+    measure(former, 10)
+    await deliver(former)
+    former.store.close()
+    expect(durable()).toBe(16)
+
+    await restore()
     const again = begin()
     measure(again, 8)
-    await deliver(again, 'c')
+    await deliver(again)
     expect(again.meter.drained()).toBe(true)
     expect(again.meter.status().refusedBlocks).toBe(0)
     expect(bench.fog.counters().readings).toBe(16 + 8)
-    expect(bench.fog.meters()[0]?.durable).toBe(again.meter.status().newestNumber)
+    expect(durable()).toBe(again.meter.status().newestNumber)
     again.store.close()
+  })
+
+  test.each([
+    ['above the first: nothing is lost', 100, 2 ** 29, 8],
+    ['below the first: what it measured before it was told is given up', 2 ** 29, 100, 0],
+  ])(
+    'twice to one backup uses no number twice, where the second draw lies %s',
+    async (_, one, two, kept) => {
+      const { bench, begin, deliver, measure, backup, restore, durable, conflicts } = meterWorld()
+      const first = begin()
+      measure(first, 4)
+      await deliver(first)
+      first.store.close()
+      await backup()
+      const ends: number[] = []
+      for (const drawn of [one, two]) {
+        await restore()
+        const life = begin(drawn)
+        measure(life, 8)
+        ends.push(life.meter.status().newestNumber)
+        await deliver(life)
+        expect(life.meter.status().refusedBlocks).toBe(0)
+        life.store.close()
+      }
+      expect(ends).toEqual([one, two].map((drawn) => 4 + 2 ** 20 + drawn + 8))
+      expect(bench.fog.counters().readings).toBe(4 + 8 + kept)
+      // The next reading is above everything either life has used.
+      const third = begin()
+      measure(third, 4)
+      await deliver(third)
+      expect(third.meter.drained()).toBe(true)
+      expect(conflicts()).toBe(0)
+      expect(durable()).toBe(Math.max(...ends) + 4)
+      third.store.close()
+    },
+  )
+
+  test('draws from a range within which no welcome is out of reach', async () => {
+    const { begin, measure, backup, restore } = meterWorld()
+    begin().store.close()
+    await backup()
+    const starts: number[] = []
+    for (const drawn of [0, 2 ** 30 - 1, 2 ** 30, 2 ** 32 - 1]) {
+      await restore()
+      const life = begin(drawn)
+      measure(life, 1)
+      starts.push(life.meter.status().newestNumber)
+      life.store.close()
+    }
+    const [least, most] = [2 ** 20 + 1, 2 ** 20 + 2 ** 30]
+    expect(starts).toEqual([least, most, least, most])
+    expect(3 * most).toBeLessThan(2 ** 32)
   })
 })

@@ -244,6 +244,19 @@ describe('closing and revising', () => {
     expect(close(60_000)).toEqual([])
   })
 
+  test('revisions go on counting after a restart', () => {
+    let { windows } = setup()
+    const revisions: number[] = []
+    for (let second = 1; second <= 4; second++) {
+      windows.add({ meter: 0, readings: [energy(T0 + second)], receivedS: T0, nowMs: 0 })
+      revisions.push(...windows.closeAll().map(({ revision }) => revision))
+      const rows = windows.snapshot()
+      windows = createWindows(windowDefaults)
+      windows.restore(rows, 0)
+    }
+    expect(revisions).toEqual([0, 1, 2, 3])
+  })
+
   test('a window first heard of when it is over waits for a quiet moment too', () => {
     const { add, close } = setup()
     add(0, [energy(T0 + 1020)], 0)
