@@ -87,14 +87,16 @@ function foldWal(path: string): void {
   syncFolderOf(path)
 }
 
-/** Who may write a database that cannot be read deletes its WAL on closing it; a reader leaves both. */
+/** Who may write a database that cannot be read deletes its WAL on closing it: a reader looks first. */
 function probe(path: string): void {
   let reader: BetterSqlite3.Database | undefined
   try {
     reader = new BetterSqlite3(path, { readonly: true, fileMustExist: true })
     reader.prepare('SELECT count(*) FROM sqlite_schema').get()
   } catch (error) {
-    throw sqliteError(path, error)
+    const known = sqliteError(path, error)
+    // Anything else, such as an unfinished change that a reader may not take back, is no damage.
+    if (isDamage(known)) throw known
   } finally {
     reader?.close()
   }

@@ -1,5 +1,6 @@
 import {
   chownSync,
+  copyFileSync,
   existsSync,
   mkdtempSync,
   readdirSync,
@@ -202,6 +203,21 @@ describe('restoring', () => {
     expect(readFileSync(at('d.db.before-then'), 'utf8')).toBe(main)
     expect(readFileSync(at('d.db.before-then-wal'), 'utf8')).toBe(wal)
     expect(existsSync(at('d.db-restoring'))).toBe(false)
+  })
+
+  test('a store in the middle of a change, as an earlier restore may have left it, is kept whole', () => {
+    fill(at('g.db'), 50, 2_000)
+    const db = new BetterSqlite3(at('g.db'))
+    db.pragma('journal_mode = DELETE')
+    db.pragma('cache_size = 2')
+    db.exec('BEGIN; UPDATE t SET x = zeroblob(3000)')
+    for (const end of ['', '-journal']) copyFileSync(at(`g.db${end}`), at(`h.db${end}`))
+    db.exec('ROLLBACK')
+    db.close()
+    expect(readFileSync(at('h.db'))).not.toEqual(readFileSync(at('g.db')))
+    expect(restore(at('a.backup'), at('h.db'))).toBe('restored')
+    expect([count(at('h.db')), existsSync(at('h.db-journal'))]).toEqual([10, false])
+    expect(readFileSync(at('h.db.before-then'))).toEqual(readFileSync(at('g.db')))
   })
 
   test('a WAL that lost its store is kept, and not read into the restored one', () => {
