@@ -44,9 +44,11 @@ export function openTls(
   socket.cork()
   socket.once('secureConnect', () => {
     const dates = judge(socket, host, ca)
-    if (dates instanceof Error) return void socket.destroy(dates)
-    if (dates !== null) undated.onTaken(dates)
-    socket.uncork()
+    if (dates instanceof Error) socket.destroy(dates)
+    else {
+      if (dates !== null) undated.onTaken(dates)
+      socket.uncork()
+    }
   })
   return socket
 }

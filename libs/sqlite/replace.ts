@@ -22,9 +22,6 @@ import {
   syncPath,
 } from './files.ts'
 
-/** How long somebody who only reads the store may take to let go of it. */
-const PATIENCE_MS = 5_000
-
 /**
  * Gives `replacement` the name of the store at `path` and returns under which name that store is
  * kept; null when there was none. Whatever kills this, `path` is then the whole old store or the
@@ -75,7 +72,7 @@ function foldWal(path: string): void {
   probe(path)
   let handle: BetterSqlite3.Database | undefined
   try {
-    handle = new BetterSqlite3(path, { fileMustExist: true, timeout: PATIENCE_MS })
+    handle = new BetterSqlite3(path, { fileMustExist: true })
     handle.pragma('synchronous = FULL')
     const mode = handle.pragma('journal_mode = DELETE', { simple: true })
     if (mode !== 'delete') throw busy(path)

@@ -271,14 +271,16 @@ describe('outbox', () => {
   })
 })
 
-describe('refused items', () => {
-  const refusedRows = () => {
-    const raw = new BetterSqlite3(path, { readonly: true })
-    const row = raw.prepare('SELECT count(*) AS n, min(number) AS oldest FROM refused').get()
+function refusedRows(): unknown {
+  const raw = new BetterSqlite3(path, { readonly: true })
+  try {
+    return raw.prepare('SELECT count(*) AS n, min(number) AS oldest FROM refused').get()
+  } finally {
     raw.close()
-    return row
   }
+}
 
+describe('refused items', () => {
   test('are kept up to a number, the oldest go, and that is counted', () => {
     const store = open()
     const refuse = (count: number) => {
@@ -301,7 +303,7 @@ describe('refused items', () => {
     store.commit({ ...commit, items: Array.from({ length: 1_001 }, () => bytes(1)) })
     store.outbox.refuse(1, 1_000, 'register/x')
     expect(store.refusedForgotten()).toBe(0)
-    expect(() => store.replaceDamaged(1_001, [null as unknown as Uint8Array])).toThrow()
+    expect(() => store.replaceDamaged(1_001, [null as unknown as Uint8Array])).toThrow(TypeError)
     expect([store.refusedForgotten(), refusedRows()]).toEqual([0, { n: 1_000, oldest: 1 }])
     store.replaceDamaged(1_001, [])
     expect([store.refusedForgotten(), refusedRows()]).toEqual([1, { n: 1_000, oldest: 2 }])
