@@ -72,6 +72,9 @@ function addOutput(
       ['lost', lost],
     ]
   })
+  total('refused_items_forgotten_total', 'Refused items that are no longer kept.', () =>
+    store.refusedForgotten(),
+  )
   metrics.gauge('agent_outbox_full', '1 while not even registers fit.', () =>
     Number(store.backlog().full),
   )

@@ -84,6 +84,7 @@ export function startNode(options: NodeOptions): RunningNode {
     url: config.broker.url,
     node: own.credential.deviceId,
     responder,
+    clock: systemClock,
     log,
     onOpen: (channelId, peer) => fog.open(channelId, peer),
     onMessage: (channelId, _peer, payload) => fog.receive(channelId, payload),

@@ -112,6 +112,7 @@ export function startDrain(options: DrainOptions): Drain {
     ...options.broker,
     node: identity.deviceId,
     responder,
+    clock,
     log,
     onOpen(cid, peer, rekey) {
       if (!rekey) log.info({ fog: peer.deviceId }, 'fog connected')

@@ -29,6 +29,8 @@ export const defaults = {
   block: { maxReadings: 16, maxSeconds: 60, boundarySeconds: 900, hardMaxReadings: 64 },
   /** What is kept for somebody who does not answer; see #meter and #fog for what goes first. */
   outbox: { meterBlocks: 200_000, meterStatements: 1_000_000, fogItems: 1_000_000 },
+  /** Kept per store of what the receiver will never take, for whoever wants to know why; older ones go. */
+  refusedKept: 1_000,
   delivery: { windowItems: 64, resendAfterMs: 30_000 },
   window: {
     seconds: 900,

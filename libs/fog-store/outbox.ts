@@ -1,4 +1,5 @@
 import { addChecksum, dropChecksum, unflip } from '#bytes'
+import { defaults } from '#defaults'
 import type { Outbox, OutboxItem } from '#delivery'
 import type { Backlog, DamagedItem } from '#fog'
 import { decodeItem, detailTypes } from '#messages'
@@ -20,6 +21,8 @@ export interface SqliteOutbox extends Outbox {
   backlog(): Backlog
   /** What the last `read` stopped at. */
   damaged(): DamagedItem | null
+  /** Refused items that are no longer kept since the start, because there were newer ones. */
+  refusedForgotten(): number
   /** Takes it out in the caller's transaction; it stays among the refused, to be looked at. */
   removeDamaged(number: number): void
   /**
@@ -79,6 +82,10 @@ function prepare(db: Database) {
       'INSERT OR REPLACE INTO refused (number, at, code, body) ' +
         'SELECT number, at, ?, body FROM outbox WHERE number BETWEEN ? AND ?',
     ),
+    trimRefused: db.prepare(
+      'DELETE FROM refused WHERE number <= ' +
+        '(SELECT number FROM refused ORDER BY number DESC LIMIT 1 OFFSET ?)',
+    ),
   }
 }
 
@@ -112,6 +119,9 @@ export function openOutbox(db: Database, maxItems: number): SqliteOutbox {
   /** Given up in a transaction that is not over. */
   let going: string[] = []
   let damaged: DamagedItem | null = null
+  let refusedForgotten = 0
+  /** The same, in a transaction that is not over. */
+  let forgetting = 0
 
   function reload(): void {
     next = sql.loadNext.get(nextName)?.value ?? 1
@@ -121,6 +131,7 @@ export function openOutbox(db: Database, maxItems: number): SqliteOutbox {
     held = sql.count.get(acknowledged, next)?.n ?? 0
     bareThrough = 0
     going = []
+    forgetting = 0
     damaged = null
   }
   reload()
@@ -159,13 +170,22 @@ export function openOutbox(db: Database, maxItems: number): SqliteOutbox {
     damaged = null
   }
 
-  /** Out of the outbox, but not out of sight. */
+  /** Out of the outbox, but not out of sight: unless there are too many, when the oldest go. */
   function moveToRefused(first: number, last: number, code: string): void {
-    db.transaction(() => {
+    const gone = db.transaction(() => {
       sql.moveRefused.run(code, first, last)
       sql.removeRange.run(first, last)
+      return sql.trimRefused.run(defaults.refusedKept).changes
     })
+    forgetting += gone
     held = sql.count.get(acknowledged, next)?.n ?? 0
+  }
+
+  function committed(): void {
+    for (const name of going) givenUp[name] = (givenUp[name] ?? 0) + 1
+    going = []
+    refusedForgotten += forgetting
+    forgetting = 0
   }
 
   /** The oldest summaries, events and statuses, at most so many. */
@@ -209,7 +229,11 @@ export function openOutbox(db: Database, maxItems: number): SqliteOutbox {
       acknowledged = through
       if (damaged !== null && damaged.number <= through) damaged = null
     },
-    refuse: moveToRefused,
+    refuse(first, last, code) {
+      moveToRefused(first, last, code)
+      committed()
+    },
+    refusedForgotten: () => refusedForgotten,
     damaged: () => damaged,
     removeDamaged(number) {
       moveToRefused(number, number, damagedCode)
@@ -229,10 +253,7 @@ export function openOutbox(db: Database, maxItems: number): SqliteOutbox {
       held += items.length
       trim()
     },
-    committed() {
-      for (const name of going) givenUp[name] = (givenUp[name] ?? 0) + 1
-      going = []
-    },
+    committed,
     reload,
     setLostFrom: (startS) => setLostFrom(startS ?? Infinity),
     clean() {

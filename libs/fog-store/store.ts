@@ -18,6 +18,8 @@ export interface SqliteFogStore extends FogStore {
   settleRestored(items: readonly Uint8Array[]): void
   /** Random, made with the file: what tells its outbox numbers from those of a store that was lost. */
   readonly id: number
+  /** Refused items no longer kept, since the start: the newest `defaults.refusedKept` are. */
+  refusedForgotten(): number
   /** One small durable write, to know that the disk still takes them. */
   probe(): void
   /** Moves the WAL into the file; call every few minutes and before `close`. */
@@ -87,6 +89,7 @@ export function openFogStore(
       }),
     outbox,
     backlog: () => outbox.backlog(),
+    refusedForgotten: () => outbox.refusedForgotten(),
     damaged: () => outbox.damaged(),
     replaceDamaged: (number, items) =>
       transact(() => {

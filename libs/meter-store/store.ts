@@ -1,3 +1,4 @@
+import { defaults } from '#defaults'
 import type { OutboxItem } from '#delivery'
 import type { MeterStore } from '#meter'
 import type { Random } from '#ports'
@@ -39,8 +40,6 @@ const owner = { kind: 'meter', table: 'note' } as const
 
 /** Dead rows of `reading` are removed once this many have been written. */
 const CLEAN_EVERY = 1_024
-/** Refused blocks kept per file; older ones go. */
-const REFUSED_KEPT = 1_000
 /** More readings than any meter takes between a backup and its restoring: at one a second, 12 days. */
 const RESTORE_MARGIN = 2 ** 20
 /**
@@ -191,7 +190,7 @@ function openMeter(shared: Shared, deviceId: string): MeterStore {
     database.transaction(() => {
       sql.moveRefused.run(code, id, last, first)
       sql.deleteOne.run(id, last, first)
-      sql.trimRefused.run(REFUSED_KEPT)
+      sql.trimRefused.run(defaults.refusedKept)
     })
     held = null
   }

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
-import { connect as connectTcp, isIP, type Socket } from 'node:net'
-import { connect as connectTls } from 'node:tls'
+import { connect as connectTcp, type Socket } from 'node:net'
 import { CodedError } from '#errors'
+import { openTls, type Undated } from './tls.ts'
 
 /** A broker's address, checked. */
 export type Address =
@@ -52,13 +52,15 @@ function readCertificates(path: string): Buffer {
 }
 
 /** Opens the byte stream. Errors appear on the stream. */
-export function openStream(address: Address, ca: string | Buffer | undefined): Socket {
+export function openStream(
+  address: Address,
+  ca: string | Buffer | undefined,
+  undated?: Undated,
+): Socket {
   if (address.kind === 'unix') return connectTcp(address.path)
   const { kind, host, port } = address
   if (kind === 'tcp') return withoutDelay(connectTcp(port, host))
-  const named = isIP(host) === 0 ? { servername: host } : {}
-  const trusted = ca === undefined ? {} : { ca }
-  return withoutDelay(connectTls({ host, port, ...named, ...trusted, minVersion: 'TLSv1.2' }))
+  return withoutDelay(openTls(address, ca, undated))
 }
 
 /** A record is small and somebody waits for its receipt. */

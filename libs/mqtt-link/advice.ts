@@ -1,4 +1,7 @@
-/** What a person can do about a channel or connection that ended, by code; shown in the log. */
+/**
+ * What a person can do about a channel or connection that ended, by code, or by what OpenSSL says of
+ * a certificate; shown in the log.
+ */
 const ADVICE: Readonly<Record<string, string>> = {
   'credential/untrusted':
     'the two devices were enrolled by different authorities: enrol one of them again with the ' +
@@ -19,6 +22,12 @@ const ADVICE: Readonly<Record<string, string>> = {
     "another program has connected with this device's identity: stop one of the two; if you know " +
     'of none, the key has been copied: revoke it (fogmeter revoke) and enrol the device again',
   'channel/timeout': 'the broker is there but nobody answers behind it: is the agent or cloud up?',
+  'certificate is not yet valid':
+    "by this machine's clock the broker's certificate has not begun: set the clock; if it is right, " +
+    'look at the dates of the certificate',
+  'certificate has expired':
+    "by this machine's clock the broker's certificate has ended: set the clock if it is wrong, else " +
+    'give the broker a new certificate',
   'mqtt-link/untrusted-broker':
     "the broker's certificate is not for this host name or not from the authority in `ca`: " +
     'correct one of them',

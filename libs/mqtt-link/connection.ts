@@ -1,7 +1,9 @@
 import type { Socket } from 'node:net'
 import { MqttClient, type IClientOptions } from 'mqtt'
+import type { Clock } from '#ports'
 import { openStream, parseAddress, readCa } from './address.ts'
 import { encodePublish } from './publish.ts'
+import { dateError, wasSet, type Dates } from './tls.ts'
 import type { LinkOptions } from './types.ts'
 
 const KEEPALIVE_SECONDS = 60
@@ -17,6 +19,11 @@ export interface ConnectionOptions extends LinkOptions {
   readonly clientId: string
   /** What this connection subscribes to, once. */
   readonly topicFilter: string | readonly string[]
+  /**
+   * Only where the peer proves itself inside the connection: while this clock was never set, a
+   * certificate from a root in `ca` is taken without its dates, and judged once it is; see tls.ts.
+   */
+  readonly clock?: Pick<Clock, 'now'>
 }
 
 export interface ConnectionEvents {
@@ -47,7 +54,21 @@ export interface Connection {
 export function openConnection(options: ConnectionOptions, events: ConnectionEvents): Connection {
   const address = parseAddress(options.url)
   const ca = readCa(options.ca)
-  const client = new MqttClient(() => openStream(address, ca), clientOptions(options))
+  const { clock, log, url } = options
+  /** Of a certificate that was taken without them. */
+  let unjudged: Dates | null = null
+  const undated = clock && {
+    clock,
+    onTaken(dates: Dates) {
+      unjudged = dates
+      const notBefore = new Date(dates.fromMs).toISOString()
+      log?.warn(
+        { url, notBefore },
+        'the clock was never set: took the certificate without its dates',
+      )
+    },
+  }
+  const client = new MqttClient(() => openStream(address, ca, undated), clientOptions(options))
   let state: 'opening' | 'up' | 'down' = 'opening'
   let reason = 'the broker closed the connection'
   let code: DownCode = 'mqtt-link/disconnected'
@@ -60,6 +81,13 @@ export function openConnection(options: ConnectionOptions, events: ConnectionEve
     reason = error.message
     if (isCertificateError(error)) code = 'mqtt-link/untrusted-broker'
     client.stream.destroy()
+  }
+
+  function judgeDates(): void {
+    if (unjudged === null || clock === undefined || !wasSet(clock)) return
+    const error = dateError(unjudged, clock.now())
+    unjudged = null
+    if (error !== null) abort(error)
   }
 
   /** Packets of the same turn leave in one piece; a commit's receipts are hundreds. */
@@ -78,6 +106,7 @@ export function openConnection(options: ConnectionOptions, events: ConnectionEve
     if (state !== 'up') return done()
     events.message(packet.topic, packet.payload as Buffer, done, packet.retain)
   }
+  client.on('packetreceive', judgeDates)
   client.on('error', abort)
   client.stream.on('error', (error) => {
     reason = error.message
@@ -109,6 +138,7 @@ export function openConnection(options: ConnectionOptions, events: ConnectionEve
 
   return {
     publish(topic, payload) {
+      judgeDates()
       if (state !== 'up' || !client.connected || client.disconnecting) return false
       const socket = client.stream as Socket
       if (socket.writableLength > WRITE_LIMIT) return false

@@ -1,5 +1,6 @@
 import type { ChannelDependencies, InitiatorCounters, Responder } from '#channel'
 import type { Credential } from '#credential'
+import type { Clock } from '#ports'
 
 /** Where a broker listens and who answers behind it. */
 export interface Target {
@@ -83,6 +84,8 @@ export interface ResponderLinkOptions extends LinkOptions {
   /** Own node name: the middle part of the topics. */
   readonly node: string
   readonly responder: Responder
+  /** By which the certificate of an `mqtts` broker is judged; see `ConnectionOptions`. */
+  readonly clock?: Pick<Clock, 'now'>
   readonly onOpen?: (cid: string, peer: Credential, rekey: boolean) => void
   /** Return a promise to hold back the broker until it settles (back-pressure). */
   readonly onMessage: (cid: string, peer: Credential, payload: Uint8Array) => void | Promise<void>

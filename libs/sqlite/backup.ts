@@ -5,7 +5,7 @@ import { wrapDatabase } from './database.ts'
 import { addDigest } from './digest.ts'
 import { createPrivateFile, removeDatabase, syncFolderOf, syncPath } from './files.ts'
 import { writeMark, type BackupMark } from './mark.ts'
-import { openError } from './open.ts'
+import { openError, refuseHalfRestored } from './open.ts'
 
 export interface BackupOptions {
   kind: string
@@ -64,6 +64,7 @@ export async function backupDatabase(
 function openSnapshot(path: string): BetterSqlite3.Database {
   let source: BetterSqlite3.Database | undefined
   try {
+    refuseHalfRestored(path)
     source = new BetterSqlite3(path, { readonly: true, fileMustExist: true })
     source.exec('BEGIN')
     source.prepare('SELECT count(*) FROM sqlite_schema').get()

@@ -4,6 +4,9 @@ import { dirname } from 'node:path'
 /** What SQLite keeps beside a database while it is open, or after a crash. */
 export const companions = ['-wal', '-shm', '-journal'] as const
 
+/** Beside a store whose files are being exchanged one by one: what is there may be half of each. */
+export const exchangeMark = (path: string) => `${path}-restoring`
+
 /** Waits until the content of a file, or the names in a folder, are on disk. */
 export function syncPath(path: string): void {
   const file = openSync(path, 'r')

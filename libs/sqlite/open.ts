@@ -3,6 +3,7 @@ import BetterSqlite3 from 'better-sqlite3'
 import { CodedError } from '#errors'
 import { sqliteError, wrapDatabase } from './database.ts'
 import type { Database } from './database.ts'
+import { exchangeMark } from './files.ts'
 import { checkOwner, writeOwner, type StoreOwner } from './owner.ts'
 
 export interface OpenOptions {
@@ -32,14 +33,15 @@ const synchronousFull = 2
  *
  * Throws `sqlite/not-durable` when the file cannot give a durable commit (better-sqlite3 is compiled
  * with synchronous=NORMAL for WAL, so this is set and then read back), `sqlite/newer-schema` when a
- * later release wrote the file, `sqlite/wrong-store` when it is another program's or device's, and the
- * codes of `Database` for everything else.
+ * later release wrote the file, `sqlite/wrong-store` when it is another program's or device's,
+ * `sqlite/half-restored`, and the codes of `Database` for everything else.
  */
 export function openDatabase(path: string, options: OpenOptions): Database {
   const readonly = options.readonly ?? false
   let handle: BetterSqlite3.Database | undefined
   try {
     if (isFolder(path)) throw new Error('is a folder, not a file')
+    refuseHalfRestored(path)
     if (!readonly) createPrivate(path)
     handle = new BetterSqlite3(path, {
       readonly,
@@ -61,6 +63,13 @@ export function openDatabase(path: string, options: OpenOptions): Database {
 
 function isFolder(path: string): boolean {
   return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false
+}
+
+/** Throws `sqlite/half-restored` where a restore was killed between the files of a damaged store. */
+export function refuseHalfRestored(path: string): void {
+  if (!existsSync(exchangeMark(path))) return
+  const message = `${path}: restoring a backup was interrupted here: run "fogmeter restore" again`
+  throw new CodedError('sqlite/half-restored', message)
 }
 
 /** SQLite gives -wal and -shm the mode of the main file, so creating that one first is enough. */

@@ -1,19 +1,13 @@
-import { copyFileSync, existsSync, linkSync, renameSync, rmSync, statSync } from 'node:fs'
+import { copyFileSync, existsSync, statSync } from 'node:fs'
 import BetterSqlite3 from 'better-sqlite3'
 import { CodedError, codeOf } from '#errors'
 import { wrapDatabase, type Database } from './database.ts'
 import { digestFits, dropDigest } from './digest.ts'
-import {
-  companions,
-  createPrivateFile,
-  giveToOwnerOfFolder,
-  removeDatabase,
-  syncFolderOf,
-  syncPath,
-} from './files.ts'
+import { createPrivateFile, giveToOwnerOfFolder, removeDatabase, syncPath } from './files.ts'
 import { lockDatabase } from './lock.ts'
 import { readMark, type BackupMark } from './mark.ts'
 import { openError } from './open.ts'
+import { replaceStore } from './replace.ts'
 
 export interface RestoreOptions {
   kind: string
@@ -35,7 +29,7 @@ export interface RestoreReport extends BackupMark {
  * before the store is touched; the store that was there stays beside it under another name. The
  * mark stays in the restored store until its program has seen it.
  *
- * @throws sqlite/busy while a program holds the store, backup/mismatch when the backup is damaged,
+ * @throws sqlite/busy while a program holds or reads the store, backup/mismatch when the backup is damaged,
  * none, or of another program or device, and whatever `tryOut` throws
  */
 export function restoreDatabase(
@@ -45,17 +39,16 @@ export function restoreDatabase(
 ): RestoreReport {
   const mark = checkBackup(from, options)
   const unlock = lockDatabase(path)
-  const temporary = `${path}.${process.pid}.partial`
+  const temporary = `${path}.partial`
   try {
+    removeDatabase(temporary) // of a restore that was killed
     createPrivateFile(temporary)
     copyFileSync(from, temporary)
     dropDigest(temporary, statSync(temporary).size)
     options.tryOut(temporary)
     for (const file of [temporary, `${path}-lock`]) giveToOwnerOfFolder(file)
     syncPath(temporary)
-    const kept = setAside(path, options.stamp)
-    renameSync(temporary, path)
-    syncFolderOf(path)
+    const kept = replaceStore(path, temporary, options.stamp)
     return { ...mark, path, kept }
   } catch (error) {
     throw openError(path, error)
@@ -102,23 +95,6 @@ function readBackup(path: string): BackupMark | null {
   } finally {
     handle?.close()
   }
-}
-
-/**
- * The WAL goes first: one that stayed behind would be read into the restored file. The store itself
- * gets its second name before the restored one takes its first, so that there always is one.
- */
-function setAside(path: string, stamp: string): string | null {
-  if (!existsSync(path)) return null
-  const kept = `${path}.before-${stamp}`
-  linkSync(path, kept)
-  for (const end of companions) {
-    if (!existsSync(path + end)) continue
-    if (end === '-shm') rmSync(path + end)
-    else renameSync(path + end, kept + end)
-  }
-  syncFolderOf(path)
-  return kept
 }
 
 function mismatch(message: string, cause?: unknown): CodedError {

@@ -1,5 +1,6 @@
 import {
   chownSync,
+  copyFileSync,
   existsSync,
   mkdtempSync,
   readdirSync,
@@ -179,6 +180,67 @@ describe('restoring', () => {
     const restored = open(at('c.db'))
     expect(readMark(restored)).toEqual({ ...owner, takenS: 1_800_000_000 })
     restored.close()
+  })
+
+  test('is refused while somebody reads the store, and changes nothing', () => {
+    const reader = new BetterSqlite3(at('a.db'), { readonly: true })
+    reader.exec('BEGIN')
+    reader.prepare('SELECT count(*) FROM t').get()
+    expect(restore(at('a.backup'), at('a.db'))).toBe('sqlite/busy')
+    reader.close()
+    expect(existsSync(at('a.db.before-then'))).toBe(false)
+    expect(restore(at('a.backup'), at('a.db'))).toBe('restored')
+  }, 20_000)
+
+  test.each([
+    ['no database', 'x'.repeat(9_000), 'no log either'],
+    ['empty, beside a WAL that SQLite would delete', '', 'the log of a store that was'],
+  ])('a store that is %s is kept with its WAL, byte by byte', (_, main, wal) => {
+    writeFileSync(at('d.db'), main)
+    writeFileSync(at('d.db-wal'), wal)
+    expect(restore(at('a.backup'), at('d.db'))).toBe('restored')
+    expect(count(at('d.db'))).toBe(10)
+    expect(readFileSync(at('d.db.before-then'), 'utf8')).toBe(main)
+    expect(readFileSync(at('d.db.before-then-wal'), 'utf8')).toBe(wal)
+    expect(existsSync(at('d.db-restoring'))).toBe(false)
+  })
+
+  test('a store in the middle of a change, as an earlier restore may have left it, is kept whole', () => {
+    fill(at('g.db'), 50, 2_000)
+    const db = new BetterSqlite3(at('g.db'))
+    db.pragma('journal_mode = DELETE')
+    db.pragma('cache_size = 2')
+    db.exec('BEGIN; UPDATE t SET x = zeroblob(3000)')
+    for (const end of ['', '-journal']) copyFileSync(at(`g.db${end}`), at(`h.db${end}`))
+    db.exec('ROLLBACK')
+    db.close()
+    expect(readFileSync(at('h.db'))).not.toEqual(readFileSync(at('g.db')))
+    expect(restore(at('a.backup'), at('h.db'))).toBe('restored')
+    expect([count(at('h.db')), existsSync(at('h.db-journal'))]).toEqual([10, false])
+    expect(readFileSync(at('h.db.before-then'))).toEqual(readFileSync(at('g.db')))
+  })
+
+  test('a WAL that lost its store is kept, and not read into the restored one', () => {
+    const db = open(at('e.db'))
+    db.prepare('INSERT INTO t (x) VALUES (?)').run(new Uint8Array(1))
+    const wal = readFileSync(at('e.db-wal'))
+    db.close()
+    writeFileSync(at('f.db-wal'), wal)
+    expect(restore(at('a.backup'), at('f.db'))).toBe('restored')
+    expect(count(at('f.db'))).toBe(10)
+    expect(readFileSync(at('f.db.before-then-wal'))).toEqual(wal)
+  })
+
+  test('what a killed restore of a damaged store left is opened by nobody until the next one', async () => {
+    writeFileSync(at('a.db-restoring'), '')
+    expect(() => open(at('a.db'))).toThrow(
+      expect.objectContaining({ code: 'sqlite/half-restored' }),
+    )
+    expect(await codeFrom(backupDatabase(at('a.db'), at('b.backup'), taking))).toBe(
+      'sqlite/half-restored',
+    )
+    expect(restore(at('a.backup'), at('a.db'))).toBe('restored')
+    expect(count(at('a.db'))).toBe(10)
   })
 
   test('works where there was no store', () => {

@@ -5,6 +5,7 @@ import BetterSqlite3 from 'better-sqlite3'
 import * as fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { nodeCrypto } from '#crypto-node'
+import { defaults } from '#defaults'
 import { codeOf } from '#errors'
 import type { FogStore } from '#fog'
 import { openFogStore, readJournal, type JournalEntry, type SqliteFogStore } from '#fog-store'
@@ -267,6 +268,45 @@ describe('outbox', () => {
       { number: 1, code: 'summary/impossible' },
     ])
     raw.close()
+  })
+})
+
+function refusedRows(): unknown {
+  const raw = new BetterSqlite3(path, { readonly: true })
+  try {
+    return raw.prepare('SELECT count(*) AS n, min(number) AS oldest FROM refused').get()
+  } finally {
+    raw.close()
+  }
+}
+
+describe('refused items', () => {
+  test('are kept up to a number, the oldest go, and that is counted', () => {
+    const store = open()
+    const refuse = (count: number) => {
+      store.commit({ ...commit, items: Array.from({ length: count }, () => bytes(1)) })
+      store.outbox.refuse(store.outbox.oldest(), store.outbox.next() - 1, 'register/x')
+    }
+    refuse(defaults.refusedKept)
+    expect([refusedRows(), store.refusedForgotten()]).toEqual([
+      { n: defaults.refusedKept, oldest: 1 },
+      0,
+    ])
+    for (let round = 0; round < 3; round++) refuse(700)
+    expect(refusedRows()).toEqual({ n: defaults.refusedKept, oldest: 2_101 })
+    expect(store.refusedForgotten()).toBe(2_100)
+    expect([items(store), store.backlog().items]).toEqual([[], 0])
+  })
+
+  test('a damaged one that joins them counts once its transaction is over', () => {
+    const store = open()
+    store.commit({ ...commit, items: Array.from({ length: 1_001 }, () => bytes(1)) })
+    store.outbox.refuse(1, 1_000, 'register/x')
+    expect(store.refusedForgotten()).toBe(0)
+    expect(() => store.replaceDamaged(1_001, [null as unknown as Uint8Array])).toThrow(TypeError)
+    expect([store.refusedForgotten(), refusedRows()]).toEqual([0, { n: 1_000, oldest: 1 }])
+    store.replaceDamaged(1_001, [])
+    expect([store.refusedForgotten(), refusedRows()]).toEqual([1, { n: 1_000, oldest: 2 }])
   })
 })
 

@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url'
 import * as fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { nodeCrypto } from '#crypto-node'
+import { defaults } from '#defaults'
 import { CodedError } from '#errors'
 import { createMeter, meterDefaults, type Meter } from '#meter'
 import { openMeterStore, type MeterStoreFile } from '#meter-store'
@@ -130,6 +131,21 @@ describe('meter store', () => {
     store.refuse(1, 4, 'fog/bad-signature')
     expect([store.count(), store.oldest()]).toEqual([1, 5])
     expect(file.refused('a', 10)).toEqual([{ first: 1, last: 4, code: 'fog/bad-signature' }])
+    file.close()
+  })
+
+  test('refused blocks are kept up to a number, the oldest go', () => {
+    const file = openMeterStore(path)
+    const store = file.meter('a')
+    const most = defaults.refusedKept
+    file.transaction(() => {
+      for (let n = 1; n <= most + 5; n++) {
+        store.seal({ first: n, last: n, body: bytes(1) }, bytes(1))
+        store.refuse(n, n, 'fog/bad-signature')
+      }
+    })
+    const kept = file.refused('a', 2 * most)
+    expect([kept.length, kept[0]?.first, kept.at(-1)?.first]).toEqual([most, most + 5, 6])
     file.close()
   })
 
