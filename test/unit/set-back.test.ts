@@ -352,6 +352,7 @@ function nodeWorld() {
       receipts: store.receipts,
       store: store.id,
       clock,
+      crypto: nodeCrypto,
       onRevocations: () => undefined,
       onSuperseded: () => undefined,
       onSetBack: (setBack) => bench.fog.sendAgain(setBack),
