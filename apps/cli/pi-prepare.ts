@@ -21,6 +21,7 @@ interface PrepareFlags {
   wifiPassphraseFile?: string
   country?: string
   timeZone?: string
+  mdns: boolean
   token: boolean
   replace?: boolean
   url: string
@@ -52,6 +53,7 @@ export function addPrepareCommand(pi: Command): void {
     .option('--wifi-passphrase-file <file>', 'or read from here; "-" is standard input')
     .option('--country <code>', 'where the Pi is, such as DE: which channels it may use')
     .option('--time-zone <name>', 'such as Europe/Berlin')
+    .option('--no-mdns', 'do not tell its network by mDNS where it is')
     .option('--no-token', 'no token: the node is claimed with "fogmeter fog claim"')
     .option('--replace', 'revoke earlier credentials of this name once the new node enrols')
     .option('--json', 'print the result as JSON')
@@ -93,6 +95,7 @@ async function wishesOf(flags: PrepareFlags): Promise<NodeWishes> {
       },
     }),
     ...(timeZone !== undefined && { timeZone }),
+    ...(!flags.mdns && { mdns: false }),
     authority: flags.authorityKey,
   }
 }
