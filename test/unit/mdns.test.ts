@@ -1,8 +1,15 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import * as fc from 'fast-check'
 import type { Packet } from 'dns-packet'
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { afterAll, afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { fromHex, toHex } from '#bytes'
+import { brokerConfig, parseConfig } from '#config'
 import { announceFog, findFogs, type FoundFog } from '#mdns'
+import { createLogger, createNotify } from '#service'
+import { runBroker } from '../../apps/broker/run.ts'
+import { loadMeterConfig } from '../../apps/meter/config.ts'
 import { announcementOf, concerns, legacyAnswer } from '../../libs/mdns/answers.ts'
 import { gather } from '../../libs/mdns/gather.ts'
 import type { Group, GroupEvents, Sender } from '../../libs/mdns/group.ts'
@@ -340,6 +347,39 @@ function forbidden(): never {
 function isGoodbye({ answers = [] }: Packet): boolean {
   return answers.length > 0 && answers.every((record) => record.type !== 'OPT' && record.ttl === 0)
 }
+
+describe('configurations that would be tricked', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'fogmeter-mdns-'))
+  afterAll(() => rmSync(folder, { recursive: true }))
+  const path = join(folder, 'meter.toml')
+  const load = (broker: string) => {
+    const identity = 'identity = { key = "m.key", credential = "m.cwt", authority = "a.pub" }'
+    const rest = 'node = "fog-1"\nstore.path = "m.db"\nsource.kind = "sim"'
+    writeFileSync(path, `${rest}\n${identity}\n[broker]\n${broker}\n`)
+    return loadMeterConfig(path).config.broker.url
+  }
+
+  test.each(['username = "meter"', 'password_file = "p"', 'ca = "ca.pem"'])(
+    'a meter does not tell whoever answers its password, nor trusts a certificate for it: %s',
+    (line) => {
+      expect(load('url = "mdns:"')).toBe('mdns:')
+      expect(() => load(`url = "mdns:any"\n${line}`)).toThrow('give its address')
+      expect(load(`url = "mqtt://10.0.0.7"\n${line}`)).toBe('mqtt://10.0.0.7')
+    },
+  )
+
+  test('a broker with TLS alone announces nothing, and says so at its start', async () => {
+    const text = `node = "fog-1"
+      listen = ["mqtts://127.0.0.1:0"]
+      tls = { key = "k", cert = "c" }
+      local.socket = "b.sock"
+      discovery.mdns = true`
+    const config = parseConfig(brokerConfig, text, path)
+    const context = { log: createLogger({ name: 'test' }), notify: createNotify(() => undefined) }
+    const started = runBroker(context, config)
+    await expect(started).rejects.toMatchObject({ code: 'broker/no-plain-listener' })
+  })
+})
 
 describe('which of several a meter tries', () => {
   const fogs: FoundFog[] = [
