@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Command } from 'commander'
-import { CodedError } from '#errors'
 import type { Step } from '../pi/provision.ts'
 import { wholeNumber } from './authority.ts'
 import { addNodeOptions, nodeWishes, type NodeFlags } from './pi-prepare.ts'
@@ -41,7 +40,9 @@ async function provisionNode(target: string, flags: ProvisionFlags): Promise<voi
   const { systemClock, systemRandom } = await import('#service')
   const { openEnrolments } = await import('./enrolments.ts')
   const { fog } = flags
-  const { approve } = openEnrolments(flags)
+  const { openHttpSource } = await import('./queries/http-source.ts')
+  const enrolments = openEnrolments(flags)
+  const source = openHttpSource(flags)
   const steps: { step: Step; already: boolean }[] = []
   let cloud = flags.cloudName
   await provision({
@@ -51,11 +52,18 @@ async function provisionNode(target: string, flags: ProvisionFlags): Promise<voi
     random: systemRandom,
     clock: systemClock,
     async register(id, name) {
-      const approved = await approve({ id, name, replace: flags.replace ?? false })
+      const approved = await enrolments.approve({ id, name, replace: flags.replace ?? false })
       cloud = approved.cloud
       return approved
     },
-    heard: (look) => heard(flags, fog, look),
+    sleep: (ms) => sleep(ms),
+    patienceMs: 1_000 * flags.wait,
+    async lastHeard() {
+      const { items } = await enrolments.list()
+      if (!items.some(({ name, signed }) => name === fog && signed)) return null
+      return (await source.fogs({ fog })).items[0]?.lastSeen ?? null
+    },
+    onWords: (words) => say(`  ${words}`),
     onStep(step, already) {
       steps.push({ step, already })
       say(`${sentences[step]}${already ? ' (already)' : ''}`)
@@ -63,32 +71,4 @@ async function provisionNode(target: string, flags: ProvisionFlags): Promise<voi
   })
   if (flags.json) return printJson({ target, fog, cloud, steps })
   print(`${target} is fog node "${fog}".`)
-}
-
-const LOOK_EVERY_MS = 2_000
-
-/** Enrolled, and its agent has reported. */
-async function heard(flags: ProvisionFlags, fog: string, look: () => Promise<string>) {
-  const { openEnrolments } = await import('./enrolments.ts')
-  const { openHttpSource } = await import('./queries/http-source.ts')
-  const source = openHttpSource(flags)
-  const enrolments = openEnrolments(flags)
-  const end = performance.now() + 1_000 * flags.wait
-  let words = ''
-  for (;;) {
-    const { items } = await enrolments.list()
-    const known = items.some(({ name, signed }) => name === fog && signed)
-    if (known && (await source.fogs({ fog })).items.length > 0) return
-    const now = await look()
-    if (now !== words && now !== '') say(`  ${now}`)
-    words = now
-    if (performance.now() > end) throw unheard(flags.wait, fog, words)
-    await sleep(LOOK_EVERY_MS)
-  }
-}
-
-function unheard(seconds: number, fog: string, words: string): CodedError {
-  const message = `"${fog}" is started, and the cloud has not heard of it within ${seconds} s`
-  const said = words === '' ? '' : `; its first boot said: ${words}`
-  return new CodedError('pi/not-heard', `${message}${said}; the same command goes on waiting`)
 }

@@ -22,10 +22,15 @@ export interface ProvisionOptions {
   wishes: NodeWishes & { fog: string }
   register: Register
   random: Random
-  clock: Pick<Clock, 'now'>
-  /** Resolves once the cloud has heard of the node; `look` tells what the Pi says meanwhile. */
-  heard: (look: () => Promise<string>) => Promise<void>
+  clock: Clock
+  sleep: (ms: number) => Promise<void>
+  /** When the cloud last heard of the node; null before it is enrolled and has reported. */
+  lastHeard: () => Promise<string | null>
+  /** How long to wait for that, ms. */
+  patienceMs: number
   onStep: (step: Step, already: boolean) => void
+  /** What the Pi's first boot says meanwhile. */
+  onWords: (words: string) => void
 }
 
 export type Step = 'checked' | 'copied' | 'installed' | 'settings' | 'started' | 'reported'
@@ -36,7 +41,10 @@ const AS_ROOT = 'as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"
 /** Of the user who logs in, and of nobody else. */
 const OWN = 'umask 077; d=$HOME/.cache/fogmeter; mkdir -p "$d"\n'
 
-/** @throws cli/no-file, pi/unsuitable, pi/no-ssh, pi/remote-failed, pi/package-mismatch, and as `prepareCard` */
+/**
+ * @throws cli/no-file, pi/unsuitable, pi/no-ssh, pi/remote-failed, pi/package-mismatch, pi/not-heard, and as
+ * `prepareCard`
+ */
 export async function provision(options: ProvisionOptions): Promise<void> {
   const { remote, deb, wishes, onStep } = options
   const facts = await check(options)
@@ -45,8 +53,10 @@ export async function provision(options: ProvisionOptions): Promise<void> {
   onStep('installed', await install(remote, basename(deb)))
   const settled = await settings(options, facts)
   onStep('settings', settled)
-  onStep('started', await start(remote, settled && facts.node === wishes.fog))
-  await options.heard(() => lastWords(remote))
+  const before = await options.lastHeard()
+  const running = await start(remote, settled && facts.node === wishes.fog)
+  onStep('started', running)
+  await untilHeard(options, running ? null : before)
   onStep('reported', false)
 }
 
@@ -174,7 +184,30 @@ async function start(remote: Remote, unchanged: boolean): Promise<boolean> {
   return false
 }
 
-/** What the Pi's first boot has last said, for whoever waits in vain. */
+const LOOK_EVERY_MS = 2_000
+
+/** What was heard before it was started is about an earlier life. @throws pi/not-heard */
+async function untilHeard(options: ProvisionOptions, before: string | null): Promise<void> {
+  const { remote, wishes, clock, patienceMs } = options
+  const endMs = clock.monotonic() + patienceMs
+  let words = ''
+  for (;;) {
+    const heard = await options.lastHeard()
+    if (heard !== null && heard !== before) return
+    const now = await lastWords(remote)
+    if (now !== words && now !== '') options.onWords(now)
+    words = now
+    if (clock.monotonic() > endMs) throw unheard(wishes.fog, patienceMs, words)
+    await options.sleep(LOOK_EVERY_MS)
+  }
+}
+
+function unheard(fog: string, waitedMs: number, words: string): CodedError {
+  const message = `"${fog}" is started, and the cloud has not heard of it within ${waitedMs / 1_000} s`
+  const said = words === '' ? '' : `; its first boot said: ${words}`
+  return new CodedError('pi/not-heard', `${message}${said}; the same command goes on waiting`)
+}
+
 async function lastWords(remote: Remote): Promise<string> {
   const script = `${AS_ROOT}as_root journalctl -q --no-pager -u fogmeter-first-boot -n 1 -o cat`
   return (await remote.run(script)).stdout.trim()
