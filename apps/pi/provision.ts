@@ -150,17 +150,16 @@ async function settingsThere(remote: Remote): Promise<There | null> {
   }
 }
 
+/** Not whether certificates beside it are the same: node.toml decides whether a Pi looks at them again. */
 function isWished({ fog, cloud, enrolment, discovery }: NodeConfig, wishes: NodeWishes): boolean {
   const [first, ...others] = cloud
-  const names = (one: string | undefined, other: string | undefined) =>
-    (one === undefined) === (other === undefined)
   return (
     fog.name === wishes.fog &&
     others.length === 0 &&
     first?.url === wishes.cloud.url &&
-    names(first.ca, wishes.cloud.ca) &&
+    (first.ca === undefined) === (wishes.cloud.ca === undefined) &&
     enrolment.url === wishes.api.url &&
-    names(enrolment.ca, wishes.api.ca) &&
+    (enrolment.ca === undefined) === (wishes.api.ca === undefined) &&
     discovery.mdns === (wishes.mdns ?? true)
   )
 }
