@@ -5,7 +5,7 @@
 base() { # base ARCH VARIANT PACKAGES NAME: a Debian root as a tar file
   local tar=$cache/$suite-$4.tar
   [ -e "$tar" ] || {
-    mmdebstrap --quiet --architectures="$1" --variant="$2" --include="$3" "$suite" "$tar.new" >&2
+    mmdebstrap --quiet --format=tar --architectures="$1" --variant="$2" --include="$3" "$suite" "$tar.new" >&2
     mv "$tar.new" "$tar"
   }
   echo "$tar"

@@ -47,7 +47,7 @@ describe('what stands in the way', () => {
     ['another node', { node: 'FN-02' }, /fog node "FN-02" already/],
   ])('%s', (_, changes, problem) => {
     const found = obstacles({ ...pi, ...changes }, wanted)
-    expect(found).toEqual(problem === null ? [] : [expect.stringMatching(problem)])
+    expect(found.map((one) => problem?.test(one))).toEqual(problem === null ? [] : [true])
   })
 
   test('everything at once', () => {
