@@ -10,7 +10,7 @@ import { reasonOf } from './reason.ts'
 export type { FoundFog } from './gather.ts'
 
 export interface FindOptions {
-  /** Ends early once this says that enough was found, and nobody has answered for a while. */
+  /** Ends early once this says that enough was found, and others have had their time to answer. */
   enough?: (found: readonly FoundFog[]) => boolean
   /** How long to listen at most, ms; `DEFAULT_LISTEN_MS` when absent. */
   listenMs?: number
@@ -21,8 +21,11 @@ export interface FindOptions {
 export const DEFAULT_LISTEN_MS = 3_500
 /** RFC 6762 §5.2: again after a second, then after twice as long; messages get lost. */
 const ASK_AT_MS = [0, 1_000, 3_000]
-/** Whoever answers does so within 120 ms, or a second after it last did. */
-const QUIET_MS = 300
+/**
+ * Whoever answers does so within 120 ms, or a second after it last did: the first to answer must not be the
+ * only one heard.
+ */
+const OTHERS_MS = 1_200
 
 /**
  * Every fog node that answers, in the order of name, address and port, whoever they are: a name is a
@@ -36,11 +39,11 @@ export function findFogs(options: FindOptions = {}): Promise<FoundFog[]> {
   return new Promise((resolve, reject) => {
     const timers: NodeJS.Timeout[] = []
     const groups = new Set<Group>()
-    let quiet: NodeJS.Timeout | undefined
+    let late: NodeJS.Timeout | undefined
     let failure: unknown = null
 
     function end(): void {
-      for (const timer of [...timers, quiet]) clearTimeout(timer)
+      for (const timer of [...timers, late]) clearTimeout(timer)
       for (const group of groups) group.close()
       if (groups.size === 0 && failure !== null) reject(closed(failure))
       else resolve([...found.values()].toSorted(inOrder))
@@ -52,9 +55,7 @@ export function findFogs(options: FindOptions = {}): Promise<FoundFog[]> {
       for (const fog of gather(message, at.isNear)) {
         if (found.size < MOST_FOUND) found.set(keyOf(fog), fog)
       }
-      if (!enough([...found.values()])) return
-      clearTimeout(quiet)
-      quiet = setTimeout(end, QUIET_MS)
+      if (enough([...found.values()])) late ??= setTimeout(end, OTHERS_MS)
     }
 
     for (const at of interfaces) {
