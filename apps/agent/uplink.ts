@@ -104,7 +104,7 @@ export function startUplink(options: UplinkOptions): RunningUplink | null {
   }, tickMs)
   return {
     state: () => link.state,
-    node: () => link.target.node,
+    node: () => link.target?.node ?? first.node,
     counters: uplink.counters,
     close: () => {
       clearInterval(timer)

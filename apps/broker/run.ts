@@ -3,7 +3,8 @@ import { setFlagsFromString } from 'node:v8'
 import { createBroker, type Broker, type TlsFiles } from '#broker'
 import type { BrokerConfig } from '#config'
 import { CodedError } from '#errors'
-import { createMetrics, startMetrics, systemClock } from '#service'
+import { announceFog, type Announcement } from '#mdns'
+import { createMetrics, startMetrics, systemClock, systemRandom } from '#service'
 import type { RunningService, ServiceContext } from '#service'
 import { describeBroker } from './metrics.ts'
 
@@ -20,6 +21,7 @@ export async function runBroker(
   setFlagsFromString('--semi-space-growth-factor=1')
   const { log } = context
   const { node, listen, limits, local } = config
+  if (config.discovery.mdns) refuseUnfindable(config)
   const tls = config.tls === undefined ? null : readTls(config.tls)
   const broker = await createBroker({
     node,
@@ -43,15 +45,44 @@ export async function runBroker(
   const { ports } = broker
   const where = { ports, socket: local.socket, metricsPort: server.port }
   log.info({ event: 'listening', node, ...where }, 'listening')
+  const announcement = config.discovery.mdns ? announce(config, ports, log) : null
   const endWatchdog = feedWatchdog(broker, context)
   return {
     status: `listening on ${ports.join(', ')}`,
     stop: async () => {
       endWatchdog()
+      await announcement?.close()
       await broker.close()
       await server.close()
     },
   }
+}
+
+/** What is found by mDNS is an address, which no certificate is for. */
+function refuseUnfindable({ listen }: BrokerConfig): void {
+  if (listen.some(({ tls }) => !tls)) return
+  const message =
+    '[discovery] mdns announces a plain listener: add "mqtt://0.0.0.0:1883" to listen (messages are ' +
+    'sealed end to end), or leave it off and give meters the address'
+  throw new CodedError('broker/no-plain-listener', message)
+}
+
+function announce(
+  { node, listen }: BrokerConfig,
+  ports: readonly number[],
+  log: ServiceContext['log'],
+): Announcement {
+  const index = listen.findIndex(({ tls }) => !tls)
+  const { host = '' } = listen[index] ?? {}
+  const everywhere = ['0.0.0.0', '::', '[::]'].includes(host)
+  return announceFog({
+    node,
+    port: ports[index] ?? 0,
+    covers: (address) => everywhere || address === host,
+    clock: systemClock,
+    random: systemRandom,
+    log,
+  })
 }
 
 /** The watchdog lives on messages that came through the broker, not on the timer that sends them. */

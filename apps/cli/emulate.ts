@@ -58,6 +58,10 @@ async function emulateChip(flags: EmulateFlags): Promise<void> {
       'one chip is one meter: leave [fleet] out of the configuration',
     )
   }
+  const { isFound } = await import('../meter/finding.ts')
+  if (isFound(config.broker.url)) {
+    throw new CodedError('cli/usage', 'a chip is told the address: write it as [broker] url')
+  }
   const chosen = profiles[flags.profile]
   const memoryBytes = flags.memory === undefined ? chosen.memoryBytes : flags.memory * 1_024
   const stopping = new AbortController()

@@ -4,12 +4,8 @@ import type { NodeWishes } from '../pi/prepare.ts'
 import { addSourceOptions } from './queries/options.ts'
 import { readSecret } from './secret.ts'
 
-interface PrepareFlags {
-  image?: string
-  device?: string
-  confirm?: string
-  files?: string
-  deb?: string
+/** As `addNodeOptions` reads them. */
+export interface NodeFlags {
   fog?: string
   cloud: string
   cloudName: string
@@ -17,15 +13,24 @@ interface PrepareFlags {
   api?: string
   apiCa?: string
   authorityKey: string
+  mdns: boolean
+  replace?: boolean
+  url: string
+  tokenFile?: string
+  json?: boolean
+}
+
+interface PrepareFlags extends NodeFlags {
+  image?: string
+  device?: string
+  confirm?: string
+  files?: string
+  deb?: string
   wifi?: string
   wifiPassphraseFile?: string
   country?: string
   timeZone?: string
   token: boolean
-  replace?: boolean
-  url: string
-  tokenFile?: string
-  json?: boolean
 }
 
 export function addPrepareCommand(pi: Command): void {
@@ -38,6 +43,18 @@ export function addPrepareCommand(pi: Command): void {
     .option('--files <folder>', 'as files for the boot partition of Raspberry Pi OS')
     .option('--deb <file>', 'the package they install')
     .option('--fog <name>', 'its name; without one it is claimed later')
+    .option('--wifi <ssid>', 'the network to join; its passphrase is asked for')
+    .option('--wifi-passphrase-file <file>', 'or read from here; "-" is standard input')
+    .option('--country <code>', 'where the Pi is, such as DE: which channels it may use')
+    .option('--time-zone <name>', 'such as Europe/Berlin')
+    .option('--no-token', 'no token: the node is claimed with "fogmeter fog claim"')
+  addNodeOptions(prepare)
+  prepare.action(prepareNode)
+}
+
+/** What a fog node is to be, however the settings get to it. */
+export function addNodeOptions(command: Command): void {
+  command
     .requiredOption('--cloud <url>', "the cloud's broker, mqtts://HOST:PORT")
     .option('--cloud-name <name>', 'of the cloud service, where no token says so', 'cloud-a')
     .option('--cloud-ca <file>', "certificates to trust for it instead of the system's")
@@ -48,15 +65,10 @@ export function addPrepareCommand(pi: Command): void {
       'public key of the authority it trusts',
       'authority/authority.pub',
     )
-    .option('--wifi <ssid>', 'the network to join; its passphrase is asked for')
-    .option('--wifi-passphrase-file <file>', 'or read from here; "-" is standard input')
-    .option('--country <code>', 'where the Pi is, such as DE: which channels it may use')
-    .option('--time-zone <name>', 'such as Europe/Berlin')
-    .option('--no-token', 'no token: the node is claimed with "fogmeter fog claim"')
+    .option('--no-mdns', 'do not tell its network by mDNS where it is')
     .option('--replace', 'revoke earlier credentials of this name once the new node enrols')
     .option('--json', 'print the result as JSON')
-  addSourceOptions(prepare)
-  prepare.action(prepareNode)
+  addSourceOptions(command)
 }
 
 async function prepareNode(flags: PrepareFlags): Promise<void> {
@@ -80,11 +92,9 @@ async function registration(flags: PrepareFlags) {
 }
 
 async function wishesOf(flags: PrepareFlags): Promise<NodeWishes> {
-  const { fog, cloud, cloudCa, apiCa, wifi, country, timeZone } = flags
+  const { wifi, country, timeZone } = flags
   return {
-    ...(fog !== undefined && { fog }),
-    cloud: { url: cloud, node: flags.cloudName, ...(cloudCa !== undefined && { ca: cloudCa }) },
-    api: { url: flags.api ?? apiOf(flags.url), ...(apiCa !== undefined && { ca: apiCa }) },
+    ...nodeWishes(flags),
     ...(wifi !== undefined && {
       wifi: {
         ssid: wifi,
@@ -93,6 +103,17 @@ async function wishesOf(flags: PrepareFlags): Promise<NodeWishes> {
       },
     }),
     ...(timeZone !== undefined && { timeZone }),
+  }
+}
+
+/** @throws cli/usage */
+export function nodeWishes(flags: NodeFlags): NodeWishes {
+  const { fog, cloud, cloudCa, apiCa } = flags
+  return {
+    ...(fog !== undefined && { fog }),
+    cloud: { url: cloud, node: flags.cloudName, ...(cloudCa !== undefined && { ca: cloudCa }) },
+    api: { url: flags.api ?? apiOf(flags.url), ...(apiCa !== undefined && { ca: apiCa }) },
+    ...(!flags.mdns && { mdns: false }),
     authority: flags.authorityKey,
   }
 }

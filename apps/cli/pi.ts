@@ -4,12 +4,14 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { wordsOf } from '#errors'
 import { wholeNumber } from './authority.ts'
 import { addPrepareCommand } from './pi-prepare.ts'
+import { addProvisionCommand } from './pi-provision.ts'
 import { printable } from './printable.ts'
 
 /** `pi …`: how a Raspberry Pi becomes a fog node. */
 export function addPiCommands(program: Command): void {
   const pi = program.command('pi').helpCommand(false).description('make a Raspberry Pi a fog node')
   addPrepareCommand(pi)
+  addProvisionCommand(pi)
   pi.command('first-boot')
     .description('on the Pi, at its start: makes its key, enrols, configures the programs')
     .option('--boot <folder>', 'what "pi prepare" wrote', '/boot/firmware/fogmeter')

@@ -10,6 +10,7 @@ import {
 } from '#config'
 import { CodedError } from '#errors'
 import { blocksOf } from '#modbus'
+import { isFound } from './finding.ts'
 import { rowsOf } from './modbus-source.ts'
 import { isPower } from './value-names.ts'
 
@@ -37,6 +38,7 @@ export function loadMeterConfig(path: string, source?: string): MeterPlan {
   }
   const problem = tableProblem(config.source)
   if (problem !== null) throw configProblem(path, 'source.map', problem)
+  refuseTrustInFound(config, path)
   return { config, instances: expandMeters(config, path) }
 }
 
@@ -62,6 +64,14 @@ function blockProblem(source: ModbusSource): string | null {
     if (error instanceof CodedError) return error.message
     throw error
   }
+}
+
+/** Whoever answers by mDNS would be told the password, and no certificate is for an address. */
+function refuseTrustInFound({ broker }: MeterConfig, path: string): void {
+  const { url, ca, username, passwordFile } = broker
+  if (!isFound(url) || (ca ?? username ?? passwordFile) === undefined) return
+  const fix = 'remove ca, username and password_file, or give its address'
+  throw configProblem(path, 'broker.url', `found "${url}" for a broker with a secret; ${fix}`)
 }
 
 /**

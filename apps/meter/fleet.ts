@@ -21,6 +21,7 @@ import { lockDatabase } from '#sqlite'
 import { brokerAccess } from './broker-access.ts'
 import { openTimeSense, type TimeSense } from './clock.ts'
 import type { MeterPlan } from './config.ts'
+import { createFinder, isFound } from './finding.ts'
 import { createGroup, type Group } from './group.ts'
 import { isWorthSaying } from './quiet.ts'
 import { createUnit, type Unit } from './unit.ts'
@@ -98,17 +99,21 @@ export function openFleet({ config, instances }: MeterPlan, log: Logger): Fleet 
     }
   }
 
+  const { broker, node } = config
+  const destination = isFound(broker.url)
+    ? { finder: createFinder({ url: broker.url, node }) }
+    : { ...brokerAccess(broker), node }
+
   function link(unit: Unit, identity: DeviceIdentity, onProgress: () => void): InitiatorLink {
     const { credential, signingSecret } = identity
     return runInitiator({
-      ...brokerAccess(config.broker),
+      ...destination,
       keepaliveSeconds: config.broker.keepaliveSeconds,
       crypto: nodeCrypto,
       random: systemRandom,
       clock: systemClock,
       trust,
       log,
-      node: config.node,
       own: { credential, key: nodeCrypto.signingKey(signingSecret) },
       peerRole: 'fog',
       group: credential.group,

@@ -44,7 +44,7 @@ export function place(input: PlaceInput): boolean {
   replaceFile(join(etc, 'agent.cwt'), readFile(files.credential, ''))
   replaceFile(join(etc, 'authority.pub'), readFile(bootFiles(input.boot).authority, ''))
   const clouds = input.config.cloud.map((cloud, index) => placedCloud(cloud, etc, index))
-  replaceFile(join(etc, 'broker.toml'), HEAD('broker') + stringify(brokerFile(input.name)))
+  replaceFile(join(etc, 'broker.toml'), HEAD('broker') + stringify(brokerFile(input)))
   replaceFile(agentFile, HEAD('agent') + stringify(agentFileOf(input, clouds)))
   replaceFile(files.placed, `${digest}\n`)
   return true
@@ -68,8 +68,14 @@ function placedCloud({ node, url, ca }: NodeConfig['cloud'][number], etc: string
   return { node, url, ca: target }
 }
 
-function brokerFile(name: string): object {
-  return { node: name, listen: ['mqtt://0.0.0.0:1883'], local: { socket: SOCKET } }
+function brokerFile({ name, config }: PlaceInput): object {
+  const { mdns } = config.discovery
+  return {
+    node: name,
+    listen: ['mqtt://0.0.0.0:1883'],
+    local: { socket: SOCKET },
+    discovery: { mdns },
+  }
 }
 
 function agentFileOf({ etc, state }: PlaceInput, cloud: object[]): object {

@@ -15,6 +15,8 @@ export interface NodeWishes {
   api: { url: string; ca?: string }
   wifi?: { ssid: string; passphrase: string; country?: string }
   timeZone?: string
+  /** false: it does not tell its network where it is. */
+  mdns?: boolean
   /** The authority's public key, a file. */
   authority: string
 }
@@ -55,7 +57,7 @@ export async function prepareCard(
 
 /** node.toml, checked as the Pi will check it. @throws config/invalid, pi/bad-wifi */
 function settingsText(wishes: NodeWishes, node: string): string {
-  const { fog, cloud, api, wifi, timeZone } = wishes
+  const { fog, cloud, api, wifi, timeZone, mdns } = wishes
   const text = stringify({
     ...(fog !== undefined && { fog: { name: fog } }),
     cloud: [{ node, url: cloud.url, ...(cloud.ca !== undefined && { ca: 'cloud-ca.pem' }) }],
@@ -67,6 +69,7 @@ function settingsText(wishes: NodeWishes, node: string): string {
         ...(wifi.country !== undefined && { country: wifi.country }),
       },
     }),
+    ...(mdns !== undefined && { discovery: { mdns } }),
     ...(timeZone !== undefined && { system: { time_zone: timeZone } }),
   })
   parseConfig(nodeConfig, text, 'node.toml')

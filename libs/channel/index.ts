@@ -1,4 +1,5 @@
 export { Backoff } from './backoff.ts'
+export { TokenBucket } from './bucket.ts'
 export {
   epochOfIdentifier,
   handshakeFrame,

@@ -106,18 +106,31 @@ export function path(example: string) {
   )
 }
 
+const BROKER_URLS = 'mqtt://host:port, mqtts://host:port or unix:///path/of/socket'
+const FOUND = ['mdns:', 'mdns:any']
+
 /** Where a broker is: `mqtt://`, `mqtts://`, or `unix:` with the path of a socket. */
 export function brokerUrl(example: string) {
+  return urlOrOneOf([], BROKER_URLS, example)
+}
+
+/** Where a fog node is: the same, or found on the local network, by its name or whoever answers. */
+export function fogUrl(example: string) {
+  return urlOrOneOf(FOUND, `mdns:, mdns:any, ${BROKER_URLS}`, example)
+}
+
+function urlOrOneOf(words: readonly string[], expected: string, example: string) {
   return v.pipe(
     v.string(),
     v.rawTransform(({ dataset, addIssue, NEVER }): string | PathText => {
+      if (words.includes(dataset.value)) return dataset.value
       const socket = /^unix:(?:\/\/)?(.+)$/.exec(dataset.value)?.[1]
       if (socket !== undefined) return new PathText(socket, 'unix://')
       if (parseAddress(dataset.value, /^mqtts?:\/\//, 1)) return dataset.value
       addIssue()
       return NEVER
     }),
-    notes('mqtt://host:port, mqtts://host:port or unix:///path/of/socket', quoted(example)),
+    notes(expected, quoted(example)),
   )
 }
 

@@ -7,6 +7,7 @@ import {
   brokerUrl,
   deviceName,
   flag,
+  fogUrl,
   httpUrl,
   integer,
   listener,
@@ -177,6 +178,7 @@ export const meterConfig = v.strictObject({
   name: v.optional(deviceName('meter')),
   broker: v.strictObject({
     ...remoteBroker,
+    url: fogUrl('mqtts://fog-1.local:8883'),
     keepalive_seconds: v.optional(integer(5, defaults.broker.keepaliveMaxSeconds, 60), 60),
   }),
   identity: v.strictObject(identityKeys('{name}.key', '{name}.cwt')),
@@ -230,6 +232,7 @@ export const brokerConfig = v.pipe(
     listen: v.pipe(v.array(listener('mqtt://0.0.0.0:1883')), v.minLength(1)),
     tls: v.optional(v.strictObject({ key: path('broker.key'), cert: path('broker.crt') })),
     local: v.strictObject({ socket: path('/run/fogmeter/broker.sock') }),
+    discovery: v.optional(v.strictObject({ mdns: v.optional(flag(false), false) }), {}),
     limits: v.optional(
       v.strictObject({
         connections: v.optional(integer(1, 1_000_000, 10_000), 10_000),
@@ -406,6 +409,7 @@ export const nodeConfig = v.strictObject({
       country: v.optional(matching(/^[A-Z]{2}$/, 'two capital letters', 'DE')),
     }),
   ),
+  discovery: v.optional(v.strictObject({ mdns: v.optional(flag(true), true) }), {}),
   system: v.optional(
     v.strictObject({
       time_zone: v.optional(

@@ -28,6 +28,9 @@ const ADVICE: Readonly<Record<string, string>> = {
   'certificate has expired':
     "by this machine's clock the broker's certificate has ended: set the clock if it is wrong, else " +
     'give the broker a new certificate',
+  'mqtt-link/nobody-found':
+    'no fog node of this name answers by mDNS: is it on this network, and does its broker announce it ' +
+    '([discovery] mdns = true)? "fogmeter fog find" lists what answers; else give its address',
   'mqtt-link/untrusted-broker':
     "the broker's certificate is not for this host name or not from the authority in `ca`: " +
     'correct one of them',

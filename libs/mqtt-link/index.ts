@@ -3,6 +3,7 @@ export { runInitiator } from './initiator.ts'
 export { runResponder } from './responder.ts'
 export { topicPrefix } from './topics.ts'
 export type {
+  Finder,
   InitiatorLink,
   InitiatorLinkOptions,
   LinkLog,

@@ -7,11 +7,11 @@ import {
   type Output,
 } from '#channel'
 import { defaults } from '#defaults'
-import { parseAddress, readCa } from './address.ts'
 import { adviceFor } from './advice.ts'
 import { openConnection, type Connection } from './connection.ts'
+import { placesOf, type Places } from './places.ts'
 import { topicPrefix } from './topics.ts'
-import type { InitiatorLink, InitiatorLinkOptions, Target } from './types.ts'
+import type { InitiatorLink, InitiatorLinkOptions, InitiatorSettings, Target } from './types.ts'
 
 /** 48 random bits: 8 base64url characters. */
 const CHANNEL_ID_BYTES = 6
@@ -21,32 +21,35 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1
 /** A channel of ours was superseded so recently that opening one proves nothing. */
 const RIVAL_MS = 600_000
 
-/** Connects, shakes hands, and does both again whenever the channel ends, until closed. */
+/**
+ * Connects, shakes hands, and does both again whenever the channel ends, until closed. What is wrong with
+ * a known place is thrown now, when it can still be told to somebody.
+ * @throws mqtt-link/bad-url, mqtt-link/bad-ca
+ */
 export function runInitiator(options: InitiatorLinkOptions): InitiatorLink {
-  const targets: Target[] = [options, ...(options.alternatives ?? [])]
-  const checked = targets.map(checkTarget)
-  const runner = new InitiatorRunner(options, checked)
+  const { ca: _, ...settings } = options as InitiatorSettings & Pick<Target, 'ca'>
+  const runner = new InitiatorRunner(settings, placesOf(options))
   runner.connect()
   return runner
 }
 
 class InitiatorRunner implements InitiatorLink {
-  readonly #options: InitiatorLinkOptions
-  readonly #targets: readonly Target[]
+  readonly #options: InitiatorSettings
+  readonly #places: Places
   readonly #backoff: Backoff
   #state: InitiatorLink['state'] = 'waiting'
-  #target = 0
   #attempts = 0
   #initiator: Initiator | null = null
   #connection: Connection | null = null
+  #upTopic = ''
   #timer: NodeJS.Timeout | undefined
   #timerAtMs = Infinity
   #supersededMs = -Infinity
   #past: InitiatorCounters = NOTHING
 
-  constructor(options: InitiatorLinkOptions, targets: readonly Target[]) {
+  constructor(options: InitiatorSettings, places: Places) {
     this.#options = options
-    this.#targets = targets
+    this.#places = places
     this.#backoff = new Backoff(options.backoff ?? defaults.backoff, options.random)
   }
 
@@ -54,8 +57,8 @@ class InitiatorRunner implements InitiatorLink {
     return this.#state
   }
 
-  get target(): Target {
-    return this.#targets[this.#target % this.#targets.length] as Target
+  get target(): Target | null {
+    return this.#places.current
   }
 
   get channelId(): string | null {
@@ -72,17 +75,30 @@ class InitiatorRunner implements InitiatorLink {
 
   /** A new connection with a new channel id. Called by `runInitiator` and by the back-off timer. */
   connect(): void {
-    const { node, url, ca } = this.target
+    this.#state = 'connecting'
+    const { target } = this
+    if (target === null) void this.#search()
+    else this.#open(target)
+  }
+
+  async #search(): Promise<void> {
+    const failure = await this.#places.search()
+    if (this.#state === 'closed') return
+    const { target } = this
+    if (target !== null) return this.#open(target)
+    this.#waitAfter(failure?.code ?? 'mqtt-link/nobody-found', failure?.detail ?? null, true)
+  }
+
+  #open({ node, url, ca }: Target): void {
     const channelId = toBase64Url(this.#options.random(CHANNEL_ID_BYTES))
     const initiator = createInitiator({ ...this.#options, node, channelId })
     this.#attempts += 1
-    this.#state = 'connecting'
     this.#initiator = initiator
-    const { ca: _, ...rest } = this.#options
+    this.#upTopic = topicPrefix(node, 'up') + channelId
     const address = ca === undefined ? { url } : { url, ca }
     const topicFilter = topicPrefix(node, 'dn') + channelId
     this.#connection = openConnection(
-      { ...rest, ...address, clientId: channelId, topicFilter },
+      { ...this.#options, ...address, clientId: channelId, topicFilter },
       {
         up: () => this.#perform(initiator, initiator.start()),
         message: (topic, payload, done) => {
@@ -99,7 +115,7 @@ class InitiatorRunner implements InitiatorLink {
     const initiator = this.#initiator
     if (initiator === null || this.#state !== 'open') return false
     try {
-      const sent = this.#publish(initiator, initiator.send(payload))
+      const sent = this.#publish(initiator.send(payload))
       this.#arm(initiator)
       return sent
     } catch {
@@ -111,7 +127,7 @@ class InitiatorRunner implements InitiatorLink {
   reconnect(code: string): void {
     const initiator = this.#initiator
     if (initiator === null) return
-    this.#target += 1
+    this.#places.failed()
     this.#ended(initiator, code, true, null)
   }
 
@@ -134,13 +150,14 @@ class InitiatorRunner implements InitiatorLink {
       if (this.#initiator !== initiator) return // a callback ended this channel
       switch (output.type) {
         case 'frame':
-          this.#publish(initiator, output.bytes)
+          this.#publish(output.bytes)
           break
         case 'message':
           this.#options.onMessage(output.payload)
           break
         case 'open':
           this.#state = 'open'
+          this.#places.proved()
           if (!this.#hasRival()) this.#backoff.reset()
           this.#arm(initiator)
           this.#options.onOpen(output.peer, output.rekey)
@@ -157,9 +174,8 @@ class InitiatorRunner implements InitiatorLink {
     return this.#options.clock.monotonic() - this.#supersededMs < RIVAL_MS
   }
 
-  #publish(initiator: Initiator, frame: Uint8Array): boolean {
-    const topic = topicPrefix(this.target.node, 'up') + initiator.channelId
-    return this.#connection?.publish(topic, frame) ?? false
+  #publish(frame: Uint8Array): boolean {
+    return this.#connection?.publish(this.#upTopic, frame) ?? false
   }
 
   /** Makes the timer match what the channel waits for. */
@@ -181,13 +197,18 @@ class InitiatorRunner implements InitiatorLink {
   #ended(initiator: Initiator, code: string, retry: boolean, detail: string | null): void {
     if (this.#initiator !== initiator || this.#state === 'closed') return
     // A channel that worked is worth the same place again; one that never opened is not.
-    if (this.#state !== 'open') this.#target += 1
-    const { node, url } = this.target
+    const elsewhere = this.#state !== 'open' && this.#places.failed()
     const connection = this.#connection
-    this.#state = 'waiting'
     this.#forget()
     void connection?.close()
+    // Whoever was not the node there says nothing about the next place.
+    this.#waitAfter(code, detail, retry || elsewhere)
+  }
+
+  #waitAfter(code: string, detail: string | null, retry: boolean): void {
+    const { node, url } = this.target ?? {}
     const waitMs = retry ? this.#backoff.next() : this.#backoff.longest()
+    this.#state = 'waiting'
     this.#timer = setTimeout(() => this.connect(), waitMs)
     this.#options.log?.warn(
       { code, detail, waitMs, node, url, advice: adviceFor(code, detail) },
@@ -216,11 +237,4 @@ function sum(a: InitiatorCounters, b: InitiatorCounters): InitiatorCounters {
     refused: a.refused + b.refused,
     unknownSession: a.unknownSession + b.unknownSession,
   }
-}
-
-/** Reads the certificates now, when a wrong path can still be told to somebody. */
-function checkTarget({ url, node, ca }: Target): Target {
-  parseAddress(url)
-  const pem = readCa(ca)
-  return pem === undefined ? { url, node } : { url, node, ca: pem }
 }

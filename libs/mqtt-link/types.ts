@@ -32,11 +32,26 @@ export interface LinkOptions {
   readonly log?: LinkLog
 }
 
-export interface InitiatorLinkOptions extends LinkOptions, Target, ChannelDependencies {
+/** Looks for places to go, where they are not known beforehand. */
+export interface Finder {
+  /**
+   * Where a node says that it is, best first; empty when nobody answers. Nothing of it is believed: the
+   * handshake proves who is there. Asked again once each of them has failed.
+   */
+  find(): Promise<readonly Target[]>
+  /** What came of one of them: whether the node proved itself there. */
+  tried(target: Target, proved: boolean): void
+}
+
+/** Where to go: after a failed attempt the next place is tried, in order, then again the first. */
+export type Destination =
+  (Target & { readonly alternatives?: readonly Target[] }) | { readonly finder: Finder }
+
+export type InitiatorLinkOptions = InitiatorSettings & Destination
+
+export interface InitiatorSettings extends LinkOptions, ChannelDependencies {
   /** Group the responder must be in; not checked when absent. */
   readonly group?: string
-  /** Further places to go: after a failed attempt the next one is tried, in order, then again the first. */
-  readonly alternatives?: readonly Target[]
   /**
    * The channel is open. With `rekey` false this is a new session (also when the responder
    * restarted on the same connection): greet and resend. With `rekey` true nothing needs doing.
@@ -55,8 +70,8 @@ export interface InitiatorLinkOptions extends LinkOptions, Target, ChannelDepend
 /** One connection kept alive for ever, until `close`. */
 export interface InitiatorLink {
   readonly state: 'connecting' | 'open' | 'waiting' | 'closed'
-  /** The target in use or tried next. */
-  readonly target: Target
+  /** The target in use or tried next; null while one is looked for. */
+  readonly target: Target | null
   readonly channelId: string | null
   /** Totals over all channels so far. */
   counters(): InitiatorCounters

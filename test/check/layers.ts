@@ -43,6 +43,7 @@ const layers: readonly { name: string; node?: true }[] = [
   { name: 'meter-store', node: true },
   { name: 'fog-store', node: true },
   { name: 'cloud-store', node: true },
+  { name: 'mdns', node: true },
   { name: 'broker', node: true },
   { name: 'mqtt-link', node: true },
   { name: 'config', node: true },

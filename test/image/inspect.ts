@@ -17,7 +17,7 @@ const looks: readonly Look[] = [
     wrong: (said) => (/^overlay\s+squashfs +ro,/.test(said) ? null : said),
   },
   {
-    what: 'nothing listens to the network but MQTT',
+    what: 'nothing listens to the network but MQTT, and mDNS for who looks for it',
     command: "ss -H -tuln | awk '{ print $1, $5 }'",
     wrong: (said) => {
       const local = /(127\.0\.0\.\d+|\[::1\]|127\.0\.0\.\d+%lo):\d+$/
@@ -27,14 +27,17 @@ const looks: readonly Look[] = [
         .split('\n')
         .filter((line) => line.startsWith('tcp') || line.startsWith('udp'))
         .filter((line) => !local.test(line) && !dhcp.test(line))
-      return open.join() === 'tcp 0.0.0.0:1883' ? null : said
+      const expected = ['tcp 0.0.0.0:1883', 'udp 224.0.0.251:5353']
+      return [...new Set(open)].toSorted().join() === expected.join() ? null : said
     },
   },
   {
-    what: 'the firewall drops what is not MQTT',
+    what: 'the firewall drops what is neither MQTT nor mDNS',
     command: 'nft list chain inet fogmeter input',
     wrong: (said) =>
-      said.includes('policy drop') && said.includes('tcp dport { 1883, 8883 } accept')
+      said.includes('policy drop') &&
+      said.includes('tcp dport { 1883, 8883 } accept') &&
+      said.includes('ip daddr 224.0.0.251 udp dport 5353 accept')
         ? null
         : said,
   },

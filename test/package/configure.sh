@@ -18,7 +18,7 @@ install -m 644 meter-0001.cwt /etc/fogmeter/meters/
 install -m 644 authority.pub revoked.cose /etc/fogmeter/
 
 cd /etc/fogmeter
-cp broker.toml.example broker.toml
+sed 's/^mdns = false/mdns = true/' broker.toml.example > broker.toml
 sed 's/^seconds = 900/seconds = 10/; s/^grace_seconds = .*/grace_seconds = 1/
   s/^idle_seconds = .*/idle_seconds = 3/' agent.toml.example > agent.toml
 sed 's#/run/fogmeter/#/run/fogmeter-cloud/#' cloud.toml.example > cloud.toml

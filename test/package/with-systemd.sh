@@ -39,6 +39,9 @@ for path in /etc/fogmeter/keys/agent.key /var/lib/fogmeter/agent/fog.db; do
 done
 step 'no capabilities, no root, and the broker sees neither keys nor stores'
 
+fogmeter fog find fog-1 >/dev/null 2>&1 || fail 'the broker is not found by mDNS from inside its sandbox'
+step 'the broker is found by mDNS, from inside its sandbox'
+
 mkdir -p /run/systemd/system/fogmeter-agent.service.d
 printf '[Service]\nWatchdogSec=4\nRestartSec=1\n' > /run/systemd/system/fogmeter-agent.service.d/test.conf
 systemctl daemon-reload

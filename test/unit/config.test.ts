@@ -143,6 +143,16 @@ describe('values', () => {
     expect(parseConfig(agentConfig, agentText(written), '/etc/agent.toml').broker.url).toBe(seen)
   })
 
+  test('a meter may look for its fog node; nobody else looks for anybody', () => {
+    for (const url of ['mdns:', 'mdns:any']) {
+      const text = minimalMeter.replace('mqtt://127.0.0.1', url)
+      expect(parseConfig(meterConfig, text, '/etc/meter.toml').broker.url).toBe(url)
+      expect(problems(agentConfig, agentText(url))[0]).toContain('broker.url')
+    }
+    const [problem] = problems(meterConfig, minimalMeter.replace('mqtt://127.0.0.1', 'mdns:fog-1'))
+    expect(problem).toContain('expected mdns:, mdns:any, mqtt://host:port')
+  })
+
   test('listeners carry host, port and whether they speak TLS', () => {
     expect(parseConfig(brokerConfig, minimalBroker, '/x.toml').listen).toEqual([
       { tls: false, host: '0.0.0.0', port: 1883 },

@@ -136,9 +136,13 @@ describe('with a token', () => {
     await start({ ask: () => Promise.reject(new Error('asked')) })
     expectNode('FN-01')
     const settings = join(boot, 'node.toml')
-    writeFileSync(settings, readFileSync(settings, 'utf8').replace(':8883', ':8884'))
+    const { discovery } = loadConfig(brokerConfig, join(etc, 'broker.toml'))
+    expect(discovery.mdns).toBe(true)
+    const changed = readFileSync(settings, 'utf8').replace(':8883', ':8884')
+    writeFileSync(settings, `${changed}\n[discovery]\nmdns = false\n`)
     await start({ ask: () => Promise.reject(new Error('asked')) })
     expect(readFileSync(join(etc, 'agent.toml'), 'utf8')).toContain(':8884')
+    expect(loadConfig(brokerConfig, join(etc, 'broker.toml')).discovery.mdns).toBe(false)
   })
 
   test.each<FirstBootStep>(['read', 'key', 'asked', 'credential', 'placed', 'erased'])(

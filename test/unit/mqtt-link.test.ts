@@ -336,7 +336,7 @@ describe('what goes wrong and heals', () => {
     })
     expect(await events.next()).toBe('closed channel/wrong-node false')
     expect(await events.next()).toBe('open fog-1')
-    expect(link.target.node).toBe('fog-1')
+    expect(link.target?.node).toBe('fog-1')
   })
 
   test('nobody behind the broker: gives up, and moves on', async () => {

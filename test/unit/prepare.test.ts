@@ -90,6 +90,14 @@ describe('settings', () => {
     expect([...files.keys()].at(-1)).toBe('node.toml')
   })
 
+  test('by mDNS it says where it is, unless that is not wished', async () => {
+    for (const changes of [{}, { mdns: true }, { mdns: false }]) {
+      const text = (await prepare(changes)).files.get('node.toml') as string
+      const { mdns } = parseConfig(nodeConfig, text, '/boot/node.toml').discovery
+      expect(mdns).toBe(changes.mdns ?? true)
+    }
+  })
+
   test.each<[string, Partial<NodeWishes>, string]>([
     ['a name that is none', { fog: '../x' }, 'config/invalid'],
     ['a broker that is none', { cloud: { url: 'http://x', node: 'a' } }, 'config/invalid'],

@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import type { FogView } from '#cloud-store'
 import { addClaimCommands } from '../claim.ts'
+import { addFindCommand } from '../find.ts'
 import { runList } from './list.ts'
 import { addFogOption, addFormatOptions, addListOptions, addSourceOptions } from './options.ts'
 import type { CommonOptions, ListOptions } from './options.ts'
@@ -50,6 +51,7 @@ const whenEmpty =
 
 export function addFogCommands(noun: Command): void {
   addClaimCommands(noun)
+  addFindCommand(noun)
   const status = noun
     .command('status')
     .argument('<fog>', 'its name')
