@@ -15,6 +15,8 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
+import { pipeline } from 'node:stream/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { writeRepository } from '../../apps/pi/repository.ts'
 import { buildName, filesBelow } from '../../deploy/package/files.ts'
 import { makeRepository, releaseFile } from '../../deploy/package/repository.ts'
@@ -133,7 +135,7 @@ export interface UpdateLab {
 }
 
 export const otherKey = 'Somebody Else'
-const ownKey = 'Fogmeter Test'
+export const ownKey = 'Fogmeter Test'
 
 export const canUpdate = ['apt-get', 'dpkg-deb', 'gpg', 'flock'].every((tool) => {
   try {
@@ -144,10 +146,12 @@ export const canUpdate = ['apt-get', 'dpkg-deb', 'gpg', 'flock'].every((tool) =>
   }
 })
 
-/** Serves the files of a folder, each as `fault` leaves it, on 127.0.0.1. */
+const MIB = 2 ** 20
+
+/** Serves the files of a folder, each as `fault` leaves it, on 127.0.0.1; `pauseMs` after each MiB. */
 export async function serveFolder(
   folder: string,
-  fault: Fault = () => null,
+  { fault, pauseMs = 0 }: { fault?: Fault; pauseMs?: number } = {},
 ): Promise<{ url: string; close: () => Promise<void> }> {
   const server = createServer((request, response) => {
     const name = decodeURIComponent(request.url ?? '').replace(/^\/\.?\/?/, '')
@@ -157,10 +161,18 @@ export async function serveFolder(
       return
     }
     const plain = readFileSync(path)
-    const { content, cutAt } = fault(name, plain) ?? { content: plain }
+    const { content, cutAt = content.length } = fault?.(name, plain) ?? { content: plain }
     response.writeHead(200, { 'content-length': content.length })
-    if (cutAt === undefined) response.end(content)
-    else response.write(content.subarray(0, cutAt), () => response.destroy())
+    const parts = async function* () {
+      for (let at = 0; at < cutAt; at += MIB) {
+        yield content.subarray(at, Math.min(cutAt, at + MIB))
+        if (pauseMs > 0) await sleep(pauseMs)
+      }
+    }
+    // Fails when who asked has gone, or died.
+    void pipeline(parts, response, { end: cutAt === content.length })
+      .then(() => cutAt < content.length && response.destroy())
+      .catch(() => response.destroy())
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -174,6 +186,21 @@ export async function serveFolder(
   }
 }
 
+/** Two secret keys in a home of gpg's own, which this process uses from then on. */
+export function openKeys(folder: string): { publicKey: string; close: () => void } {
+  mkdirSync(folder, { mode: 0o700 })
+  process.env['GNUPGHOME'] = folder
+  for (const name of [ownKey, otherKey])
+    gpg('--passphrase', '', '--quick-gen-key', name, 'ed25519', 'sign', 'never')
+  return {
+    publicKey: gpg('--armor', '--export', ownKey),
+    close() {
+      execFileSync('gpgconf', ['--kill', 'gpg-agent'])
+      delete process.env['GNUPGHOME']
+    },
+  }
+}
+
 function gpg(...args: string[]): string {
   return execFileSync('gpg', ['--batch', '--quiet', ...args], { encoding: 'utf8', stdio: 'pipe' })
 }
@@ -181,19 +208,15 @@ function gpg(...args: string[]): string {
 /** A repository on 127.0.0.1, keys of its own, and machines that know them. */
 export async function openUpdateLab(): Promise<UpdateLab> {
   const folder = mkdtempSync(join(tmpdir(), 'fogmeter-update-'))
-  const [site, gnupg] = [join(folder, 'site'), join(folder, 'gnupg')]
-  mkdirSync(gnupg, { mode: 0o700 })
-  process.env['GNUPGHOME'] = gnupg
-  for (const name of [ownKey, otherKey])
-    gpg('--passphrase', '', '--quick-gen-key', name, 'ed25519', 'sign', 'never')
-  const { url, close } = await serveFolder(
-    site,
-    (name, content) => lab.fault?.(name, content) ?? null,
-  )
+  const site = join(folder, 'site')
+  const keys = openKeys(join(folder, 'gnupg'))
+  const { url, close } = await serveFolder(site, {
+    fault: (name, content) => lab.fault?.(name, content) ?? null,
+  })
   const lab: UpdateLab = {
     folder,
     url,
-    publicKey: gpg('--armor', '--export', ownKey),
+    publicKey: keys.publicKey,
     fault: null,
     machine(name, version) {
       const machine = makeMachine(join(folder, name), version)
@@ -216,8 +239,7 @@ export async function openUpdateLab(): Promise<UpdateLab> {
       writeFileSync(join(site, 'InRelease'), execFileSync('gpg', sign, { input: release }))
     },
     async close() {
-      execFileSync('gpgconf', ['--kill', 'gpg-agent'])
-      delete process.env['GNUPGHOME']
+      keys.close()
       await close()
       rmSync(folder, { recursive: true, force: true })
     },
