@@ -222,4 +222,3 @@ SHA256: ${'0'.repeat(64)}
     expect(node.runs()).toMatch(/^1\.1-/)
   })
 })
-})
