@@ -59,25 +59,21 @@ async function campaign(
   const folder = mkdtempSync(join(tmpdir(), 'fogmeter-update-'))
   const architecture = sh('dpkg', '--print-architecture').trim()
   const releases = await openReleases(folder, architecture)
+  let node: FogNode | null = null
   try {
     const base = debianRoot(architecture)
     const first = releases.next()
     const place = join(folder, kind)
-    const node = await makeNode({ kind, folder: place, base, releases, first, forgetful })
-    const report: UpdateReport = {
-      kind,
-      rows: phases.map((phase) => ({ phase, kills: 0, old: 0, fresh: 0 })),
-      updates: 0,
-      acknowledged: 0,
-      counted: 0,
-      problems: [],
-    }
+    node = await makeNode({ kind, folder: place, base, releases, first, forgetful })
+    const rows = phases.map((phase) => ({ phase, kills: 0, old: 0, fresh: 0 }))
+    const report = { kind, rows, updates: 0, acknowledged: 0, counted: 0, problems: [] }
     const promised = { acknowledged: 0, counted: 0, readings: new Map<number, string>() }
     const random = seededRandom(seed)
     const scene = { kind, node, releases, random, old: first, fresh: first, promised, report }
     await play(scene, kills)
     return report
   } finally {
+    await node?.machine.cut()
     await releases.close()
     rmSync(folder, { recursive: true, force: true })
   }
@@ -183,12 +179,14 @@ async function updateWhole(scene: Scene): Promise<Record<Phase, number>> {
 
 /** Cuts the power at a random instant of a phase, or of what came instead; returns which it was. */
 async function cutDuring(scene: Scene, phase: Phase, tookMs: number): Promise<Phase> {
-  const { node, random, promised } = scene
+  const { node, random, promised, report } = scene
   const running = startUpdate(scene)
   const ended = running.ended.then(() => true)
   while (running.phase() !== phase && !(await Promise.race([ended, sleep(2)])));
   await sleep(random() * tookMs)
   const hit = running.phase()
+  if ((running.child.exitCode ?? 0) !== 0)
+    report.problems.push(`the update failed by itself: ${running.said.join('\n')}`)
   Object.assign(promised, promisesOf(node.machine.root))
   for (const [number, content] of readingsOf(node.machine.root))
     promised.readings.set(number, content)
@@ -206,7 +204,6 @@ async function settle({ node, report }: Scene): Promise<void> {
   const { held, counted } = counts()
   Object.assign(report, { acknowledged: promisesOf(root).acknowledged, counted })
   if (counted !== held) report.problems.push(`of ${held} readings held, ${counted} are counted`)
-  await node.machine.cut()
 }
 
 const usage = `usage: npm run chaos -- update [options]

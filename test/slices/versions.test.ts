@@ -216,6 +216,6 @@ test('whatever is done, and wherever it is cut off, a whole version runs', async
       await ok(machine, 'keep')
       expect([machine.runs(), onTrial(machine)]).toEqual([names[0], false])
     }),
-    { numRuns: Number(process.env['FOGMETER_RUNS'] ?? 25) },
+    { numRuns: Number(process.env['FOGMETER_RUNS'] ?? 15) },
   )
 })

@@ -4,7 +4,7 @@
  */
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, readFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
@@ -24,7 +24,8 @@ export interface Machine {
   cut: () => Promise<void>
 }
 
-const PATH = 'PATH=/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin'
+/** Of programs inside. */
+export const insidePath = 'PATH=/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin'
 
 export function sh(program: string, ...args: string[]): string {
   return execFileSync(program, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
@@ -37,6 +38,15 @@ export function makeDisk(path: string, mib: number): void {
 }
 
 export const diskOptions = 'loop,commit=1,noatime'
+
+/** Devices of its own: nothing that is done in there, or to the folder, reaches those of this machine. */
+export function mountDevices(folder: string): void {
+  sh('mount', '-t', 'tmpfs', '-o', 'mode=755', 'tmpfs', folder)
+  const numbers = { null: 3, zero: 5, full: 7, random: 8, urandom: 9 } // devices.txt of Linux, major 1
+  for (const [name, minor] of Object.entries(numbers))
+    sh('mknod', '-m', '666', join(folder, name), 'c', '1', String(minor))
+  symlinkSync('/proc/self/fd', join(folder, 'fd'))
+}
 
 /**
  * FS_IOC_SHUTDOWN (`_IOR('X', 125, __u32)`) with "no log flush": what is neither synced nor written by the
@@ -85,7 +95,7 @@ export function createMachine({ kind, folder, disk, lower }: MachineOptions): Ma
       if (kind === 'package') sh('mount', '-o', diskOptions, disk, root)
       else mountImage()
       sh('mount', '-t', 'tmpfs', '-o', 'mode=755', 'tmpfs', join(root, 'run'))
-      sh('mount', '--rbind', '/dev', join(root, 'dev'))
+      mountDevices(join(root, 'dev'))
       const init = 'mount -t proc proc "$1" && exec sleep infinity'
       const args = ['--pid', '--fork', '--kill-child', 'sh', '-c', init, 'sh', join(root, 'proc')]
       power = spawn('unshare', args, { stdio: 'ignore' })
@@ -94,7 +104,17 @@ export function createMachine({ kind, folder, disk, lower }: MachineOptions): Ma
       first = Number(readFileSync(children, 'utf8').trim().split(' ')[0])
     },
     spawn(command) {
-      const inside = ['-t', String(first), '-p', 'chroot', root, 'env', '-i', PATH, ...command]
+      const inside = [
+        '-t',
+        String(first),
+        '-p',
+        'chroot',
+        root,
+        'env',
+        '-i',
+        insidePath,
+        ...command,
+      ]
       return spawn('nsenter', inside, { stdio: ['ignore', 'pipe', 'pipe'] })
     },
     async run(...command) {

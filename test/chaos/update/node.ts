@@ -4,7 +4,7 @@ import { cpSync, existsSync, mkdirSync, readlinkSync, rmSync, writeFileSync } fr
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { wholeness } from '../../support/update-lab.ts'
-import { createMachine, diskOptions, makeDisk, sh } from './machine.ts'
+import { createMachine, diskOptions, insidePath, makeDisk, mountDevices, sh } from './machine.ts'
 import type { Machine, MachineKind } from './machine.ts'
 import type { Release, Releases } from './releases.ts'
 
@@ -62,16 +62,16 @@ function install(root: string, { releases, first }: Pick<NodeOptions, 'releases'
   cpSync(join(scripts, 'configure.sh'), join(root, 'package-test/configure.sh'))
   cpSync(first.deb, join(root, 'package-test/fogmeter.deb'))
   writeFileSync(join(root, 'package-test/repository.asc'), releases.publicKey)
-  sh('mount', '--rbind', '/dev', join(root, 'dev'))
+  mountDevices(join(root, 'dev'))
   sh('mount', '-t', 'proc', 'proc', join(root, 'proc'))
   try {
-    const inside = (...command: string[]) => sh('chroot', root, ...command)
+    const inside = (...command: string[]) =>
+      sh('chroot', root, 'env', '-i', insidePath, 'HOME=/root', ...command)
     inside('dpkg', '-i', '/package-test/fogmeter.deb')
     inside('/package-test/configure.sh')
     inside('fogmeter', 'pi', 'repository', releases.url, '--key', '/package-test/repository.asc')
   } finally {
-    sh('umount', '-R', join(root, 'dev'))
-    sh('umount', join(root, 'proc'))
+    for (const name of ['dev', 'proc']) sh('umount', join(root, name))
   }
   rmSync(join(root, 'package-test/fogmeter.deb'))
 }
