@@ -93,8 +93,7 @@ async function play(scene: Scene, kills: number): Promise<void> {
     const phase = phases[kill % phases.length] ?? 'download'
     const hit = await cutDuring(scene, phase, took[phase])
     const row = report.rows.find((one) => one.phase === hit)
-    await startAgain(scene)
-    const runs = node.runs()
+    const runs = await startAgain(scene)
     if (row !== undefined) row.kills += 1
     if (runs === scene.fresh.build) {
       if (row !== undefined) row.fresh += 1
@@ -109,15 +108,22 @@ async function play(scene: Scene, kills: number): Promise<void> {
   await settle(scene)
 }
 
-/** The power is back: what has to be true then. */
-async function startAgain({ node, old, fresh, promised, report }: Scene): Promise<void> {
-  await node.boot()
-  const runs = node.runs()
-  if (![old.build, fresh.build].includes(runs))
-    report.problems.push(`neither the old version nor the new one: ${runs}`)
-  const version = await node.machine.run('fogmeter', '--version')
-  if (!runs.startsWith(`${version}-`)) report.problems.push(`${runs} says that it is ${version}`)
-  report.problems.push(...broken(promised, node.machine.root))
+/** The power is back: what has to be true then. Returns what runs. */
+async function startAgain({ node, old, fresh, promised, report }: Scene): Promise<string> {
+  const { problems } = report
+  try {
+    await node.boot()
+    const runs = node.runs()
+    if (![old.build, fresh.build].includes(runs))
+      problems.push(`neither the old version nor the new one: ${runs}`)
+    const version = await node.machine.run('fogmeter', '--version')
+    if (!runs.startsWith(`${version}-`)) problems.push(`${runs} says that it is ${version}`)
+    problems.push(...broken(promised, node.machine.root))
+    return runs
+  } catch (error) {
+    problems.push(`the node does not start: ${error instanceof Error ? error.message : error}`)
+    return 'nothing'
+  }
 }
 
 /** The new version has proved itself, and there is a newer one. */
