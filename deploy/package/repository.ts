@@ -34,8 +34,8 @@ const pool = 'pool'
 export function makeRepository(options: RepositoryOptions): string[] {
   const { folder, debs, signKey } = options
   for (const deb of debs) checkPackage(deb, join(folder, pool, basename(deb)))
-  mkdirSync(join(folder, pool), { recursive: true })
-  const names = new Set([...filesBelow(join(folder, pool)), ...debs.map((deb) => basename(deb))])
+  const there = existsSync(join(folder, pool)) ? filesBelow(join(folder, pool)) : []
+  const names = new Set([...there, ...debs.map((deb) => basename(deb))])
   const where = (name: string) =>
     debs.find((deb) => basename(deb) === name) ?? join(folder, pool, name)
   const packages = [...names]
@@ -48,6 +48,7 @@ export function makeRepository(options: RepositoryOptions): string[] {
     ['Packages.gz', gzipSync(packages, { level: 9 })],
   ])
   const signed = clearSign(releaseFile(lists, options), signKey)
+  mkdirSync(join(folder, pool), { recursive: true })
   for (const deb of debs) place(folder, `${pool}/${basename(deb)}`, readFileSync(deb))
   for (const [name, content] of lists) place(folder, name, content)
   place(folder, 'InRelease', signed)

@@ -1,6 +1,14 @@
 /** The repository that nodes update from, as it is made. What nodes make of it: update.test.ts. */
 import { execFileSync } from 'node:child_process'
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+} from 'node:fs'
 import { appendFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
@@ -63,6 +71,13 @@ describe.skipIf(!canUpdate)('a repository (skipped without apt, gpg or flock)', 
     const before = [readdirSync(join(scratch, 'bad/pool')), read('bad', 'InRelease')]
     expect(codeThrown(attempt)).toBe(code)
     expect([readdirSync(join(scratch, 'bad/pool')), read('bad', 'InRelease')]).toEqual(before)
+  })
+
+  test('a key that is not there leaves not even a folder', () => {
+    expect(codeThrown(() => make('none', [lab.deb('1.1')], 'Nobody At All'))).toBe(
+      'repository/not-signed',
+    )
+    expect(existsSync(join(scratch, 'none'))).toBe(false)
   })
 
   function copyOf(deb: string, name: string): string {
