@@ -52,12 +52,14 @@ interface Scene {
   report: UpdateReport
 }
 
+const architectureHere = () => sh('dpkg', '--print-architecture').trim()
+
 async function campaign(
   kind: MachineKind,
   { kills, seed, forgetful }: { kills: number; seed: number; forgetful: boolean },
 ): Promise<UpdateReport> {
   const folder = mkdtempSync(join(tmpdir(), 'fogmeter-update-'))
-  const architecture = sh('dpkg', '--print-architecture').trim()
+  const architecture = architectureHere()
   const releases = await openReleases(folder, architecture)
   let node: FogNode | null = null
   try {
@@ -152,18 +154,21 @@ function startUpdate({ kind, node: { machine } }: Scene): Running {
   child.stderr?.on('data', (bytes: Buffer) => said.push(bytes.toString()))
   createInterface({ input: child.stdout ?? process.stdin }).on('line', (line) => {
     said.push(line)
-    if (/^(unpacking|installing) /.test(line)) phase = 'unpack'
+    if (line.startsWith('unpacking ')) phase = 'unpack'
     if (line.startsWith('switching ')) phase = 'switch'
     if (line.endsWith(' is installed')) phase = 'after'
   })
-  const configures = () =>
-    kind === 'package' &&
-    phase === 'unpack' &&
-    readFileSync(log).subarray(before).includes('configure fogmeter')
+  /** dpkg does not say it, it writes it down. */
+  function phaseNow(): Phase {
+    if (kind === 'image' || phase === 'after') return phase
+    const written = readFileSync(log).subarray(before)
+    if (written.includes(' configure fogmeter')) return 'switch'
+    return written.includes(' upgrade fogmeter') ? 'unpack' : 'download'
+  }
   return {
     child,
     said,
-    phase: () => (configures() ? 'switch' : phase),
+    phase: phaseNow,
     ended: once(child, 'close'),
   }
 }
@@ -229,6 +234,7 @@ const INSIDE = 'FOGMETER_CHAOS_INSIDE'
 
 export async function run(args: string[]): Promise<number> {
   if (process.env[INSIDE] === undefined && !args.includes('--help')) {
+    debianRoot(architectureHere()) // while there is a network
     const again = ['--mount', '--net', process.execPath, ...process.argv.slice(1)]
     const child = spawn('unshare', again, {
       stdio: 'inherit',

@@ -8,8 +8,13 @@ import { createMachine, diskOptions, insidePath, makeDisk, mountDevices, sh } fr
 import type { Machine, MachineKind } from './machine.ts'
 import type { Release, Releases } from './releases.ts'
 
-/** In the order in which they are started; each waits for those before it. */
-const programs = ['broker', 'cloud-broker', 'cloud', 'agent', 'meter@meter-0001'] as const
+type Program = 'broker' | 'cloud-broker' | 'cloud' | 'agent' | 'meter@meter-0001'
+/** In the order in which they are started; each waits for those of the lines before. */
+const programs: readonly (readonly Program[])[] = [
+  ['broker', 'cloud-broker'],
+  ['cloud', 'agent'],
+  ['meter@meter-0001'],
+]
 const READY_MS = 120_000
 const DISK_MIB = 3_072
 
@@ -24,8 +29,6 @@ export interface FogNode {
   /** Ends a program in order. */
   stop: (program: Program) => Promise<void>
 }
-
-type Program = (typeof programs)[number]
 
 export interface NodeOptions {
   kind: MachineKind
@@ -114,7 +117,8 @@ function startable(machine: Machine, releases: Releases): FogNode {
           '/package-test/repository.asc',
         )
       await script('versions', 'tidy')
-      for (const program of programs) await ready(machine, program)
+      for (const group of programs)
+        await Promise.all(group.map((program) => ready(machine, program)))
       await script('upkeep')
       if (kind === 'package') await machine.run('sh', '-c', installed)
     },
@@ -164,8 +168,9 @@ export function debianRoot(architecture: string): string {
   if (existsSync(path)) return path
   mkdirSync(join(path, '..'), { recursive: true })
   const include = '--include=systemd-sysv,dbus,init-system-helpers'
-  const args = ['--quiet', '--variant=minbase', include, suite, `${path}.new`]
+  const fresh = path.replace(/\.tar$/, '.new.tar') // mmdebstrap goes by the end of a name
+  const args = ['--quiet', '--variant=minbase', include, suite, fresh]
   execFileSync('mmdebstrap', args, { stdio: ['ignore', 2, 2] })
-  sh('mv', `${path}.new`, path)
+  sh('mv', fresh, path)
   return path
 }
