@@ -88,6 +88,8 @@ count=$("$here/counted.sh" "$count")
 step "an upgrade restarts what ran, and the cloud goes on counting: $count readings"
 
 [ -e /var/lib/fogmeter-versions/trial ] || fail 'a new version is not on trial'
+systemctl start fogmeter-versions || fail 'what a start of the machine does with versions fails in its sandbox'
+grep -qx start /var/lib/fogmeter-versions/trial || fail 'a start of a version on trial is not counted'
 systemctl start fogmeter-upkeep # waits for the verdict
 [ ! -e /var/lib/fogmeter-versions/trial ] || fail 'a working version did not prove itself'
 good=$(runs)
@@ -100,6 +102,7 @@ count=$("$here/counted.sh" "$count")
 # shellcheck disable=SC2086
 systemctl is-active -q $all || fail 'a unit is down after the version before was taken again'
 rm -r /run/systemd/system/fogmeter-upkeep.service.d
+systemctl daemon-reload
 step "a version that works is kept, one whose agent fails is taken back; $count readings"
 
 dpkg -r fogmeter >/dev/null
