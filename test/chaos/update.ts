@@ -123,7 +123,9 @@ async function startAgain({ node, old, fresh, promised, report }: Scene): Promis
     problems.push(...broken(promised, node.machine.root))
     return runs
   } catch (error) {
-    problems.push(`the node does not start: ${error instanceof Error ? error.message : error}`)
+    problems.push(
+      `the node does not start: ${error instanceof Error ? error.message : String(error)}`,
+    )
     return 'nothing'
   }
 }
