@@ -35,6 +35,7 @@ debugfs -w -f - "$work/ext4" >/dev/null 2>&1 <<D
 mkdir etc
 mkdir etc/keys
 set_inode_field etc/keys mode 040700
+mkdir versions
 mkdir timesync
 set_inode_field timesync uid ${timesync% *}
 set_inode_field timesync gid ${timesync#* }

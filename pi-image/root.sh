@@ -14,8 +14,9 @@ cp "$deb" "$root/fogmeter.deb"
 chroot "$root" dpkg -i /fogmeter.deb >/dev/null
 rm "$root/fogmeter.deb"
 [ -n "$SECURITY_UPDATES" ] || {
-  # What only installs and builds. By dpkg, so that its list stays true, without their own scripts.
-  tools='apt libapt-pkg7.0 sqv debian-archive-keyring cpio dracut-install initramfs-tools
+  # What only installs and builds. By dpkg, so that its list stays true, without their own scripts. apt
+  # stays: it fetches and checks Fogmeter's own updates.
+  tools='cpio dracut-install initramfs-tools
     initramfs-tools-bin initramfs-tools-core perl-base debconf dosfstools zstd'
   for tool in $tools; do rm -f "$root/var/lib/dpkg/info/$tool".p{re,ost}rm "$root/var/lib/dpkg/info/$tool:arm64".p{re,ost}rm; done
   # shellcheck disable=SC2086
@@ -31,14 +32,16 @@ ln -sf /run/systemd/resolve/stub-resolv.conf "$root/etc/resolv.conf"
 sed -i "s/@WATCHDOG@/${WATCHDOG_SECONDS}s/" "$root/etc/systemd/system.conf.d/fogmeter.conf"
 : >"$root/etc/machine-id" # a new one at each boot; nothing is kept by it
 touch "$root/etc/.updated" "$root/var/.updated" "$root/usr/lib/clock-epoch"
-mkdir -p "$root/etc/fogmeter" "$root/var/lib/fogmeter" "$root/var/lib/systemd/timesync" "$root/boot/firmware"
+rm -rf "$root/var/lib/fogmeter-versions" # is on the data partition
+mkdir -p "$root/etc/fogmeter" "$root/var/lib/fogmeter"{,-versions} "$root/var/lib/systemd/timesync" "$root/boot/firmware"
 
 # Nobody logs in.
 sed -i 's/^\([^:]*\):[^:]*:/\1:!*:/' "$root/etc/shadow"
 rm -f "$root"/etc/ssh/ssh_host_*
 control() { systemctl --root="$root" --quiet "$@"; }
 control enable systemd-networkd systemd-resolved systemd-timesyncd nftables fogmeter-grow \
-  fogmeter-machine fogmeter-token fogmeter-first-boot fogmeter-broker fogmeter-agent
+  fogmeter-machine fogmeter-token fogmeter-first-boot fogmeter-broker fogmeter-agent \
+  fogmeter-versions fogmeter-upkeep fogmeter-update.timer
 control mask getty@.service serial-getty@.service systemd-firstboot.service man-db.timer \
   dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer wpa_supplicant.service
 if [ -n "$SSH_KEYS" ]; then
@@ -51,7 +54,10 @@ fi
 if [ -n "$SECURITY_UPDATES" ]; then
   control enable apt-daily.timer apt-daily-upgrade.timer
 else
-  rm -r "$root"/etc/apt "$root"/etc/systemd/system/apt-daily{,-upgrade}.timer.d
+  # Debian's own archives are not asked; timers that would are off.
+  rm -rf "$root"/etc/apt/{sources.list,sources.list.d/*,preferences.d/*,apt.conf.d/*} \
+    "$root"/etc/systemd/system/apt-daily{,-upgrade}.timer.d
+  control mask apt-daily.timer apt-daily-upgrade.timer
 fi
 
 # Kernel, initramfs and the Pi's firmware are on the boot partition alone.

@@ -30,6 +30,8 @@ interface PrepareFlags extends NodeFlags {
   wifiPassphraseFile?: string
   country?: string
   timeZone?: string
+  repository?: string
+  repositoryKey?: string
   token: boolean
 }
 
@@ -47,6 +49,8 @@ export function addPrepareCommand(pi: Command): void {
     .option('--wifi-passphrase-file <file>', 'or read from here; "-" is standard input')
     .option('--country <code>', 'where the Pi is, such as DE: which channels it may use')
     .option('--time-zone <name>', 'such as Europe/Berlin')
+    .option('--repository <url>', 'where its updates come from; without one it gets none')
+    .option('--repository-key <file>', 'the public key that signs them, as gpg exports it')
     .option('--no-token', 'no token: the node is claimed with "fogmeter fog claim"')
   addNodeOptions(prepare)
   prepare.action(prepareNode)
@@ -103,6 +107,7 @@ async function wishesOf(flags: PrepareFlags): Promise<NodeWishes> {
       },
     }),
     ...(timeZone !== undefined && { timeZone }),
+    ...updatesOf(flags),
   }
 }
 
@@ -116,6 +121,13 @@ export function nodeWishes(flags: NodeFlags): NodeWishes {
     ...(!flags.mdns && { mdns: false }),
     authority: flags.authorityKey,
   }
+}
+
+function updatesOf({ repository, repositoryKey }: PrepareFlags): Pick<NodeWishes, 'updates'> {
+  if (repository === undefined && repositoryKey === undefined) return {}
+  if (repository !== undefined && repositoryKey !== undefined)
+    return { updates: { repository, key: repositoryKey } }
+  throw new CodedError('cli/usage', '--repository and --repository-key belong together')
 }
 
 /** This machine's own 127.0.0.1 is nothing to a Pi. */

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { wordsOf } from '#errors'
+import { CodedError, wordsOf } from '#errors'
 import { wholeNumber } from './authority.ts'
 import { addPrepareCommand } from './pi-prepare.ts'
 import { addProvisionCommand } from './pi-provision.ts'
@@ -25,6 +25,26 @@ export function addPiCommands(program: Command): void {
     .option('--boot <folder>', 'what "pi prepare" wrote', '/boot/firmware/fogmeter')
     .option('--root <folder>', 'whose etc to write to', '/')
     .action(runMachine)
+  addRepositoryCommand(pi)
+}
+
+function addRepositoryCommand(pi: Command): void {
+  pi.command('repository')
+    .description('name the repository that updates come from; no other package is taken from there')
+    .argument('<url>', 'of the folder that "npm run repository" made')
+    .requiredOption('--key <file>', 'the public key that signs it, as gpg exports it')
+    .option('--root <folder>', 'whose etc to write to', '/')
+    .action(runRepository)
+}
+
+async function runRepository(
+  url: string,
+  { key, root }: { key: string; root: string },
+): Promise<void> {
+  if (!/^https?:\/\/[^\s/]+(\/\S*)?$/.test(url) || !URL.canParse(url))
+    throw new CodedError('cli/usage', `${url} is not http://HOST/FOLDER or https://HOST/FOLDER`)
+  const { readRepositoryKey, writeRepository } = await import('../pi/repository.ts')
+  say(writeRepository(root, { url, key: readRepositoryKey(key) }))
 }
 
 async function runMachine({ boot, root }: { boot: string; root: string }): Promise<void> {

@@ -25,7 +25,8 @@ export function cloudInitFiles({ config, instance, deb }: CloudInitInput): Map<s
   ])
 }
 
-function userData({ fog, system }: NodeConfig, deb: string): object {
+function userData({ fog, system, updates }: NodeConfig, deb: string): object {
+  const key = `${BOOT}/fogmeter/repository.asc`
   return {
     ...(fog.name !== undefined && { hostname: hostNameOf(fog.name) }),
     ...(system.timeZone !== undefined && { timezone: system.timeZone }),
@@ -33,6 +34,12 @@ function userData({ fog, system }: NodeConfig, deb: string): object {
       ['apt-get', 'install', '--yes', `${BOOT}/fogmeter/${deb}`],
       ['systemctl', 'enable', ...UNITS],
       ['systemctl', 'start', '--no-block', ...UNITS],
+      ...(updates === undefined
+        ? []
+        : [
+            ['fogmeter', 'pi', 'repository', updates.repository, '--key', key],
+            ['systemctl', 'enable', '--now', 'fogmeter-update.timer'],
+          ]),
     ],
   }
 }

@@ -6,16 +6,18 @@ import { CodedError } from '#errors'
 import { createFolder, replaceFile } from '#identity'
 import { hostNameOf } from './cloud-init.ts'
 import { bootFiles } from './node-files.ts'
+import { readRepositoryKey, writeRepository } from './repository.ts'
 
-/** Returns what it set, in words. @throws pi/no-file, pi/no-time-zone, config/invalid */
+/** Returns what it set, in words. @throws pi/no-file, pi/no-time-zone, pi/bad-key, config/invalid */
 export function configureMachine(boot: string, root: string): string[] {
   const { settings } = bootFiles(boot)
   if (!existsSync(settings)) throw new CodedError('pi/no-file', `${settings} does not exist`)
-  const { fog, wifi, system } = loadConfig(nodeConfig, settings)
+  const { fog, wifi, system, updates } = loadConfig(nodeConfig, settings)
   return [
     ...(fog.name === undefined ? [] : [setHostname(root, fog.name)]),
     ...(system.timeZone === undefined ? [] : [setTimeZone(root, system.timeZone)]),
     ...(wifi === undefined ? [] : [setWifi(root, wifi)]),
+    ...(updates === undefined ? [] : [setUpdates(root, updates)]),
   ]
 }
 
@@ -49,6 +51,10 @@ function setWifi(root: string, { ssid, psk, country }: NodeConfig['wifi'] & obje
   ]
   write(join(root, 'etc/wpa_supplicant/wpa_supplicant-wlan0.conf'), `${lines.join('\n')}\n`, true)
   return `Wi-Fi "${ssid}"`
+}
+
+function setUpdates(root: string, { repository, key }: NodeConfig['updates'] & object): string {
+  return writeRepository(root, { url: repository, key: readRepositoryKey(key) })
 }
 
 function write(path: string, content: string, secret = false): void {

@@ -5,6 +5,7 @@ import { nodeCrypto } from '#crypto-node'
 import { newToken, tokenKey } from '#enrolment'
 import { readFile, readPublicKeyFile } from '#identity'
 import type { Random } from '#ports'
+import { readRepositoryKey } from './repository.ts'
 import { pskOf } from './wifi.ts'
 
 export interface NodeWishes {
@@ -17,6 +18,8 @@ export interface NodeWishes {
   timeZone?: string
   /** false: it does not tell its network where it is. */
   mdns?: boolean
+  /** Where updates come from; `key` is a file, as gpg exports it. */
+  updates?: { repository: string; key: string }
   /** The authority's public key, a file. */
   authority: string
 }
@@ -30,7 +33,7 @@ export type Register = (key: Uint8Array, name: string) => Promise<{ cloud: strin
 /**
  * Checks everything, registers a new token if there is a name for it, and returns the files. With a
  * token that is registered and not used, nothing is lost: it ends by itself, or with the next one.
- * @throws config/invalid, identity/…, pi/bad-wifi, what `register` throws
+ * @throws config/invalid, identity/…, pi/bad-wifi, pi/bad-key, what `register` throws
  */
 export async function prepareCard(
   wishes: NodeWishes,
@@ -40,6 +43,7 @@ export async function prepareCard(
   readPublicKeyFile(wishes.authority, fix)
   const { fog, cloud } = wishes
   settingsText(wishes, cloud.node)
+  const repositoryKey = wishes.updates === undefined ? null : readRepositoryKey(wishes.updates.key)
   const token = register === null || fog === undefined ? null : newToken(random)
   const node =
     token === null || register === null || fog === undefined
@@ -49,6 +53,7 @@ export async function prepareCard(
   files.set('authority.pub', readFile(wishes.authority, fix))
   if (cloud.ca !== undefined) files.set('cloud-ca.pem', readFile(cloud.ca, 'see --cloud-ca'))
   if (wishes.api.ca !== undefined) files.set('api-ca.pem', readFile(wishes.api.ca, 'see --api-ca'))
+  if (repositoryKey !== null) files.set('repository.asc', repositoryKey)
   files.set('token', token === null ? null : `${token}\n`)
   // Last: without it the Pi does nothing.
   files.set('node.toml', settingsText(wishes, node))
@@ -58,6 +63,7 @@ export async function prepareCard(
 /** node.toml, checked as the Pi will check it. @throws config/invalid, pi/bad-wifi */
 function settingsText(wishes: NodeWishes, node: string): string {
   const { fog, cloud, api, wifi, timeZone, mdns } = wishes
+  const repository = wishes.updates?.repository
   const text = stringify({
     ...(fog !== undefined && { fog: { name: fog } }),
     cloud: [{ node, url: cloud.url, ...(cloud.ca !== undefined && { ca: 'cloud-ca.pem' }) }],
@@ -71,6 +77,7 @@ function settingsText(wishes: NodeWishes, node: string): string {
     }),
     ...(mdns !== undefined && { discovery: { mdns } }),
     ...(timeZone !== undefined && { system: { time_zone: timeZone } }),
+    ...(repository !== undefined && { updates: { repository, key: 'repository.asc' } }),
   })
   parseConfig(nodeConfig, text, 'node.toml')
   return `# Written by "fogmeter pi prepare"; deploy/examples/node.toml explains every key.\n\n${text}`

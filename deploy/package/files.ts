@@ -1,5 +1,7 @@
 /** Files of a package while it is put together: modes are set, never inherited from this machine. */
-import { chmodSync, copyFileSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import { chmodSync, copyFileSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import { gzipSync } from 'node:zlib'
 
@@ -47,4 +49,17 @@ export function filesBelow(folder: string): string[] {
     .filter((entry) => !entry.isDirectory())
     .map((entry) => relative(folder, join(entry.parentPath, entry.name)))
     .toSorted()
+}
+
+/** A name for exactly these programs: the version, and a digest of every file but `build`, which holds it. */
+export function buildName(folder: string, version: string): string {
+  const hash = createHash('sha256')
+  for (const file of filesBelow(folder)) {
+    if (file === 'build') continue
+    const digest = createHash('sha256')
+      .update(readFileSync(join(folder, file)))
+      .digest('hex')
+    hash.update(`${digest}  ${file}\n`)
+  }
+  return `${version}-${hash.digest('hex').slice(0, 12)}`
 }

@@ -22,6 +22,14 @@ const files: readonly (readonly [string, string])[] = [
     'Private keys, for root alone: agent.key, cloud.key, and NAME.key of each meter. systemd hands each to its program, where it is called credential:agent.key and so on.',
   ],
   ['/var/lib/fogmeter/', 'Stores. Do not copy them while their programs run; use fogmeter backup.'],
+  [
+    '/var/lib/fogmeter-versions/',
+    'The version that runs, and the one before it. /usr/lib/fogmeter/versions which says its name, and back takes the last update back.',
+  ],
+  [
+    '/usr/lib/fogmeter/update',
+    'Installs a newer version, if the repository of fogmeter pi repository has one. The unit fogmeter-update.timer does so every day.',
+  ],
   ['/usr/lib/fogmeter/run-unit', 'Runs a unit under its own settings where systemd is absent.'],
 ]
 

@@ -8,7 +8,7 @@ import type { Bundle } from './bundle.ts'
 import { addSerial } from './serial.ts'
 import { copyrightFile } from './copyright.ts'
 import { exampleNames, installedExample } from './examples.ts'
-import { createTree, filesBelow, type Tree } from './files.ts'
+import { buildName, createTree, filesBelow, type Tree } from './files.ts'
 import { manPage } from './man.ts'
 import { nodeFolder, strip, type Architecture } from './runtime.ts'
 
@@ -34,7 +34,9 @@ export async function stage(options: StageOptions): Promise<Tree> {
   addRuntime(tree, options)
   addCommands(tree)
   addUnits(tree, options.root)
+  addUpdating(tree, options.root)
   addExamples(tree, options.root)
+  tree.write(`${lib}/build`, `${buildName(join(tree.root, lib), options.version)}\n`)
   await addDocumentation(tree, options)
   return tree
 }
@@ -66,8 +68,13 @@ function addRuntime(tree: Tree, { root, architecture }: StageOptions): void {
 }
 
 function addCommands(tree: Tree): void {
+  // The version that runs, or what came with the machine: see deploy/update/versions.
   const start = (file: string, flags: readonly string[] = []) =>
-    `#!/bin/sh\nexec ${[`/${lib}/node`, ...flags, `/${app}/${file}`].join(' ')} "$@"\n`
+    `#!/bin/sh
+at=$(readlink -f /var/lib/fogmeter-versions/current)
+[ -x "$at/node" ] || at=/${lib}
+exec ${['"$at/node"', ...flags, `"$at/app/${file}"`].join(' ')} "$@"
+`
   tree.write('usr/bin/fogmeter', start('fogmeter.js', nodeFlags), 0o755)
   tree.write(`${lib}/run-unit`, start('run-unit.js'), 0o755)
   tree.write('usr/share/bash-completion/completions/fogmeter', completionScripts.bash)
@@ -83,6 +90,16 @@ function addUnits(tree: Tree, root: string): void {
   // There before any program starts: what does not exist cannot be hidden from the broker.
   tree.folder('var/lib/fogmeter')
   tree.copy(join(from, 'fogmeter.sysusers'), 'usr/lib/sysusers.d/fogmeter.conf')
+}
+
+/** What puts a newer version in the place of this one, and takes it back. */
+function addUpdating(tree: Tree, root: string): void {
+  const from = join(root, 'deploy/update')
+  for (const file of filesBelow(from)) {
+    if (/\.(service|timer)$/.test(file))
+      tree.copy(join(from, file), `usr/lib/systemd/system/${file}`)
+    else tree.copy(join(from, file), `${lib}/${file}`, 0o755)
+  }
 }
 
 function addExamples(tree: Tree, root: string): void {

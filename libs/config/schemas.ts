@@ -418,6 +418,12 @@ export const nodeConfig = v.strictObject({
     }),
     {},
   ),
+  updates: v.optional(
+    v.strictObject({
+      repository: httpUrl('https://updates.example/fogmeter'),
+      key: path('repository.asc'),
+    }),
+  ),
 })
 
 export type NodeConfig = Settled<v.InferOutput<typeof nodeConfig>>

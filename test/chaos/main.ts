@@ -26,6 +26,10 @@ const subcommands: Record<string, Subcommand> = {
     about: 'a network and brokers that misbehave in every way',
     load: () => import('./network.ts'),
   },
+  update: {
+    about: 'cut the power while a node updates itself, on a real root (as root)',
+    load: () => import('./update.ts'),
+  },
   moves: {
     about: 'meters and fog nodes that change places, and a disk that is replaced',
     load: () => import('./moves.ts'),

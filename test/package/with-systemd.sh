@@ -73,6 +73,10 @@ systemctl start fogmeter-agent || fail 'the agent does not start on a restored s
 count=$("$here/counted.sh" "$count")
 step "backed up and restored by root, without the key; $count readings"
 
+mkdir -p /run/systemd/system/fogmeter-upkeep.service.d
+printf '[Service]\nEnvironment=PROOF_SECONDS=10 DEADLINE_SECONDS=45\n' > /run/systemd/system/fogmeter-upkeep.service.d/test.conf
+systemctl daemon-reload
+runs() { /usr/lib/fogmeter/versions which; }
 pids() { for unit in $all; do systemctl show -P MainPID "$unit"; done; }
 before=$(pids)
 dpkg -i "$here/fogmeter-next.deb" >/dev/null
@@ -82,6 +86,24 @@ systemctl is-active -q $all || fail 'a unit is down after the upgrade'
 for pid in $before; do [ ! -e "/proc/$pid" ] || fail "process $pid outlived the upgrade"; done
 count=$("$here/counted.sh" "$count")
 step "an upgrade restarts what ran, and the cloud goes on counting: $count readings"
+
+[ -e /var/lib/fogmeter-versions/trial ] || fail 'a new version is not on trial'
+systemctl start fogmeter-versions || fail 'what a start of the machine does with versions fails in its sandbox'
+grep -qx start /var/lib/fogmeter-versions/trial || fail 'a start of a version on trial is not counted'
+systemctl start fogmeter-upkeep # waits for the verdict
+[ ! -e /var/lib/fogmeter-versions/trial ] || fail 'a working version did not prove itself'
+good=$(runs)
+dpkg -i "$here/fogmeter-next+failing.deb" >/dev/null
+[ "$(runs)" != "$good" ] || fail 'the failing version does not run'
+systemctl start fogmeter-upkeep
+[ "$(runs)" = "$good" ] || fail "a version whose agent fails was not taken back: $(runs)"
+grep -q failing /var/lib/fogmeter-versions/refused || fail 'what was taken back is not remembered'
+count=$("$here/counted.sh" "$count")
+# shellcheck disable=SC2086
+systemctl is-active -q $all || fail 'a unit is down after the version before was taken again'
+rm -r /run/systemd/system/fogmeter-upkeep.service.d
+systemctl daemon-reload
+step "a version that works is kept, one whose agent fails is taken back; $count readings"
 
 dpkg -r fogmeter >/dev/null
 if systemctl is-active -q fogmeter-agent; then fail 'running after removal'; fi

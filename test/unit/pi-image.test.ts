@@ -212,6 +212,19 @@ test('what grows the data partition does not wait for it to be mounted', () => {
   }
 })
 
+test('programs of an update may be executed, and nothing else of the data partition', () => {
+  const mounts = readFileSync(join(own, 'root/etc/fstab'), 'utf8')
+    .split('\n')
+    .filter((line) => /^(LABEL=fogmeter-data|\/)/.test(line))
+    .map((line) => line.split(/\s+/))
+  expect(mounts.find(([what]) => what === 'LABEL=fogmeter-data')?.[3]).toContain('noexec')
+  const executable = mounts.filter(([, , , options = '']) => options.split(',').includes('exec'))
+  expect(executable.map(([what, where]) => [what, where])).toEqual([
+    ['/var/lib/fogmeter/versions', '/var/lib/fogmeter-versions'],
+  ])
+  expect(readFileSync(join(own, 'disk.sh'), 'utf8')).toContain('\nmkdir versions\n')
+})
+
 test.each(['base.sh', 'root.sh', 'disk.sh', 'build', 'root/usr/lib/fogmeter-image/grow'])(
   '%s is a script that ends at its first failure',
   (name) => {

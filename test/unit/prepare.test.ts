@@ -135,6 +135,57 @@ describe('settings', () => {
   })
 })
 
+const armoured = (middle: string) =>
+  `-----BEGIN PGP PUBLIC KEY BLOCK-----\n${middle}\n-----END PGP PUBLIC KEY BLOCK-----\n`
+
+describe('where updates come from', () => {
+  const repository = 'https://updates.example/fog meter'
+  beforeEach(() => void createAuthority(at('authority')))
+
+  test('from the card to the sources of apt, with the key in them', async () => {
+    writeFileSync(at('operator.asc'), armoured('\nmDMEZ0=\n=abcd').replaceAll('\n', '\r\n'))
+    const { files } = await prepare({ updates: { repository, key: at('operator.asc') } })
+    for (const [name, content] of files) if (content !== null) writeFileSync(at(name), content)
+    mkdirSync(at('root/usr/share/zoneinfo/Europe'), { recursive: true })
+    writeFileSync(at('root/usr/share/zoneinfo/Europe/Berlin'), '')
+    expect(configureMachine(folder, at('root'))).toContain(
+      'updates from https://updates.example/fog%20meter',
+    )
+    const apt = (name: string) => readFileSync(at('root/etc/apt', name), 'utf8')
+    expect(apt('sources.list.d/fogmeter.sources')).toBe(
+      `Types: deb
+URIs: https://updates.example/fog%20meter
+Suites: ./
+Signed-By:
+ -----BEGIN PGP PUBLIC KEY BLOCK-----
+ .
+ mDMEZ0=
+ =abcd
+ -----END PGP PUBLIC KEY BLOCK-----
+`,
+    )
+    expect(apt('preferences.d/fogmeter')).toContain(
+      'Package: *\nPin: origin "updates.example"\nPin-Priority: -1\n',
+    )
+  })
+
+  test.each([
+    ['nothing', ''],
+    ['a secret key', armoured('x').replaceAll('PUBLIC', 'PRIVATE')],
+    ['a key and a field of its own', `${armoured('x')}Trusted: yes\n`],
+    ['two keys', armoured('x') + armoured('y')],
+  ])('%s is no key, and no token is registered', async (_, text) => {
+    writeFileSync(at('operator.asc'), text)
+    let registered = 0
+    const counting = async () => ({ cloud: `cloud-${++registered}` })
+    const updates = { repository, key: at('operator.asc') }
+    await expect(
+      prepareCard({ ...wishes(), updates }, { register: counting, random: systemRandom }),
+    ).rejects.toMatchObject({ code: 'pi/bad-key' })
+    expect(registered).toBe(0)
+  })
+})
+
 describe.skipIf(!hasTools)('boot partitions (skipped without mtools, dosfstools, fdisk)', () => {
   test.each(['dos', 'gpt'] as const)('%s: found, written, and written again', (label) => {
     const path = at('pi.img')
@@ -245,7 +296,10 @@ test('cloud-init: a host name, the package, the units, the network', () => {
     [wifi]
     ssid = 'a "b": {c}'
     country = "DE"
-    psk = "${'0f'.repeat(32)}"`
+    psk = "${'0f'.repeat(32)}"
+    [updates]
+    repository = "https://updates.example/fogmeter"
+    key = "repository.asc"`
   const config = parseConfig(nodeConfig, text, 'node.toml')
   const files = cloudInitFiles({ config, instance: 'fogmeter-1', deb: 'fogmeter_0.1.0_arm64.deb' })
   const user = files.get('user-data') ?? ''
@@ -264,6 +318,15 @@ test('cloud-init: a host name, the package, the units, the network', () => {
         'fogmeter-broker',
         'fogmeter-agent',
       ],
+      [
+        'fogmeter',
+        'pi',
+        'repository',
+        'https://updates.example/fogmeter',
+        '--key',
+        '/boot/firmware/fogmeter/repository.asc',
+      ],
+      ['systemctl', 'enable', '--now', 'fogmeter-update.timer'],
     ],
   })
   expect(JSON.parse(files.get('network-config') ?? '')).toMatchObject({

@@ -53,6 +53,58 @@ describe.skipIf(!hasAnalyze)('systemd-analyze (skipped where it is not installed
   })
 })
 
+const updating = join(import.meta.dirname, '../../deploy/update')
+const readUpdating = (name: string) => readFileSync(join(updating, name), 'utf8')
+
+describe('updates', () => {
+  test.skipIf(!hasAnalyze)(
+    'systemd knows every setting, and what runs at each start is tight',
+    () => {
+      for (const name of readdirSync(updating).filter((file) => /\.(service|timer)$/.test(file))) {
+        const text = readUpdating(name).replaceAll(/\/usr\/lib\/fogmeter\/\w+/g, process.execPath)
+        const { said } = verify(name, text)
+        expect(said.split('\n').filter((line) => line.includes(`${name}:`))).toEqual([])
+      }
+      const first = 'fogmeter-versions.service'
+      expect(rate(first, readUpdating(first))).toMatchObject({ status: 0 })
+    },
+  )
+
+  test('the version is settled before any program starts, and judged after all have', () => {
+    const versions = parseUnit(readUpdating('fogmeter-versions.service'))
+    const before = words(versions, 'Unit', 'Before')
+    for (const name of names) {
+      const unit = parseUnit(read(name))
+      const settled = words(unit, 'Unit', 'After').includes('fogmeter-versions.service')
+      expect([name, settled || before.includes(name)]).toEqual([name, true])
+    }
+    const after = words(parseUnit(readUpdating('fogmeter-upkeep.service')), 'Unit', 'After')
+    expect(after).toEqual(
+      expect.arrayContaining(['fogmeter-broker.service', 'fogmeter-agent.service']),
+    )
+  })
+
+  test('a version has proved itself after more than every watchdog', () => {
+    const proof = /proof=\$\{PROOF_SECONDS:-(\d+)\}/.exec(readUpdating('upkeep'))?.[1] ?? ''
+    for (const name of programs) {
+      const watchdog = last(parseUnit(read(name)), 'Service', 'WatchdogSec') ?? ''
+      expect(spanMs(proof)).toBeGreaterThan(spanMs(watchdog))
+    }
+  })
+
+  test('nothing is asked or installed before a repository is named', () => {
+    const unit = parseUnit(readUpdating('fogmeter-update.service'))
+    const [condition] = words(unit, 'Unit', 'ConditionPathExists')
+    expect(condition).toBe('/etc/apt/sources.list.d/fogmeter.sources')
+    expect(readUpdating('update')).toContain(`sources=$root${condition}\n`)
+  })
+
+  test.each(['versions', 'update', 'upkeep'])('%s is a script of the plain shell', (name) => {
+    expect(spawnSync('sh', ['-n', join(updating, name)]).status).toBe(0)
+    expect(readUpdating(name)).toContain('\nset -eu\n')
+  })
+})
+
 describe('what each may do', () => {
   test.each(programs)('%s: kept running for ever, and fed in time', (name) => {
     const unit = parseUnit(read(name), 'x')
