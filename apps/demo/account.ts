@@ -134,19 +134,25 @@ function tally({ numbers }: Journal): { distinct: number; repeated: number } {
   return { distinct, repeated }
 }
 
-/** Readings in these journals of one fog node that another one counts instead. */
+/**
+ * Readings in these journals of one fog node that are counted elsewhere instead: once for each of its
+ * stores that let go of them, where it has had several.
+ */
 function withdrawnOf(journals: Journal[], { withdrawn }: Accounting): number {
   const fog = journals[0]?.fog
-  const numbers = new Set<string>()
-  for (const range of withdrawn.filter((row) => row.fog === fog)) {
-    for (const journal of journals) {
-      for (const number of journal.numbers.get(range.meter)?.keys() ?? []) {
-        const inside = number >= range.first && number <= range.through
-        if (inside) numbers.add(`${range.meter} ${number}`)
-      }
+  const letGo = new Map<string, number>()
+  for (const { meter, first, through } of withdrawn.filter((row) => row.fog === fog)) {
+    for (let number = first; number <= through; number++) {
+      const key = `${meter} ${number}`
+      letGo.set(key, (letGo.get(key) ?? 0) + 1)
     }
   }
-  return numbers.size
+  return sum([...letGo].map(([key, times]) => Math.min(times, timesHeld(journals, key))))
+}
+
+function timesHeld(journals: readonly Journal[], key: string): number {
+  const [meter = '', number] = key.split(' ')
+  return journals.filter(({ numbers }) => numbers.get(meter)?.has(Number(number))).length
 }
 
 function distinctReadings(journals: readonly Journal[]): number {
