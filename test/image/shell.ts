@@ -6,6 +6,9 @@ export interface Shell {
   run(command: string): Promise<string>
 }
 
+/** Typed before the kernel has the serial line, so much of it can stick there that nothing more comes through. */
+const prompt = /root@[\w-]+:\S*# /
+
 /** A line the kernel or systemd writes in between may fall anywhere: only what is between marks counts. */
 export function openShell(socket: Socket, ended: Promise<unknown>): Shell {
   let heard = ''
@@ -35,7 +38,7 @@ export function openShell(socket: Socket, ended: Promise<unknown>): Shell {
     }
   }
 
-  /** The shell is not there at once, and what is typed before it is there is lost. */
+  /** The shell may not listen at once even so, and what is typed before it does is lost. */
   async function answer(command: string): Promise<RegExpExecArray> {
     const mark = `fogmeter-${++number}-`
     // The mark is written in two parts, so that the echo of the command is not taken for its answer.
@@ -53,7 +56,7 @@ export function openShell(socket: Socket, ended: Promise<unknown>): Shell {
   let ready: Promise<unknown> | null = null
   return {
     async run(command) {
-      ready ??= answer('stty -echo; PS1=')
+      ready ??= once(prompt).then(() => answer('stty -echo; PS1='))
       await ready
       const [, said = '', code] = await answer(command)
       const text = said.replaceAll('\r', '').trim()
