@@ -68,11 +68,11 @@ export function commitBatch(
     const records = new Map<string, FogRecord>()
     const receipts = new Map<string, { cid: string; durable: number }>()
     const doubling = new Set<string>()
+    const shared = { ...context, database: store.id, tx, doubling, result }
     for (const { cid, peer, message, oldestHeld } of entries) {
       const fog = peer.deviceId
       const record = records.get(fog) ?? copy(tx.fog(fog)) ?? newFog()
       records.set(fog, record)
-      const shared = { ...context, database: store.id, tx, doubling, result }
       const scope: Scope = { ...shared, fog: peer, record, cid }
       if (message.type === 'hello') applyHello(scope, message)
       else if (message.type === 'credential') applyAnswer(scope, message)

@@ -137,8 +137,8 @@ function checkGivenUp({ truth, clouds, fogs }: World): void {
 }
 
 /** Each number that never came because its item made room is named: on its way, or at a new session. */
-function checkRoomMade({ truth, clouds, fogs, restored }: World): void {
-  if (restored.size > 0) return
+function checkRoomMade({ truth, clouds, fogs, lost }: World): void {
+  if (lost.length > 0) return
   for (const { deviceId } of fogs) {
     const { givenUp, items, acknowledged, replaced } = truth.fog(deviceId)
     if (replaced > 0) continue

@@ -105,7 +105,7 @@ function move(world: World): void {
 }
 
 /** Somebody restores a copy of some hours ago; all services on that database start again. */
-function restoreCloud({ chance, engine, clouds, restored, lost }: World, untilMs: number): void {
+function restoreCloud({ chance, engine, clouds, lost }: World, untilMs: number): void {
   const { disk } = chance.pick(clouds)
   // A fog node that has gone to a cloud of its own kind elsewhere need not come back to notice.
   if (clouds.some((cloud) => cloud.disk !== disk)) return
@@ -118,7 +118,6 @@ function restoreCloud({ chance, engine, clouds, restored, lost }: World, untilMs
     before.restore(disk.backup())
     lost.push({ disk: before })
     disk.restore(copy)
-    restored.add(disk)
     engine.note('restore', services.map(({ deviceId }) => deviceId).join(' '))
   })
 }

@@ -55,7 +55,7 @@ export async function runSeed(seed: number, options: RunOptions = {}): Promise<R
     drainHours: drainedHours,
     account,
     rotten: world.rotten,
-    restored: world.restored.size,
+    restored: world.lost.length,
   }
 }
 

@@ -21,10 +21,8 @@ export interface World extends Surroundings {
   clouds: CloudNode[]
   /** Bits flipped so far, for the reports. */
   rotten: string[]
-  /** What they held when they were set back. */
+  /** What databases of clouds held when they were set back to an older copy. */
   lost: { disk: Disk }[]
-  /** Databases of clouds that were set back to an older copy. */
-  restored: Set<Disk>
 }
 
 export interface WorldOptions {
@@ -79,7 +77,7 @@ export function createWorld(plan: Plan, options: WorldOptions = {}): World {
       clockFault: plan.clocks.meters[index] ?? 'none',
     })
   })
-  return { ...surroundings, meters, fogs, clouds, rotten: [], restored: new Set(), lost }
+  return { ...surroundings, meters, fogs, clouds, rotten: [], lost }
 }
 
 function createClouds(surroundings: Surroundings): CloudNode[] {
