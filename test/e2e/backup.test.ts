@@ -1,36 +1,21 @@
-import { execFile } from 'node:child_process'
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { openCloudQueries, type Accounting } from '#cloud-store'
-import { nodeCrypto } from '#crypto-node'
-import { readJournal } from '#fog-store'
+import type { Accounting } from '#cloud-store'
 import { account } from '../../apps/demo/account.ts'
-import {
-  prepareCluster,
-  startCluster,
-  startOne,
-  stopCluster,
-  stopTier,
-  type Cluster,
-} from '../../apps/demo/cluster.ts'
+import { stopCluster, stopTier, type Cluster } from '../../apps/demo/cluster.ts'
 import { waitUntilDelivered, waitUntilDrained } from '../../apps/demo/drain.ts'
-import { endProcess, fetchJson, waitUntilUp } from '../../apps/demo/processes.ts'
+import { fetchJson } from '../../apps/demo/processes.ts'
+import { numbersIn, startClusterLab, type ClusterLab } from '../support/cluster-lab.ts'
+import { fogmeter } from '../support/fogmeter.ts'
 import { groundTruth } from '../support/ground-truth.ts'
+import { until } from '../support/security.ts'
 
-const cli = join(import.meta.dirname, '../../apps/cli/main.ts')
+let lab: ClusterLab
 let cluster: Cluster
-let dir: string
-const accidents: string[] = []
-
-const onAccident = ({ name }: { name: string }, code: number | null) =>
-  void accidents.push(`${name} ended by itself (${code})`)
 
 beforeAll(async () => {
-  dir = mkdtempSync(join(tmpdir(), 'fogmeter-restore-'))
-  cluster = await prepareCluster({
-    dir,
+  lab = await startClusterLab({
     fogs: 1,
     meters: 3,
     // Twenty minutes a second, a window every three quarters of one.
@@ -38,59 +23,27 @@ beforeAll(async () => {
     block: 'readings = 16\nseconds = 60',
     window: 'idle_seconds = 1\nrevision_delay_ms = 200',
   })
-  await startCluster(cluster, onAccident)
+  cluster = lab.cluster
 })
-afterAll(async () => {
-  await stopCluster(cluster)
-  rmSync(dir, { recursive: true, force: true })
-})
+afterAll(() => lab.close())
 
-interface Outcome {
-  code: number
-  stdout: string
-  stderr: string
-}
-
-function fogmeter(...args: string[]): Promise<Outcome> {
-  return new Promise((resolve) => {
-    execFile(process.execPath, [cli, ...args], (error, stdout, stderr) => {
-      resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr })
-    })
-  })
-}
-
-function specOf(name: string) {
-  const spec = cluster.specs.find((candidate) => candidate.name === name)
-  if (spec === undefined) throw new Error(name)
-  return spec
-}
-
-const configOf = (name: string) => specOf(name).config
-const backupOf = (name: string) => join(dir, `${name}.backup`)
-
-function ask<T>(path: string, question: (open: ReturnType<typeof openCloudQueries>) => T): T {
-  const open = openCloudQueries(path)
-  try {
-    return question(open)
-  } finally {
-    open.close()
-  }
-}
+const configOf = (name: string) => lab.specOf(name).config
+const backupOf = (name: string) => join(lab.dir, `${name}.backup`)
 
 const accounting = (path = cluster.cloudStore): Accounting =>
-  ask(path, ({ queries }) => queries.accounting())
+  lab.ask((queries) => queries.accounting(), path)
 const fogOf = ({ fogs }: Accounting) => fogs[0] ?? { summaries: 0, durable: 0, readings: 0 }
 
 /** Windows as the cloud has them, by start. */
 function windows(path = cluster.cloudStore): Map<string, number> {
-  return ask(path, ({ queries }) => {
+  return lab.ask((queries) => {
     const { items } = queries.listSummaries({ limit: 1_000 })
     return new Map(items.map((row) => [row.start, row.readings]))
-  })
+  }, path)
 }
 
 function events(code: string): { meter: string | null; detail: string }[] {
-  return ask(cluster.cloudStore, ({ queries }) =>
+  return lab.ask((queries) =>
     queries
       .listEvents({ limit: 1_000 })
       .items.filter((event) => event.code === code)
@@ -100,37 +53,18 @@ function events(code: string): { meter: string | null; detail: string }[] {
 
 async function untilSummaries(more: number): Promise<void> {
   const wanted = fogOf(accounting()).summaries + more
-  while (fogOf(accounting()).summaries < wanted) await new Promise((go) => setTimeout(go, 100))
-}
-
-async function stop(name: string): Promise<void> {
-  const running = cluster.running.get(name)
-  if (running) await endProcess(running, 'SIGTERM')
-}
-
-async function start(name: string): Promise<void> {
-  await waitUntilUp(startOne(cluster, specOf(name), onAccident))
+  await until(`${wanted} summaries`, () => fogOf(accounting()).summaries >= wanted)
 }
 
 /** Highest number each meter has a receipt for, by its own word. */
 async function receipted(): Promise<Map<string, number>> {
   const found = new Map<string, number>()
   for (const { name } of cluster.meters) {
-    const view = (await fetchJson(specOf(name).port, '/status')) as {
+    const view = (await fetchJson(lab.specOf(name).port, '/status')) as {
       meters: { deviceId: string; receiptedThrough: number }[]
     }
     for (const { deviceId, receiptedThrough } of view.meters) found.set(deviceId, receiptedThrough)
   }
-  return found
-}
-
-function numbersIn(path: string): Map<string, Set<number>> {
-  const found = new Map<string, Set<number>>()
-  readJournal(path, nodeCrypto, ({ deviceId, block }) => {
-    const numbers = found.get(deviceId) ?? new Set()
-    found.set(deviceId, numbers)
-    for (const { number } of block.readings) numbers.add(number)
-  })
   return found
 }
 
@@ -139,7 +73,7 @@ describe('backups of running programs', () => {
     await untilSummaries(3)
     const before = { meters: await receipted(), fog: fogOf(accounting()) }
     for (const name of ['cloud', 'fog-1-agent', 'meter-01']) {
-      const { program } = specOf(name)
+      const { program } = lab.specOf(name)
       const out = backupOf(name)
       const done = await fogmeter(
         'backup',
@@ -177,7 +111,7 @@ describe('backups of running programs', () => {
     expect(again).toMatchObject({ code: 1, stdout: '' })
     expect(again.stderr).toContain('--force')
     const attempts = ['cloud', 'fog-1-agent', 'meter-01'].map((name) => {
-      const { program } = specOf(name)
+      const { program } = lab.specOf(name)
       const args = ['restore', program, '--config', configOf(name), '--from', backupOf(name)]
       return fogmeter(...args)
     })
@@ -199,14 +133,14 @@ describe('backups of running programs', () => {
 })
 
 async function restore(name: string): Promise<void> {
-  await stop(name)
-  const { program } = specOf(name)
+  await lab.stop(name)
+  const { program } = lab.specOf(name)
   const args = ['restore', program, '--config', configOf(name), '--from', backupOf(name), '--json']
   const done = await fogmeter(...args)
   expect(done).toMatchObject({ code: 0, stderr: '' })
   const { kept } = JSON.parse(done.stdout) as { kept: string }
   expect(existsSync(kept)).toBe(true)
-  await start(name)
+  await lab.start(name)
 }
 
 describe('a cloud set back to an earlier backup', () => {
@@ -214,7 +148,7 @@ describe('a cloud set back to an earlier backup', () => {
     await untilSummaries(4)
     const lost = fogOf(accounting())
     await restore('cloud')
-    while (events('cloud-set-back').length === 0) await new Promise((go) => setTimeout(go, 100))
+    await until('the cloud is known to be set back', () => events('cloud-set-back').length > 0)
     await untilSummaries(2)
     await waitUntilDelivered(cluster)
     await stopTier(cluster, 'meter', 60_000)
@@ -222,7 +156,7 @@ describe('a cloud set back to an earlier backup', () => {
     expect(events('gap').map(({ detail }) => detail)).toEqual([
       expect.stringMatching(/^outbox numbers \d+ to \d+ are not stored here/),
     ])
-    expect(readFileSync(specOf('fog-1-agent').log, 'utf8')).toContain('sending it again')
+    expect(readFileSync(lab.specOf('fog-1-agent').log, 'utf8')).toContain('sending it again')
     const now = fogOf(accounting())
     expect(now.readings).toBeGreaterThan(lost.readings)
     const { problems, sent, accounted } = account(cluster)
@@ -234,7 +168,7 @@ describe('a cloud set back to an earlier backup', () => {
 
 describe('a fog node set back to an earlier backup', () => {
   test('says so, lists what it lacks, takes nothing from the cloud, and loses nothing new', async () => {
-    for (const { name } of cluster.meters) await start(name)
+    for (const { name } of cluster.meters) await lab.start(name)
     await untilSummaries(2)
     const backup = await fogmeter(
       'backup',
@@ -247,7 +181,7 @@ describe('a fog node set back to an earlier backup', () => {
     )
     expect(backup.code).toBe(0)
     await untilSummaries(4)
-    await stop('fog-1-agent')
+    await lab.stop('fog-1-agent')
     const before = windows()
     await restore('fog-1-agent')
     await untilSummaries(4)
@@ -280,6 +214,6 @@ describe('a fog node set back to an earlier backup', () => {
     }
     // The registers, and with them the energy, are exact across the gap.
     expect(await groundTruth(cluster)).toEqual([])
-    expect(accidents).toEqual([])
+    expect(lab.accidents).toEqual([])
   }, 120_000)
 })

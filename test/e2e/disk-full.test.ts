@@ -1,4 +1,4 @@
-import { execFile, execFileSync } from 'node:child_process'
+import { execFileSync } from 'node:child_process'
 import { closeSync, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync } from 'node:fs'
 import { rmSync, writeFileSync, writeSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -15,9 +15,9 @@ import {
 import { waitUntilDelivered, waitUntilDrained } from '../../apps/demo/drain.ts'
 import type { ProcessSpec } from '../../apps/demo/processes.ts'
 import { scrape, total } from '../../apps/demo/scrape.ts'
+import { fogmeter } from '../support/fogmeter.ts'
 import { groundTruth } from '../support/ground-truth.ts'
 
-const cli = join(import.meta.dirname, '../../apps/cli/main.ts')
 const mounted: string[] = []
 
 function mount(folder: string): boolean {
@@ -84,14 +84,6 @@ function fill(path: string): void {
 
 function configOf(name: string): string {
   return small.get(name)?.spec.config ?? ''
-}
-
-function fogmeter(...args: string[]): Promise<{ code: number; stderr: string }> {
-  return new Promise((resolve) => {
-    execFile(process.execPath, [cli, ...args], (error, _, stderr) => {
-      resolve({ code: error === null ? 0 : Number(error.code), stderr })
-    })
-  })
 }
 
 async function healthz({ port }: ProcessSpec): Promise<{ status: number; text: string }> {

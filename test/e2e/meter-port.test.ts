@@ -1,40 +1,19 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { concat, toHex } from '#bytes'
-import { createAuthority, enrol } from '#identity'
 import { status } from '#reading'
 import { hasSocat, plugCable } from '../support/pty.ts'
-import { startTestFog, type TestFog } from '../support/test-fog.ts'
+import { startFogmeter } from '../support/fogmeter.ts'
+import { startMeterLab, type MeterLab } from '../support/meter-lab.ts'
 import { latin1, p1Telegram, recorded } from '../support/telegrams.ts'
 
-const cli = join(import.meta.dirname, '../../apps/cli/main.ts')
 const data = join(import.meta.dirname, '../vectors/data')
-let folder: string
-let fog: TestFog
-
+let lab: MeterLab
 beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), 'fogmeter-meter-port-'))
-  createAuthority(join(folder, 'authority'))
-  const files = enrol(join(folder, 'authority'), 'fog', 'fog-1')
-  fog = await startTestFog({ ...files, key: files.key ?? '' })
+  lab = await startMeterLab()
 })
-afterAll(async () => {
-  await fog.close()
-  rmSync(folder, { recursive: true, force: true })
-})
-
-function fogmeter(...words: string[]) {
-  const child = spawn(process.execPath, [cli, ...words])
-  const output = { stdout: '', stderr: '' }
-  child.stdout.on('data', (chunk: Buffer) => (output.stdout += chunk.toString()))
-  child.stderr.on('data', (chunk: Buffer) => (output.stderr += chunk.toString()))
-  const exited = once(child, 'exit').then(([code]) => ({ ...output, code: code as number | null }))
-  return { child, exited, log: () => output.stderr }
-}
+afterAll(() => lab.close())
 
 function telegram(importWh: number, meterId: string): Uint8Array {
   return p1Telegram([
@@ -44,32 +23,13 @@ function telegram(importWh: number, meterId: string): Uint8Array {
   ])
 }
 
-/** A configuration for a freshly enrolled meter at `port`. */
-function configure(name: string, port: string): string {
-  enrol(join(folder, 'authority'), 'meter', name)
-  const config = join(folder, `${name}.toml`)
-  const lines = [
-    `node = "fog-1"\nname = "${name}"`,
-    `[broker]\nurl = "mqtt://127.0.0.1:${fog.port}"`,
-    '[identity]',
-    'key = "authority/enrolled/{name}/{name}.key"',
-    'credential = "authority/enrolled/{name}/{name}.cwt"',
-    'authority = "authority/authority.pub"',
-    '[store]\npath = "{name}.db"',
-    `[source]\nkind = "p1"\nport = "${port}"\ninterval_seconds = 0`,
-    '[block]\nreadings = 2',
-  ]
-  writeFileSync(config, lines.join('\n'))
-  return config
-}
-
-const readingsAt = (name: string) => fog.of(name)?.durable.flatMap(({ readings }) => readings) ?? []
+const readingsAt = (name: string) => lab.readingsOf(name)
 
 describe('fogmeter meter read', () => {
   test('a telegram as JSON, recorded as it came', async () => {
-    const copy = join(folder, 'copy.txt')
+    const copy = join(lab.folder, 'copy.txt')
     const source = `p1:${data}/p1/v5.txt`
-    const { exited } = fogmeter(
+    const { exited } = startFogmeter(
       'meter',
       'read',
       '--source',
@@ -86,7 +46,7 @@ describe('fogmeter meter read', () => {
   })
 
   test('from a pipe, for people: units, channels, what was not understood', async () => {
-    const { child, exited } = fogmeter('meter', 'read', '--source', 'p1:-')
+    const { child, exited } = startFogmeter('meter', 'read', '--source', 'p1:-')
     child.stdin.end(concat(recorded('p1/v5-two-mbus.txt'), recorded('p1/v2-2.txt')))
     const { code, stdout, stderr } = await exited
     expect(code).toBe(0)
@@ -98,7 +58,12 @@ describe('fogmeter meter read', () => {
   })
 
   test('nothing but a wrong checksum: exit code 1, and why', async () => {
-    const { exited } = fogmeter('meter', 'read', '--source', `sml:${data}/sml/emh-ehz-bad-crc.bin`)
+    const { exited } = startFogmeter(
+      'meter',
+      'read',
+      '--source',
+      `sml:${data}/sml/emh-ehz-bad-crc.bin`,
+    )
     expect(await exited).toMatchObject({ code: 1, stdout: '' })
     expect((await exited).stderr).toContain('checksum')
   })
@@ -106,10 +71,14 @@ describe('fogmeter meter read', () => {
 
 describe.skipIf(!hasSocat)(`a meter on a cable${hasSocat ? '' : ' (skipped: needs socat)'}`, () => {
   test('to the fog node: registers exact, a pulled cable, another meter, also across a restart', async () => {
-    const device = join(folder, 'ttyMETER')
-    const config = configure('cabled', device)
+    const device = join(lab.folder, 'ttyMETER')
+    const config = lab.configure(
+      'cabled',
+      `[source]\nkind = "p1"\nport = "${device}"\ninterval_seconds = 0`,
+      '[block]\nreadings = 2',
+    )
     const cable = await plugCable(device)
-    const first = fogmeter('meter', 'run', '--config', config)
+    const first = startFogmeter('meter', 'run', '--config', config)
     await expect.poll(first.log, { timeout: 20_000 }).toContain('port-open')
     await cable.say(
       concat(telegram(1_000, 'A'), telegram(1_001, 'A').slice(9), telegram(1_002, 'A')),
@@ -124,14 +93,14 @@ describe.skipIf(!hasSocat)(`a meter on a cable${hasSocat ? '' : ' (skipped: need
     first.child.kill('SIGTERM')
     expect((await first.exited).code).toBe(0)
 
-    const second = fogmeter('meter', 'run', '--config', config)
+    const second = startFogmeter('meter', 'run', '--config', config)
     await expect.poll(second.log, { timeout: 20_000 }).toContain('port-open')
     await again.say(concat(telegram(20, 'B'), telegram(23, 'B')))
     await expect.poll(() => readingsAt('cabled').length, { timeout: 20_000 }).toBe(6)
     second.child.kill('SIGTERM')
     expect((await second.exited).code).toBe(0)
 
-    const read = fogmeter('meter', 'read', '--source', `p1:${device}`, '--oneshot', '--json')
+    const read = startFogmeter('meter', 'read', '--source', `p1:${device}`, '--oneshot', '--json')
     await expect.poll(read.log, { timeout: 20_000 }).toContain('listening')
     await again.say(telegram(30, 'B'))
     const { code, stdout } = await read.exited

@@ -1,33 +1,29 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { fromUtf8, utf8 } from '#bytes'
 import { homeOf, simulate } from '#household'
-import { createAuthority, enrol, revoke } from '#identity'
+import { enrol, revoke } from '#identity'
 import { openMeterStore } from '#meter-store'
 import { firstChain } from '#reading'
 import { nodeCrypto } from '#crypto-node'
-import { startTestFog, type ModelFog, type TestFog } from '../support/test-fog.ts'
+import { startMeterLab, type MeterLab } from '../support/meter-lab.ts'
+import type { ModelFog, TestFog } from '../support/test-fog.ts'
 
 const cli = join(import.meta.dirname, '../../apps/cli/main.ts')
+let lab: MeterLab
 let folder: string
 let fog: TestFog
 let run = 0
 
 beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), 'fogmeter-meter-'))
-  createAuthority(join(folder, 'authority'))
-  const files = enrol(join(folder, 'authority'), 'fog', 'fog-1')
-  fog = await startTestFog({ ...files, key: files.key ?? '' })
+  lab = await startMeterLab()
+  ;({ folder, fog } = lab)
 })
-afterAll(async () => {
-  await fog.close()
-  rmSync(folder, { recursive: true, force: true })
-})
+afterAll(() => lab.close())
 beforeEach(() => void run++)
 
 /** Writes a configuration for freshly enrolled meters; `{name}` may stand in `store`. */
@@ -37,7 +33,7 @@ function configure(
 ) {
   const { count = 1, store = `run-${run}.db`, port = fog.port, metrics } = more
   const names = Array.from({ length: count }, (_, index) => `m${run}-${index + 1}`)
-  for (const name of names) enrol(join(folder, 'authority'), 'meter', name)
+  for (const name of names) enrol(lab.authority, 'meter', name)
   const config = join(folder, `run-${run}.toml`)
   const lines = [
     'node = "fog-1"',
@@ -287,7 +283,7 @@ describe('fogmeter meter run', () => {
     } = configure(FAST)
     const first = start(config)
     await fog.until(() => (fog.of(name)?.head() ?? 0) >= 1)
-    const authority = join(folder, 'authority')
+    const authority = lab.authority
     enrol(authority, 'fog', 'fog-2')
     const { revocations } = revoke(authority, 'fog-2')
     fog.tell({ type: 'revocations', list: readFileSync(revocations) })
@@ -306,7 +302,7 @@ describe('fogmeter meter run', () => {
     const { config, names } = configure(FAST, { count: 3 })
     const meters = start(config)
     await fog.until(() => names.every((name) => (fog.of(name)?.head() ?? 0) >= 1))
-    const { revocations } = revoke(join(folder, 'authority'), 'fog-1')
+    const { revocations } = revoke(lab.authority, 'fog-1')
     fog.tell({ type: 'revocations', list: readFileSync(revocations) })
     const left = () => meters.log().match(/"code":"credential\/revoked"[^\n]*channel ended/g) ?? []
     await expect.poll(() => left().length, { timeout: 20_000 }).toBeGreaterThanOrEqual(3)

@@ -22,9 +22,9 @@ import {
 import { freePorts } from '../../apps/demo/ports.ts'
 import { makeCertificates } from '../support/certificate.ts'
 import { startBroker } from '../support/channel-broker.ts'
+import { fogmeter } from '../support/fogmeter.ts'
 import {
   deliver,
-  fogmeter,
   logOf,
   metric,
   reconfigure,

@@ -2,71 +2,28 @@
  * SQLite takes nothing in its log for written that lies behind a flipped bit, and says nothing. A fog
  * node that starts with such a log while the cloud is away uses numbers again; it has to notice.
  */
-import { closeSync, fstatSync, mkdtempSync, openSync, readSync, rmSync, writeSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { closeSync, fstatSync, openSync, readSync, writeSync } from 'node:fs'
 import BetterSqlite3 from 'better-sqlite3'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { openCloudQueries, type Queries } from '#cloud-store'
-import { nodeCrypto } from '#crypto-node'
-import { readJournal } from '#fog-store'
-import {
-  prepareCluster,
-  startCluster,
-  startOne,
-  stopCluster,
-  stopTier,
-  type Cluster,
-} from '../../apps/demo/cluster.ts'
+import { stopCluster, stopTier } from '../../apps/demo/cluster.ts'
 import { waitUntilDelivered, waitUntilDrained } from '../../apps/demo/drain.ts'
-import { endProcess, waitUntilUp } from '../../apps/demo/processes.ts'
+import { numbersIn, startClusterLab, type ClusterLab } from '../support/cluster-lab.ts'
 import { groundTruth } from '../support/ground-truth.ts'
+import { until } from '../support/security.ts'
 
-let cluster: Cluster
-let dir: string
-const accidents: string[] = []
-const onAccident = ({ name }: { name: string }) => void accidents.push(name)
-
+let lab: ClusterLab
 beforeAll(async () => {
-  dir = mkdtempSync(join(tmpdir(), 'fogmeter-lost-tail-'))
-  cluster = await prepareCluster({
-    dir,
+  lab = await startClusterLab({
     fogs: 1,
     meters: 2,
     source: 'kind = "replay"\nhouse = {index}\ninterval_seconds = 60\ntime_scale = 600',
     block: 'readings = 8\nseconds = 60',
     window: 'idle_seconds = 2\nrevision_delay_ms = 200',
   })
-  await startCluster(cluster, onAccident)
 })
-afterAll(async () => {
-  await stopCluster(cluster)
-  rmSync(dir, { recursive: true, force: true })
-})
+afterAll(() => lab.close())
 
-function ask<T>(question: (queries: Queries) => T): T {
-  const open = openCloudQueries(cluster.cloudStore)
-  try {
-    return question(open.queries)
-  } finally {
-    open.close()
-  }
-}
-
-const fogInCloud = () => ask((queries) => queries.accounting()).fogs[0]
-
-async function stop(name: string, signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
-  await endProcess(cluster.running.get(name)!, signal)
-}
-
-async function start(name: string): Promise<void> {
-  const spec = cluster.specs.find((candidate) => candidate.name === name)!
-  await waitUntilUp(startOne(cluster, spec, onAccident))
-}
-
-async function until(holds: () => boolean): Promise<void> {
-  while (!holds()) await new Promise((go) => setTimeout(go, 100))
-}
+const fogInCloud = () => lab.ask((queries) => queries.accounting()).fogs[0]
 
 function flipBit(path: string): void {
   const file = openSync(path, 'r+')
@@ -91,11 +48,8 @@ function nextNumber(store: string): number {
 
 /** Readings of a meter in the fog node's log, and in ranges that the cloud lists as missing. */
 function known(store: string, meter: string): Set<number> {
-  const numbers = new Set<number>()
-  readJournal(store, nodeCrypto, ({ deviceId, block }) => {
-    if (deviceId === meter) for (const { number } of block.readings) numbers.add(number)
-  })
-  const { items } = ask((queries) => queries.listGaps({ meter, limit: 1_000 }))
+  const numbers = numbersIn(store).get(meter) ?? new Set()
+  const { items } = lab.ask((queries) => queries.listGaps({ meter, limit: 1_000 }))
   for (const { kind, first, last } of items) {
     if (kind !== 'missing') continue
     for (let number = first; number <= last; number++) numbers.add(number)
@@ -104,28 +58,29 @@ function known(store: string, meter: string): Set<number> {
 }
 
 test('a flipped bit in its database log costs a fog node readings, but hides none', async () => {
+  const { cluster } = lab
   const [{ store } = { store: '' }] = cluster.fogs
-  await until(() => (fogInCloud()?.summaries ?? 0) >= 10)
-  await stop('fog-1-agent', 'SIGKILL')
-  await stop('cloud', 'SIGTERM')
+  await until('ten summaries', () => (fogInCloud()?.summaries ?? 0) >= 10)
+  await lab.stop('fog-1-agent', 'SIGKILL')
+  await lab.stop('cloud', 'SIGTERM')
   const before = fogInCloud()
   flipBit(`${store}-wal`)
-  await start('fog-1-agent')
+  await lab.start('fog-1-agent')
   expect(nextNumber(store)).toBeLessThanOrEqual(before?.durable ?? 0)
-  await until(() => nextNumber(store) > (before?.durable ?? 0) + 5)
-  await start('cloud')
+  await until('numbers are used again', () => nextNumber(store) > (before?.durable ?? 0) + 5)
+  await lab.start('cloud')
   await waitUntilDelivered(cluster)
   await stopTier(cluster, 'meter', 60_000)
   await waitUntilDrained(cluster)
   await stopCluster(cluster)
-  const events = ask((queries) => queries.listEvents({ limit: 1_000 })).items
+  const events = lab.ask((queries) => queries.listEvents({ limit: 1_000 })).items
   expect(events.filter(({ code }) => code === 'store-set-back')).toHaveLength(1)
-  for (const { meter, number: newest } of ask((queries) => queries.accounting()).meters) {
+  for (const { meter, number: newest } of lab.ask((queries) => queries.accounting()).meters) {
     const numbers = known(store, meter)
     const hidden = Array.from({ length: newest }, (_, index) => index + 1)
     expect(hidden.filter((number) => !numbers.has(number))).toEqual([])
   }
   expect(fogInCloud()?.readings).toBeGreaterThan(before?.readings ?? 0)
   expect(await groundTruth(cluster)).toEqual([])
-  expect(accidents).toEqual([])
+  expect(lab.accidents).toEqual([])
 }, 120_000)

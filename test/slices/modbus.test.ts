@@ -1,10 +1,4 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { createAuthority, enrol } from '#identity'
 import { status } from '#reading'
 import {
   commonModel,
@@ -13,31 +7,14 @@ import {
   startModbus,
   sunspecMap,
 } from '../support/modbus.ts'
-import { startTestFog, type TestFog } from '../support/test-fog.ts'
+import { startFogmeter } from '../support/fogmeter.ts'
+import { startMeterLab, type MeterLab } from '../support/meter-lab.ts'
 
-const cli = join(import.meta.dirname, '../../apps/cli/main.ts')
-let folder: string
-let fog: TestFog
-
+let lab: MeterLab
 beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), 'fogmeter-modbus-'))
-  createAuthority(join(folder, 'authority'))
-  const files = enrol(join(folder, 'authority'), 'fog', 'fog-1')
-  fog = await startTestFog({ ...files, key: files.key ?? '' })
+  lab = await startMeterLab()
 })
-afterAll(async () => {
-  await fog.close()
-  rmSync(folder, { recursive: true, force: true })
-})
-
-function fogmeter(...words: string[]) {
-  const child = spawn(process.execPath, [cli, ...words])
-  const output = { stdout: '', stderr: '' }
-  child.stdout.on('data', (chunk: Buffer) => (output.stdout += chunk.toString()))
-  child.stderr.on('data', (chunk: Buffer) => (output.stderr += chunk.toString()))
-  const exited = once(child, 'exit').then(([code]) => ({ ...output, code: code as number | null }))
-  return { child, exited, log: () => output.stderr }
-}
+afterAll(() => lab.close())
 
 /** A SunSpec meter that has counted this much. */
 function counted(importWh: number, serialNumber = '4711'): Map<number, number> {
@@ -52,7 +29,7 @@ describe('a meter that is asked', () => {
   test('meter read: what it says, as JSON', async () => {
     const server = await startModbus(modbusDevice({ holding: counted(123_456) }), { unit: 240 })
     const source = `modbus:tcp://127.0.0.1:${server.port}?profile=sunspec&unit=240`
-    const { exited } = fogmeter('meter', 'read', '--source', source, '--oneshot', '--json')
+    const { exited } = startFogmeter('meter', 'read', '--source', source, '--oneshot', '--json')
     const { code, stdout } = await exited
     expect(code).toBe(0)
     expect(JSON.parse(stdout)).toMatchObject({
@@ -67,25 +44,16 @@ describe('a meter that is asked', () => {
   })
 
   test('meter run: a refusal, a server away, a register that falls, another meter', async () => {
-    enrol(join(folder, 'authority'), 'meter', 'asked')
     const device = modbusDevice({ holding: counted(1_000) })
     const first = await startModbus(device)
-    const config = join(folder, 'asked.toml')
-    const lines = [
-      'node = "fog-1"\nname = "asked"',
-      `[broker]\nurl = "mqtt://127.0.0.1:${fog.port}"`,
-      '[identity]',
-      'key = "authority/enrolled/{name}/{name}.key"',
-      'credential = "authority/enrolled/{name}/{name}.cwt"',
-      'authority = "authority/authority.pub"',
-      '[store]\npath = "{name}.db"',
+    const config = lab.configure(
+      'asked',
       '[source]\nkind = "modbus"\nprofile = "sunspec"\ninterval_seconds = 1',
       `port = "tcp://127.0.0.1:${first.port}"`,
       '[block]\nreadings = 1',
-    ]
-    writeFileSync(config, lines.join('\n'))
-    const run = fogmeter('meter', 'run', '--config', config)
-    const readings = () => fog.of('asked')?.durable.flatMap((block) => block.readings) ?? []
+    )
+    const run = startFogmeter('meter', 'run', '--config', config)
+    const readings = () => lab.readingsOf('asked')
     const last = () => readings().at(-1)
     const patience = { timeout: 30_000 }
     await expect.poll(() => last()?.importWh, patience).toBe(1_000)

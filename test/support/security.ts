@@ -1,13 +1,8 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { copyFileSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import type { Cluster } from '../../apps/demo/cluster.ts'
 import type { ProcessSpec } from '../../apps/demo/processes.ts'
 import { byLabel, scrape, total } from '../../apps/demo/scrape.ts'
-
-const cli = fileURLToPath(new URL('../../apps/cli/main.ts', import.meta.url))
 
 /** Asks again until `holds`; the error says what never came true. */
 export async function until(
@@ -60,18 +55,6 @@ export async function metric({ port }: ProcessSpec, name: string, label?: string
   const series = await scrape(port)
   if (label === undefined) return total([series], `fogmeter_${name}`)
   return byLabel([series], `fogmeter_${name}`).get(label) ?? 0
-}
-
-/** Runs `fogmeter …` to its end. */
-export async function fogmeter(
-  ...args: string[]
-): Promise<{ code: number | null; stdout: string; stderr: string }> {
-  const child = spawn(process.execPath, [cli, ...args])
-  let [stdout, stderr] = ['', '']
-  child.stdout.on('data', (bytes) => (stdout += String(bytes)))
-  child.stderr.on('data', (bytes) => (stderr += String(bytes)))
-  const [code] = (await once(child, 'close')) as [number | null]
-  return { code, stdout, stderr }
 }
 
 /** Replaces `target` by a copy of `source`, the way an operator's copy arrives: all at once. */
