@@ -1,7 +1,7 @@
 import { createResponder, type Identity, type Responder } from '#channel'
 import type { AgentConfig } from '#config'
 import type { Trust } from '#credential'
-import { nodeCrypto } from '#crypto-node'
+import { nativeCrypto } from '#crypto-native'
 import { codeOf, wordsOf } from '#errors'
 import { createFog, fogDefaults, inlineVerifier, type Fog, type FogSettings } from '#fog'
 import { openFogStore, type SqliteFogStore } from '#fog-store'
@@ -50,7 +50,7 @@ export function startNode(options: NodeOptions): RunningNode {
   reportRestored(store, log)
   const pool = startPool(config, log)
   const responder = createResponder({
-    crypto: nodeCrypto,
+    crypto: nativeCrypto,
     random: systemRandom,
     clock: systemClock,
     own,
@@ -61,10 +61,10 @@ export function startNode(options: NodeOptions): RunningNode {
   let link: ResponderLink | null = null
   const time = openTimeSense({ clock: systemClock, askTimesyncd: true })
   const fog = createFog({
-    crypto: nodeCrypto,
+    crypto: nativeCrypto,
     clock: systemClock,
     store,
-    verifier: pool ?? inlineVerifier(nodeCrypto),
+    verifier: pool ?? inlineVerifier(nativeCrypto),
     link: {
       send: (channelId, payload) => void link?.send(channelId, payload),
       drop: (channelId, code) => link?.drop(channelId, code),

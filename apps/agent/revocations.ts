@@ -1,5 +1,5 @@
 import { checkRevocations, type RevocationList } from '#credential'
-import { nodeCrypto } from '#crypto-node'
+import { nativeCrypto } from '#crypto-native'
 import { codeOf } from '#errors'
 import {
   recallRevocations,
@@ -40,7 +40,7 @@ export function followRevocations(options: RevocationOptions): Revocations {
   }
   if (path === undefined) return fromCloud(memory, authorityKey, onChange, onError)
   const handlers = { memory, onChange, onError }
-  const watch = watchRevocations(path, { crypto: nodeCrypto, authorityKey, ...handlers })
+  const watch = watchRevocations(path, { crypto: nativeCrypto, authorityKey, ...handlers })
   return {
     current: () => watch.current(),
     offer: (encoded) => attempt(() => watch.offer(encoded), onError),
@@ -54,12 +54,12 @@ function fromCloud(
   onChange: (list: RevocationList) => void,
   onError: (error: unknown) => void,
 ): Revocations {
-  let list = recallRevocations(memory, nodeCrypto, authorityKey)
+  let list = recallRevocations(memory, nativeCrypto, authorityKey)
   return {
     current: () => list,
     offer: (encoded) =>
       attempt(() => {
-        const next = checkRevocations(nodeCrypto, authorityKey, encoded)
+        const next = checkRevocations(nativeCrypto, authorityKey, encoded)
         if (list !== null && next.number <= list.number) return
         list = next
         onChange(next)

@@ -1,7 +1,7 @@
 import { setFlagsFromString } from 'node:v8'
 import type { AgentConfig } from '#config'
 import { CLOCK_SLACK_S, createTrust, judgingTime } from '#credential'
-import { nodeCrypto } from '#crypto-node'
+import { curveLibrary, nativeCrypto } from '#crypto-native'
 import { loadIdentity } from '#identity'
 import {
   createMetrics,
@@ -24,7 +24,7 @@ export async function runAgent(
   const identity = loadIdentity(config.identity)
   const own = {
     credential: identity.credential,
-    key: nodeCrypto.signingKey(identity.signingSecret),
+    key: nativeCrypto.signingKey(identity.signingSecret),
   }
   const revocations: Revocations = followRevocations({
     path: config.identity.revocations,
@@ -37,7 +37,7 @@ export async function runAgent(
     },
   })
   const trust = createTrust({
-    crypto: nodeCrypto,
+    crypto: nativeCrypto,
     authorityKey: identity.authorityKey,
     now: judgingTime(systemClock, identity.credential),
     slackS: CLOCK_SLACK_S,
@@ -67,7 +67,7 @@ export async function runAgent(
     health: () => node.health(),
   })
   const where = { node: identity.deviceId, metricsPort: server.port }
-  log.info({ event: 'listening', ...where }, 'agent is ready')
+  log.info({ event: 'listening', ...where, curves: curveLibrary }, 'agent is ready')
   return {
     metricsPort: server.port,
     status: `serving meters as ${identity.deviceId}`,

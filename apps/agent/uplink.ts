@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import type { Identity } from '#channel'
 import type { AgentConfig } from '#config'
 import type { Trust } from '#credential'
-import { nodeCrypto } from '#crypto-node'
+import { nativeCrypto } from '#crypto-native'
 import { codeOf, CodedError } from '#errors'
 import { createUplink, type Fog, type Receipts, type Uplink } from '#fog'
 import { runInitiator, type InitiatorLink, type Target } from '#mqtt-link'
@@ -46,7 +46,7 @@ export function startUplink(options: UplinkOptions): RunningUplink | null {
     receipts: options.receipts,
     store: options.store,
     clock: systemClock,
-    crypto: nodeCrypto,
+    crypto: nativeCrypto,
     onRevocations: (list) => options.onRevocations(list),
     credentialOf: (deviceId) => options.credentialOf(deviceId),
     onSuperseded: () => link.superseded(),
@@ -77,7 +77,7 @@ export function startUplink(options: UplinkOptions): RunningUplink | null {
     ...first,
     ...passwordOf(cloud),
     alternatives,
-    crypto: nodeCrypto,
+    crypto: nativeCrypto,
     random: systemRandom,
     clock: systemClock,
     own: options.own,

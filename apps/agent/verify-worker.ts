@@ -1,6 +1,6 @@
 import { parentPort } from 'node:worker_threads'
 import type { VerifyKey } from '#crypto'
-import { nodeCrypto } from '#crypto-node'
+import { nativeCrypto } from '#crypto-native'
 import { unpackJobs, type VerifyJob } from './verify-jobs.ts'
 
 /** Prepared keys, the least recently used first: preparing one costs as much as half a check. */
@@ -15,7 +15,7 @@ function keyFor(publicKey: Uint8Array): VerifyKey {
   // and they lie about until the next full collection, which a thread with so little to do puts off for
   // half an hour: ten MiB of each thread.
   if (known !== undefined && keys.size <= maxKeys / 2) return known
-  const key = known ?? nodeCrypto.verifyKey(publicKey)
+  const key = known ?? nativeCrypto.verifyKey(publicKey)
   keys.delete(name)
   keys.set(name, key)
   if (keys.size > maxKeys) for (const oldest of keys.keys()) return drop(oldest, key)

@@ -5,7 +5,7 @@ import { createCloud } from '#cloud'
 import type { Cloud, CloudOutput, CloudStore } from '#cloud'
 import { CLOCK_SLACK_S, createTrust, judgingTime } from '#credential'
 import type { RevocationList } from '#credential'
-import { nodeCrypto } from '#crypto-node'
+import { nativeCrypto } from '#crypto-native'
 import { codeOf, wordsOf } from '#errors'
 import type { DeviceIdentity } from '#identity'
 import { runResponder } from '#mqtt-link'
@@ -58,22 +58,22 @@ export function startDrain(options: DrainOptions): Drain {
   const changes = new EventEmitter().setMaxListeners(0)
   const trustAt = (now: () => number | null) =>
     createTrust({
-      crypto: nodeCrypto,
+      crypto: nativeCrypto,
       authorityKey: identity.authorityKey,
       now,
       slackS: CLOCK_SLACK_S,
       revocations: () => state.revocations,
     })
   // Evidence is judged without a clock, see `CloudOptions.trust`; devices that connect, with it.
-  const cloud = createCloud({ crypto: nodeCrypto, clock, store, trust: trustAt(() => null) })
+  const cloud = createCloud({ crypto: nativeCrypto, clock, store, trust: trustAt(() => null) })
   if (revocations) cloud.setRevocations(revocations.encoded)
   const responder = createResponder({
-    crypto: nodeCrypto,
+    crypto: nativeCrypto,
     random: options.random,
     clock,
     own: {
       credential: identity.credential,
-      key: nodeCrypto.signingKey(identity.signingSecret),
+      key: nativeCrypto.signingKey(identity.signingSecret),
     },
     trust: trustAt(judgingTime(clock, identity.credential)),
     peerRole: 'fog',

@@ -1,6 +1,6 @@
 import type { CloudConfig } from '#config'
 import { createTrust, type Credential } from '#credential'
-import { nodeCrypto } from '#crypto-node'
+import { nativeCrypto } from '#crypto-native'
 import { createEnrolmentDesk, type Enrolment, type EnrolmentStore } from '#enrolment'
 import { enrolKey, requireFree, type DeviceIdentity } from '#identity'
 import type { Clock } from '#ports'
@@ -21,7 +21,7 @@ export function openEnrolment(context: EnrolmentContext): EnrolmentService | nul
   const { authority } = config.enrolment
   const nowS = () => Math.floor(clock.now() / 1000)
   const trust = createTrust({
-    crypto: nodeCrypto,
+    crypto: nativeCrypto,
     authorityKey: identity.authorityKey,
     now: () => null,
   })
@@ -42,7 +42,7 @@ export function openEnrolment(context: EnrolmentContext): EnrolmentService | nul
     store,
     readCredential: (encoded): Credential => trust.check(encoded),
     desk: createEnrolmentDesk({
-      crypto: nodeCrypto,
+      crypto: nativeCrypto,
       clock,
       store,
       issue,

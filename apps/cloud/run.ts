@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { nodeCrypto } from '#crypto-node'
+import { nativeCrypto } from '#crypto-native'
 import { openCloudStore } from '#cloud-store'
 import type { CloudConfig } from '#config'
 import { CodedError } from '#errors'
@@ -137,7 +137,7 @@ function followRevocations(
 ): ReturnType<RevocationWatch['current']> | null {
   if (revocations === undefined) return null
   const watch = watchRevocations(revocations, {
-    crypto: nodeCrypto,
+    crypto: nativeCrypto,
     authorityKey,
     memory: rememberRevocations(`${store.path}.revoked`),
     onChange: (list) => {

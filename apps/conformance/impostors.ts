@@ -1,7 +1,7 @@
 import type { Identity } from '#channel'
 import { issueCredential, issueRevocations, type Credential, type Role } from '#credential'
 import type { SigningKey } from '#crypto'
-import { nodeCrypto } from '#crypto-node'
+import { nativeCrypto } from '#crypto-native'
 import { kcwt, type OwnCredential } from '#edhoc'
 import { authorityPaths, loadAuthorityKey, loadRevocations } from '#identity'
 import type { Clock, Random } from '#ports'
@@ -38,11 +38,11 @@ export function makeImpostors(
   const nowS = Math.floor(clock.now() / 1000)
   const make = (authority: SigningKey, changes: Changes): OwnCredential =>
     issue(own.credential, authority, { nowS, random, ...changes })
-  const stranger = nodeCrypto.signingKey(random(32))
+  const stranger = nativeCrypto.signingKey(random(32))
   const wrongKey = {
     idCred: kcwt(own.credential.encoded),
     cred: own.credential.encoded,
-    key: nodeCrypto.signingKey(random(32)),
+    key: nativeCrypto.signingKey(random(32)),
   }
   const base = { wrongKey, untrusted: make(stranger, {}) }
   if (signer === null)
@@ -77,7 +77,7 @@ function issue(
   authority: SigningKey,
   { nowS, random, ...changes }: Changes & { nowS: number; random: Random },
 ): OwnCredential {
-  const key = nodeCrypto.signingKey(random(32))
+  const key = nativeCrypto.signingKey(random(32))
   const { deviceId, role, group, issuer } = like
   const cred = issueCredential({
     authority,

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { createBroker, type Broker } from '#broker'
 import { unknownSessionFrame, type Identity } from '#channel'
 import type { Trust } from '#credential'
-import { nodeCrypto } from '#crypto-node'
+import { nativeCrypto } from '#crypto-native'
 import { kcwt, type OwnCredential } from '#edhoc'
 import { encodeDown, type Down } from '#messages'
 import { openConnection, type Connection } from '#mqtt-link'
@@ -64,7 +64,7 @@ export class PlayedNode {
     }
     this.#mqtt = new MqttJudge(verdicts, this.name)
     this.#channelContext = {
-      crypto: nodeCrypto,
+      crypto: nativeCrypto,
       random: systemRandom,
       trust,
       group: credential.group,
@@ -76,7 +76,7 @@ export class PlayedNode {
       publish: (cid, frame) => this.#publish(`dn/${cid}`, frame),
       opened: (channel, peer) => {
         this.#mqtt.named(channel.cid, peer.deviceId)
-        const context = { crypto: nodeCrypto, trust, node: this.name, script: this.script }
+        const context = { crypto: nativeCrypto, trust, node: this.name, script: this.script }
         this.messages ??= new MessageJudge(
           {
             ...context,

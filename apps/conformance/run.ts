@@ -1,5 +1,5 @@
 import { CLOCK_SLACK_S, createTrust, judgingTime } from '#credential'
-import { nodeCrypto } from '#crypto-node'
+import { nativeCrypto } from '#crypto-native'
 import { CodedError } from '#errors'
 import type { DeviceIdentity } from '#identity'
 import { systemClock, systemRandom } from '#service'
@@ -57,7 +57,7 @@ export async function runConformance(options: ConformanceOptions): Promise<Resul
   const verdicts = new Verdicts()
   const own = { credential: fogCredential(identity), key: signingKeyOf(identity) }
   const trust = createTrust({
-    crypto: nodeCrypto,
+    crypto: nativeCrypto,
     authorityKey: identity.authorityKey,
     now: judgingTime(systemClock, identity.credential),
     slackS: CLOCK_SLACK_S,
@@ -111,5 +111,5 @@ function fogCredential({ credential }: DeviceIdentity): DeviceIdentity['credenti
 }
 
 function signingKeyOf({ signingSecret }: DeviceIdentity) {
-  return nodeCrypto.signingKey(signingSecret)
+  return nativeCrypto.signingKey(signingSecret)
 }

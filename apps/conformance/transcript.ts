@@ -3,7 +3,7 @@ import { handshakeFrame } from '#channel'
 import { encStructure } from '#cose'
 import { decodeCredential, issueCredential, type Credential, type Role } from '#credential'
 import type { SigningKey } from '#crypto'
-import { nodeCrypto } from '#crypto-node'
+import { nativeCrypto } from '#crypto-native'
 import {
   initiatorMessage2,
   initiatorMessage4,
@@ -100,7 +100,7 @@ function secret(first: number): Uint8Array {
 }
 
 function party(authority: SigningKey, name: string, role: Role, first: number): Party {
-  const key = nodeCrypto.signingKey(secret(first))
+  const key = nativeCrypto.signingKey(secret(first))
   const encoded = issueCredential({
     authority,
     issuer: 'example',
@@ -122,7 +122,7 @@ function party(authority: SigningKey, name: string, role: Role, first: number): 
  */
 export function transcript(): string {
   const lines = new Lines()
-  const authority = nodeCrypto.signingKey(secret(SECRETS.authority))
+  const authority = nativeCrypto.signingKey(secret(SECRETS.authority))
   const meter = party(authority, METER, 'meter', SECRETS.meter)
   const fog = party(authority, FOG, 'fog', SECRETS.fog)
   writeKeys(lines, authority, meter, fog)
@@ -158,10 +158,10 @@ function writeHandshake(lines: Lines, meter: Party, fog: Party): Exporter {
     if (!shown.has(`${name} ${text}`)) lines.value(name, bytes)
     shown.add(`${name} ${text}`)
   }
-  const suite = suite4(nodeCrypto)
-  const common = { crypto: nodeCrypto, suite }
+  const suite = suite4(nativeCrypto)
+  const common = { crypto: nativeCrypto, suite }
   const believe = ({ own, key }: Party): ResolvePeer => {
-    const verifier = nodeCrypto.verifyKey(key.publicKey)
+    const verifier = nativeCrypto.verifyKey(key.publicKey)
     return (idCred) => ({ cred: kcwtFrom(idCred) && own.cred, key: verifier })
   }
   lines.heading('message_1: meter to fog node')
@@ -195,7 +195,7 @@ function writeSession(lines: Lines, meter: Party, exporter: Exporter): void {
     const name = direction === 0 ? 'up' : 'down'
     lines.value(`key ${name}`, exporter(recordLabels.key[direction], context, 32))
     lines.value(`IV ${name}`, exporter(recordLabels.iv[direction], context, 12))
-    const keys = halfKeys(nodeCrypto, exporter, { cid: CHANNEL_ID, direction, epoch })
+    const keys = halfKeys(nativeCrypto, exporter, { cid: CHANNEL_ID, direction, epoch })
     lines.value(`external_aad ${name}: [channel id, ${direction}, epoch]`, keys.externalAad)
     lines.value(`AAD ${name}`, encStructure(new Uint8Array(), keys.externalAad))
     return keys
@@ -226,15 +226,15 @@ function writeSession(lines: Lines, meter: Party, exporter: Exporter): void {
 
 function writeBlock(lines: Lines, meter: Party) {
   lines.heading('The chain and the statement of block 1 to 2')
-  let link = firstChain(nodeCrypto, METER)
+  let link = firstChain(nativeCrypto, METER)
   const previousChain = link
   lines.value(`chain before the first reading: SHA-256("fogmeter chain" ‖ "${METER}")`, link)
   for (const reading of readings) {
     lines.value(`reading ${reading.number}, canonical`, encodeReading(reading))
-    link = chain(nodeCrypto, link, reading)
+    link = chain(nativeCrypto, link, reading)
     lines.value(`chain after it: SHA-256(chain ‖ reading)`, link)
   }
-  const block = buildBlock(nodeCrypto, meter.key, {
+  const block = buildBlock(nativeCrypto, meter.key, {
     deviceId: METER,
     previousChain,
     startImportWh: null,

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { openCloudQueries, type Accounting } from '#cloud-store'
-import { nodeCrypto } from '#crypto-node'
+import { nativeCrypto } from '#crypto-native'
 import { readJournal } from '#fog-store'
 import { loadIdentity } from '#identity'
 import { createMeter, meterDefaults, type MeterStatus } from '#meter'
@@ -99,8 +99,8 @@ export function meterStatus(cluster: Cluster, { name, store: path }: Meter): Met
   const file = openMeterStore(path)
   try {
     return createMeter({
-      crypto: nodeCrypto,
-      key: nodeCrypto.signingKey(identity.signingSecret),
+      crypto: nativeCrypto,
+      key: nativeCrypto.signingKey(identity.signingSecret),
       deviceId: name,
       clock: systemClock,
       store: file.meter(name),
@@ -114,7 +114,7 @@ export function meterStatus(cluster: Cluster, { name, store: path }: Meter): Met
 function journalOf(fog: string, path: string): Journal {
   const numbers: Journal['numbers'] = new Map()
   const startWh: Journal['startWh'] = new Map()
-  readJournal(path, nodeCrypto, ({ deviceId, block }) => {
+  readJournal(path, nativeCrypto, ({ deviceId, block }) => {
     const seen = numbers.get(deviceId) ?? new Map<number, number>()
     numbers.set(deviceId, seen)
     for (const { number } of block.readings) seen.set(number, (seen.get(number) ?? 0) + 1)

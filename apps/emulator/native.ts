@@ -1,5 +1,5 @@
 import { concat } from '#bytes'
-import { nodeCrypto as crypto } from '#crypto-node'
+import { nativeCrypto as crypto } from '#crypto-native'
 import { codeOf } from '#errors'
 import type { Native } from './firmware/host.ts'
 

@@ -9,7 +9,7 @@ import {
   type Credential,
   type RevocationList,
 } from '#credential'
-import { nodeCrypto } from '#crypto-node'
+import { nativeCrypto } from '#crypto-native'
 import { defaults } from '#defaults'
 import { codeOf, CodedError } from '#errors'
 import { loadIdentity, type DeviceIdentity } from '#identity'
@@ -56,8 +56,8 @@ export function openFleet({ config, instances }: MeterPlan, log: Logger): Fleet 
     files.set(path, file)
     const unit = createUnit(
       createMeter({
-        crypto: nodeCrypto,
-        key: nodeCrypto.signingKey(identity.signingSecret),
+        crypto: nativeCrypto,
+        key: nativeCrypto.signingKey(identity.signingSecret),
         deviceId: identity.deviceId,
         clock: systemClock,
         store: file.meter(identity.deviceId),
@@ -72,7 +72,7 @@ export function openFleet({ config, instances }: MeterPlan, log: Logger): Fleet 
   const groups = [...members].map(([file, units]) => createGroup(file, units, log))
   const revocations = followRevocations([...files.values()], authorityKey, log)
   const trust = createTrust({
-    crypto: nodeCrypto,
+    crypto: nativeCrypto,
     authorityKey,
     now: judgingTime(systemClock, identities[0]!.credential),
     slackS: CLOCK_SLACK_S,
@@ -109,12 +109,12 @@ export function openFleet({ config, instances }: MeterPlan, log: Logger): Fleet 
     return runInitiator({
       ...destination,
       keepaliveSeconds: config.broker.keepaliveSeconds,
-      crypto: nodeCrypto,
+      crypto: nativeCrypto,
       random: systemRandom,
       clock: systemClock,
       trust,
       log,
-      own: { credential, key: nodeCrypto.signingKey(signingSecret) },
+      own: { credential, key: nativeCrypto.signingKey(signingSecret) },
       peerRole: 'fog',
       group: credential.group,
       onOpen: (peer, rekey) => {
@@ -215,7 +215,7 @@ function followRevocations(
   authorityKey: Uint8Array,
   log: Logger,
 ) {
-  const check = (bytes: Uint8Array) => checkRevocations(nodeCrypto, authorityKey, bytes)
+  const check = (bytes: Uint8Array) => checkRevocations(nativeCrypto, authorityKey, bytes)
   let current = remembered()
 
   /** A list of an earlier authority means nothing to this one, and must not keep the meter from starting. */

@@ -6,7 +6,7 @@
 import { existsSync } from 'node:fs'
 import type { Credential } from '#credential'
 import type { SigningKey } from '#crypto'
-import { nodeCrypto } from '#crypto-node'
+import { nativeCrypto } from '#crypto-native'
 import { checkAnswer, claimCode, encodeRequest, fingerprintOf, tokenKey } from '#enrolment'
 import { codeOf, CodedError, wordsOf } from '#errors'
 import { createFolder, ensureKeyFile, readFile, replaceFile } from '#identity'
@@ -48,7 +48,7 @@ export async function firstBoot(options: FirstBootOptions): Promise<string> {
   const files = nodeFiles(options.state)
   createFolder(options.state, 0o755)
   createFolder(files.folder)
-  const key = nodeCrypto.signingKey(ensureKeyFile(files.key, options.random))
+  const key = nativeCrypto.signingKey(ensureKeyFile(files.key, options.random))
   done('key')
   const credential = presentCredential(boot, files, key) ?? (await enrol(boot, key, options, done))
   if (!isStored(files, credential)) replaceFile(files.credential, credential.encoded)
@@ -84,7 +84,7 @@ function isStored({ credential }: NodeFiles, { encoded }: Credential): boolean {
 
 function check(boot: BootSettings, key: SigningKey, encoded: Uint8Array): Credential {
   return checkAnswer({
-    crypto: nodeCrypto,
+    crypto: nativeCrypto,
     authorityKey: boot.authorityKey,
     name: boot.config.fog.name ?? null,
     publicKey: key.publicKey,
@@ -101,9 +101,9 @@ async function enrol(
 ): Promise<Credential> {
   const { config } = boot
   const name = config.fog.name ?? null
-  const token = boot.token === null ? null : tokenKey(nodeCrypto, boot.token)
+  const token = boot.token === null ? null : tokenKey(nativeCrypto, boot.token)
   const request = encodeRequest({ name, key, token })
-  const code = claimCode(fingerprintOf(nodeCrypto, key.publicKey))
+  const code = claimCode(fingerprintOf(nativeCrypto, key.publicKey))
   const { url } = config.enrolment
   options.say(`asking ${url} for a credential${name === null ? '' : ` as "${name}"`}`)
   let hide: (() => Promise<void>) | null = null

@@ -1,7 +1,7 @@
 /** What makes a card this fog node: its settings, the authority to trust, and a token, once. */
 import { stringify } from 'smol-toml'
 import { nodeConfig, parseConfig } from '#config'
-import { nodeCrypto } from '#crypto-node'
+import { nativeCrypto } from '#crypto-native'
 import { newToken, tokenKey } from '#enrolment'
 import { readFile, readPublicKeyFile } from '#identity'
 import type { Random } from '#ports'
@@ -48,7 +48,7 @@ export async function prepareCard(
   const node =
     token === null || register === null || fog === undefined
       ? cloud.node
-      : (await register(tokenKey(nodeCrypto, token).publicKey, fog)).cloud
+      : (await register(tokenKey(nativeCrypto, token).publicKey, fog)).cloud
   const files: CardFiles = new Map()
   files.set('authority.pub', readFile(wishes.authority, fix))
   if (cloud.ca !== undefined) files.set('cloud-ca.pem', readFile(cloud.ca, 'see --cloud-ca'))

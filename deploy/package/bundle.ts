@@ -15,7 +15,8 @@ export interface Bundle {
  * Native code stays a package of its own; what makes firmwares has made them by then. modbus-serial
  * does without serialport where it is not there: serial lines are opened here.
  */
-const external = /^(better-sqlite3|@serialport\/bindings-cpp|serialport|rolldown(\/.*)?)$/
+const external =
+  /^(better-sqlite3|@serialport\/bindings-cpp|serialport|\.\/sodium-native\.node|rolldown(\/.*)?)$/
 /** Firmwares of the emulator, and the machine that runs them: files beside the programs. */
 const firmwares = ['small', 'noble', 'native'] as const
 
@@ -25,6 +26,18 @@ const workerAddresses: Plugin = {
   transform: (code, id) =>
     id.endsWith('verify-pool.ts')
       ? code.replace("new URL('./verify-worker.ts'", "new URL('./verify-worker.js'")
+      : null,
+}
+
+/**
+ * sodium-native's own JavaScript is bundled; it looks for its addon by way of its folder, which is
+ * gone then, and asks for the file that stage.ts puts there instead.
+ */
+const sodiumAddon: Plugin = {
+  name: 'sodium-addon',
+  transform: (_code, id) =>
+    id.endsWith('/sodium-native/binding.js')
+      ? "module.exports = require('./sodium-native.node')"
       : null,
 }
 
@@ -44,7 +57,7 @@ export async function bundle(root: string): Promise<Bundle> {
     },
     platform: 'node',
     external,
-    plugins: [workerAddresses],
+    plugins: [workerAddresses, sodiumAddon],
   })
   const { output } = await build.generate({ format: 'esm', chunkFileNames: '[name]-[hash].js' })
   await build.close()

@@ -13,6 +13,7 @@ export function copyrightFile(root: string, packages: readonly string[], node: s
     { name: 'Fogmeter', licence: readFileSync(join(root, 'LICENSE'), 'utf8') },
     { name: 'Household data in data/household-days.txt.gz', licence: household },
     ...packages.map(npmPart),
+    { name: 'libsodium in sodium-native', licence: libsodium },
     { name: `Node.js (${versionOf(node)})`, licence: readFileSync(join(node, 'LICENSE'), 'utf8') },
   ]
   const byText = Map.groupBy(parts, ({ licence }) => licence.trim())
@@ -26,6 +27,19 @@ export function copyrightFile(root: string, packages: readonly string[], node: s
 const household = `An excerpt of "Individual household electric power consumption" by G. Hebrail and A. Berard,
 UCI Machine Learning Repository, doi 10.24432/C58K54, under the Creative Commons Attribution 4.0
 International licence, https://creativecommons.org/licenses/by/4.0/legalcode`
+
+const libsodium = `ISC License
+
+Copyright (c) 2013-2026 Frank Denis <j at pureftpd dot org>
+
+Permission to use, copy, modify, and/or distribute this software for any purpose with or without fee is
+hereby granted, provided that the above copyright notice and this permission notice appear in all copies.
+
+THE SOFTWARE IS PROVIDED "AS IS" AND THE AUTHOR DISCLAIMS ALL WARRANTIES WITH REGARD TO THIS SOFTWARE
+INCLUDING ALL IMPLIED WARRANTIES OF MERCHANTABILITY AND FITNESS. IN NO EVENT SHALL THE AUTHOR BE LIABLE FOR
+ANY SPECIAL, DIRECT, INDIRECT, OR CONSEQUENTIAL DAMAGES OR ANY DAMAGES WHATSOEVER RESULTING FROM LOSS OF
+USE, DATA OR PROFITS, WHETHER IN AN ACTION OF CONTRACT, NEGLIGENCE OR OTHER TORTIOUS ACTION, ARISING OUT OF
+OR IN CONNECTION WITH THE USE OR PERFORMANCE OF THIS SOFTWARE.`
 
 interface PackageFile {
   name: string

@@ -57,6 +57,10 @@ function addPrograms(tree: Tree, { root, bundle, version, architecture }: StageO
     if (ours.test(file) && !others.test(file)) tree.copy(join(from, file), `${to}/${file}`)
   }
   strip(join(tree.root, to, 'prebuilds', `${prebuilt}.node`), architecture)
+  const sodium = `${app}/node_modules/sodium-native/sodium-native.node`
+  const builds = join(root, 'node_modules/sodium-native/prebuilds')
+  tree.copy(join(builds, prebuilt, 'sodium-native.node'), sodium)
+  strip(join(tree.root, sodium), architecture)
   const serial = addSerial(tree, root, app, architecture.node)
   strip(join(tree.root, serial), architecture)
 }

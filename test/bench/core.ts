@@ -2,7 +2,7 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInitiator, createResponder, type Initiator, type Responder } from '#channel'
-import { nodeCrypto } from '#crypto-node'
+import { nativeCrypto } from '#crypto-native'
 import { createFog, fogDefaults, type Fog, type Verifier } from '#fog'
 import { openFogStore } from '#fog-store'
 import { loadExcerpt } from '#household'
@@ -44,7 +44,7 @@ export class Core {
 
   constructor(dir: string, workers: number) {
     mkdirSync(dir, { recursive: true })
-    const common = { crypto: nodeCrypto, clock: systemClock }
+    const common = { crypto: nativeCrypto, clock: systemClock }
     const own = personOf(node, 'fog')
     const trust = newTrust()
     this.#responder = createResponder({
@@ -79,7 +79,7 @@ export class Core {
       const own = personOf(meterName(house), 'meter')
       const cid = `core${String(house).padStart(4, '0')}`
       const initiator = createInitiator({
-        crypto: nodeCrypto,
+        crypto: nativeCrypto,
         clock: systemClock,
         random: systemRandom,
         own,

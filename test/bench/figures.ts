@@ -8,8 +8,6 @@ export interface Figure {
   /** Against the peer measured in the same run, e.g. 0.81 "of one core's bare verify rate". */
   ratio?: { value: number; of: string }
   goal?: Goal
-  /** Shown beside a goal that is missed: what stands in the way, as measured in the same run. */
-  because?: string
 }
 
 /** `on` is the number the goal speaks of: the median or the ratio. */

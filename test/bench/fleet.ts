@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { toBase64Url } from '#bytes'
 import { createInitiator, type Initiator, type Output } from '#channel'
-import { nodeCrypto } from '#crypto-node'
+import { nativeCrypto } from '#crypto-native'
 import { loadExcerpt } from '#household'
 import { decodeDown, encodeUp } from '#messages'
 import { systemClock, systemRandom } from '#service'
@@ -37,7 +37,7 @@ class FleetMeter {
     const channelId = toBase64Url(randomBytes(6))
     this.#up = `fm/1/${node}/up/${channelId}`
     this.#initiator = createInitiator({
-      crypto: nodeCrypto,
+      crypto: nativeCrypto,
       random: systemRandom,
       clock: systemClock,
       own: source.own,

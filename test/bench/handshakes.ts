@@ -11,7 +11,7 @@ import {
 } from 'node:tls'
 import { createInitiator, createResponder } from '#channel'
 import type { Trust } from '#credential'
-import { nodeCrypto } from '#crypto-node'
+import { nativeCrypto } from '#crypto-native'
 import { systemClock, systemRandom } from '#service'
 import { makeCertificates, type TlsIdentity } from './certificates.ts'
 import { forgetfulTrust, meterName, newTrust, node, personOf } from './people.ts'
@@ -119,7 +119,7 @@ const tls13 = { minVersion: 'TLSv1.3', maxVersion: 'TLSv1.3' } as const
 function edhocHandshake(trust: Trust): Handshake {
   const meter = personOf(meterName(0), 'meter')
   const fog = personOf(node, 'fog')
-  const common = { crypto: nodeCrypto, random: systemRandom, clock: systemClock }
+  const common = { crypto: nativeCrypto, random: systemRandom, clock: systemClock }
   // One responder serves all, as a fog node does; it is given room for more than a node would take.
   const responder = createResponder({
     ...common,

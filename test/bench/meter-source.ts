@@ -1,6 +1,6 @@
 /** Meters with real readings: what they would send, made ahead so that making it costs nothing later. */
 import type { Identity } from '#channel'
-import { nodeCrypto } from '#crypto-node'
+import { nativeCrypto } from '#crypto-native'
 import { integrate, registersAt, replayDay, type ExcerptDay, type MinuteSample } from '#household'
 import { encodeUp } from '#messages'
 import { buildBlock, encodeBlock, encodeLive, firstChain, type Block, type Reading } from '#reading'
@@ -45,7 +45,7 @@ export class MeterSource {
     this.#number = options.firstNumber ?? 1
     this.#registers = registersAt(options.importWh ?? 1_000_000 + 1_234 * options.house, 0)
     this.#timeS = Math.floor(Date.now() / 86_400_000) * 86_400 - 86_400
-    this.#chain = firstChain(nodeCrypto, own.credential.deviceId)
+    this.#chain = firstChain(nativeCrypto, own.credential.deviceId)
   }
 
   reading(): Reading {
@@ -72,7 +72,7 @@ export class MeterSource {
   block(mode: Mode): { block: Block; messages: Message[] } {
     const readings = Array.from({ length: blockReadings(mode) }, () => this.reading())
     const before = this.#previous
-    const block = buildBlock(nodeCrypto, this.own.key, {
+    const block = buildBlock(nativeCrypto, this.own.key, {
       deviceId: this.own.credential.deviceId,
       previousChain: this.#chain,
       startImportWh: before?.importWh ?? null,

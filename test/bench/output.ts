@@ -60,16 +60,15 @@ function describeMachine({ cpu, cores, memoryGiB, node, date }: Machine): string
 }
 
 function cells(figure: Figure): string[] {
-  const { what, median, unit, ratio, goal, because } = figure
+  const { what, median, unit, ratio, goal } = figure
   const met = isMet(figure)
-  const missed = because === undefined ? 'NO' : `NO: ${because}`
   return [
     what,
     shortNumber(median),
     unit,
     ratio === undefined ? '' : `${shortNumber(ratio.value)} × ${ratio.of}`,
     goal === undefined ? '' : goalText(goal, unit),
-    met === null ? '' : met ? 'yes' : missed,
+    met === null ? '' : met ? 'yes' : 'NO',
   ]
 }
 

@@ -4,20 +4,21 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Identity } from '#channel'
 import { createTrust, decodeCredential, issueCredential, type Role, type Trust } from '#credential'
-import { nodeCrypto, privateKeyObject, publicKeyObject } from '#crypto-node'
+import { nativeCrypto } from '#crypto-native'
+import { privateKeyObject, publicKeyObject } from '#crypto-node'
 
 /** The fog node of every measurement. */
 export const node = 'FN-01'
 
 /** The same keys in every process of a run: made for measuring, worth nothing. */
 const secretOf = (name: string) => createHash('sha256').update(`fogmeter bench ${name}`).digest()
-const authority = nodeCrypto.signingKey(secretOf('authority'))
+const authority = nativeCrypto.signingKey(secretOf('authority'))
 const nowS = Math.floor(Date.now() / 1000)
 
 export const meterName = (index: number): string => `meter-${String(index + 1).padStart(4, '0')}`
 
 export function personOf(deviceId: string, role: Role): Identity {
-  const key = nodeCrypto.signingKey(secretOf(deviceId))
+  const key = nativeCrypto.signingKey(secretOf(deviceId))
   const encoded = issueCredential({
     authority,
     issuer: 'fogmeter',
@@ -39,7 +40,7 @@ export const newTrust = (): Trust => createTrust(trusting)
 export const forgetfulTrust = (): Trust => createTrust({ ...trusting, cacheSize: 0 })
 
 const trusting = {
-  crypto: nodeCrypto,
+  crypto: nativeCrypto,
   authorityKey: authority.publicKey,
   now: () => Math.floor(Date.now() / 1000),
 }

@@ -1,6 +1,7 @@
 /** The agent with its broker, as processes, under meters that send as fast as receipts come. */
 import { verify } from 'node:crypto'
 import { join } from 'node:path'
+import { nativeCrypto } from '#crypto-native'
 import { publicKeyObject } from '#crypto-node'
 import { loadExcerpt } from '#household'
 import { statementToSign } from '#reading'
@@ -16,6 +17,9 @@ export const modeNames: Record<Mode, string> = {
   live: 'live, signature every 16',
   block: 'reports of 16',
 }
+
+/** What the agent's rates are held against. */
+export const bareRate = "node:crypto's rate"
 
 /** At least this much of (or this many times) what one core verifies when it does nothing else. */
 const goals: Record<Mode, number> = { each: 0.75, live: 4, block: 8 }
@@ -49,10 +53,10 @@ export async function agentSection(run: Run): Promise<Figure[]> {
   }
 }
 
-type Samples = Record<Mode, (Sample & { bareUs: number })[]>
+type Samples = Record<Mode, (Sample & { bareUs: Bare })[]>
 
 async function rounds(run: Run, fog: FogNode, fleet: Worker): Promise<Samples> {
-  const bare = await verifier()
+  const bare = await verifiers()
   const samples: Samples = { each: [], live: [], block: [] }
   const scale = run.quick ? 0.25 : 1
   for (let round = 1 - warmUps; round <= run.rounds; round++) {
@@ -62,12 +66,17 @@ async function rounds(run: Run, fog: FogNode, fleet: Worker): Promise<Samples> {
       const before = bare()
       const sample = await measure(fog, fleet, mode, count)
       // Before and after: the machine may have other things to do as well.
-      const bareUs = (before + bare()) / 2
+      const bareUs = between(before, bare())
       if (round > 0) samples[mode].push({ ...sample, bareUs })
     }
   }
   return samples
 }
+
+const between = (a: Bare, b: Bare): Bare => ({
+  node: (a.node + b.node) / 2,
+  native: (a.native + b.native) / 2,
+})
 
 async function measure(
   { agent, broker }: FogNode,
@@ -91,42 +100,60 @@ async function measure(
   }
 }
 
+/** µs of CPU per check on one core: node:crypto's (OpenSSL), which is the yardstick, and our programs'. */
+export type Bare = Record<'node' | 'native', number>
+
 /**
- * Measures node:crypto's Ed25519 with prepared keys and nothing around it, on what the agent has to
- * check: each meter has its own key. µs of CPU per check.
+ * Measures Ed25519 with prepared keys and nothing around it, on what the agent has to check: each
+ * meter has its own key.
  */
-export async function verifier(): Promise<() => number> {
+export async function verifiers(): Promise<() => Bare> {
   const days = await loadExcerpt()
   const checks = Array.from({ length: meters }, (_, house) => {
     const own = personOf(meterName(house), 'meter')
     const { block } = new MeterSource(own, days, { house, intervalS: 1 }).block('block')
     const key = publicKeyObject('ed25519', own.key.publicKey)
-    const message = statementToSign(block.statement)
-    return { key, message, signature: block.signature }
+    const verifyKey = nativeCrypto.verifyKey(own.key.publicKey)
+    return { key, verifyKey, message: statementToSign(block.statement), signature: block.signature }
   })
-  const repeats = 10
-  return () => {
+  type Check = (typeof checks)[number]
+  const timed = (isGood: (check: Check) => boolean) => {
+    const repeats = 10
     const before = ownCpuUs()
     for (let i = 0; i < repeats; i++) {
-      for (const { key, message, signature } of checks) {
-        if (!verify(null, message, key, signature)) throw new Error('a bad signature')
-      }
+      if (!checks.every(isGood)) throw new Error('a bad signature')
     }
     return (ownCpuUs() - before) / (repeats * meters)
   }
+  return () => ({
+    node: timed(({ key, message, signature }) => verify(null, message, key, signature)),
+    native: timed(({ verifyKey, message, signature }) => verifyKey.verify(message, signature)),
+  })
 }
 
 function figures(byMode: Samples): Figure[] {
   const section = 'agent'
-  const bare = median(modes.flatMap((mode) => byMode[mode].map(({ bareUs }) => bareUs)))
+  const bare = modes.flatMap((mode) => byMode[mode].map(({ bareUs }) => bareUs))
   const result: Figure[] = [
-    { section, what: 'bare Ed25519 verify, one core', median: bare, unit: 'µs CPU' },
+    {
+      section,
+      what: 'bare Ed25519 verify of node:crypto, one core',
+      median: median(bare.map(({ node }) => node)),
+      unit: 'µs CPU',
+    },
+    {
+      section,
+      what: 'bare Ed25519 verify of libsodium, one core',
+      median: median(bare.map(({ native }) => native)),
+      unit: 'µs CPU',
+      ratio: { value: median(bare.map(({ node, native }) => node / native)), of: bareRate },
+    },
   ]
   for (const mode of modes) {
     const name = modeNames[mode]
     const samples = byMode[mode]
     const agentUs = median(samples.map((sample) => sample.agentUs))
-    const ratios = samples.map((sample) => sample.bareUs / sample.agentUs)
+    const ratios = samples.map((sample) => sample.bareUs.node / sample.agentUs)
     const perSecond = median(samples.map((sample) => sample.perSecond))
     result.push(
       {
@@ -134,7 +161,7 @@ function figures(byMode: Samples): Figure[] {
         what: `agent's CPU per reading, ${name}`,
         median: agentUs,
         unit: 'µs CPU',
-        ratio: { value: median(ratios), of: 'bare verify rate' },
+        ratio: { value: median(ratios), of: bareRate },
         goal: atLeast(goals[mode]),
       },
       {

@@ -1,6 +1,6 @@
 /** Sizes on the wire: exact, from the real encoders and the household data. */
 import { createInitiator, createResponder, type Initiator, type ResponderOutput } from '#channel'
-import { nodeCrypto } from '#crypto-node'
+import { nativeCrypto } from '#crypto-native'
 import { loadExcerpt } from '#household'
 import { encodeUp } from '#messages'
 import { systemClock, systemRandom } from '#service'
@@ -57,7 +57,7 @@ function reportSizes(source: MeterSource, size: (payload: Uint8Array) => number)
 
 /** Both ends of a channel after their handshake, and the bytes it took in both directions. */
 function openChannel(): { initiator: Initiator; handshakeBytes: number } {
-  const common = { crypto: nodeCrypto, random: systemRandom, clock: systemClock }
+  const common = { crypto: nativeCrypto, random: systemRandom, clock: systemClock }
   const responder = createResponder({
     ...common,
     own: personOf(node, 'fog'),

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { availableParallelism } from 'node:os'
 import { atLeast, median, type Figure, type Run } from './figures.ts'
 import { modes, type Mode } from './meter-source.ts'
-import { modeNames, verifier } from './section-agent.ts'
+import { bareRate, modeNames, verifiers } from './section-agent.ts'
 import { startWorker } from './worker.ts'
 
 const meters = 200
@@ -19,13 +19,13 @@ export async function coreSection(run: Run): Promise<Figure[]> {
   const core = startWorker('core')
   try {
     await core.ask('open', { dir: join(run.dir, 'core'), meters, workers: availableParallelism() })
-    const verify = await verifier()
+    const verify = await verifiers()
     const samples: Record<Mode, Sample[]> = { each: [], live: [], block: [] }
     const verifyUs: number[] = []
     const pools: { one: number; two: number }[] = []
     for (let round = 0; round <= run.rounds; round++) {
       run.say(round === 0 ? 'warming up' : `round ${round} of ${run.rounds}`)
-      const bare = verify()
+      const bare = verify().node
       const pool = await core.ask<{ one: number; two: number }>(
         'pools',
         run.quick ? signatures / 4 : signatures,
@@ -59,7 +59,7 @@ function figures(samples: Record<Mode, Sample[]>, verifyUs: readonly number[]): 
         unit: 'µs CPU',
         ratio: {
           value: median(ofMode.map(({ cpuUs }, i) => (verifyUs[i] ?? Number.NaN) / cpuUs)),
-          of: 'bare verify rate',
+          of: bareRate,
         },
       },
       {

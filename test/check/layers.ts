@@ -18,6 +18,7 @@ const layers: readonly { name: string; node?: true }[] = [
   { name: 'cbor' },
   { name: 'crypto' },
   { name: 'crypto-node', node: true },
+  { name: 'crypto-native', node: true },
   { name: 'crypto-small' },
   { name: 'cose' },
   { name: 'credential' },

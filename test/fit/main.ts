@@ -11,7 +11,7 @@ import { loadFirmware, variants, type Variant } from '../../apps/emulator/build.
 import { profiles, VOLTS, costMs, type Profile } from '../../apps/emulator/profiles.ts'
 import type { Operation } from '../../apps/emulator/firmware/host.ts'
 import { createFirmware } from '../../apps/emulator/firmware/main.ts'
-import { nodeCrypto } from '#crypto-node'
+import { nativeCrypto } from '#crypto-native'
 import { markdownTable } from '../chaos/options.ts'
 import { createChipBench } from '../support/chip-bench.ts'
 import { memoryOf, type Fit } from './memory.ts'
@@ -76,7 +76,7 @@ function charges(): Record<'reading' | 'block' | 'session', Charges> {
     bench.charges = {}
     return now
   }
-  const firmware = createFirmware(bench.host, bench.provision, nodeCrypto)
+  const firmware = createFirmware(bench.host, bench.provision, nativeCrypto)
   bench.measure(firmware)
   taken()
   bench.measure(firmware)

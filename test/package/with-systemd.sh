@@ -23,6 +23,7 @@ systemctl daemon-reload
 # shellcheck disable=SC2086
 systemctl enable --now $all 2>/dev/null || fail 'a unit did not become ready'
 count=$("$here/counted.sh" 20)
+journalctl --no-pager -u fogmeter-agent -o cat | grep -q '"curves":"libsodium"' || fail 'libsodium does not load'
 step "every unit reports ready under its sandbox, and the cloud has counted $count readings"
 
 for unit in $all; do

@@ -3,6 +3,7 @@ import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { fromHex, toHex, utf8 } from '#bytes'
 import { checkPublicKey, isStrictSignature, nobleCrypto, requireStrictKey } from '#crypto'
+import { nativeCrypto } from '#crypto-native'
 import { nodeCrypto } from '#crypto-node'
 import { smallCrypto } from '#crypto-small'
 import { codeThrown } from '../support/coded.ts'
@@ -10,6 +11,7 @@ import { codeThrown } from '../support/coded.ts'
 const both = [
   ['noble', nobleCrypto],
   ['node', nodeCrypto],
+  ['native', nativeCrypto],
   ['small', smallCrypto],
 ] as const
 const seed = new Uint8Array(32).fill(7)
@@ -27,6 +29,7 @@ function flip(bytes: Uint8Array, bit: number): Uint8Array {
 describe('all implementations', () => {
   test.each([
     ['node', nodeCrypto],
+    ['native', nativeCrypto],
     ['small', smallCrypto],
   ])('%s gives the same bytes as noble', (_name, crypto) => {
     fc.assert(

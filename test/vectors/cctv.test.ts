@@ -1,13 +1,15 @@
 /**
  * The verification rule: what nodeCrypto accepts, nobleCrypto accepts, and what that accepts,
- * strict noble on its own does too. Tried on C2SP's collection of Ed25519 edge cases, where
- * respected verifiers disagree about most signatures.
+ * strict noble on its own does too; nativeCrypto and nodeCrypto, of which any machine may have
+ * either, agree. Tried on C2SP's collection of Ed25519 edge cases, where respected verifiers
+ * disagree about most signatures.
  */
 import { createPublicKey, verify } from 'node:crypto'
 import { ed25519 } from '@noble/curves/ed25519.js'
 import { describe, expect, test } from 'vitest'
 import { concat, fromHex, utf8 } from '#bytes'
 import { isStrictSignature, nobleCrypto, requireStrictKey, type Crypto } from '#crypto'
+import { nativeCrypto } from '#crypto-native'
 import { nodeCrypto } from '#crypto-node'
 import { smallCrypto } from '#crypto-small'
 import { readExcerpt } from '../support/excerpts.ts'
@@ -60,6 +62,7 @@ function acceptSet(verifier: Verifier): Set<number> {
 describe('CCTV Ed25519 edge cases', () => {
   const verifiers = {
     node: ours(nodeCrypto),
+    native: ours(nativeCrypto),
     noble: ours(nobleCrypto),
     small: ours(smallCrypto),
     strict,
@@ -83,6 +86,10 @@ describe('CCTV Ed25519 edge cases', () => {
     expect(accepted('node').size).toBe(43)
     expect(beyond('node', 'noble')).toEqual([])
     expect(beyond('noble', 'strict')).toEqual([])
+  })
+
+  test('native accepts exactly what node accepts', () => {
+    expect(accepted('native')).toEqual(accepted('node'))
   })
 
   test('small accepts exactly what noble accepts', () => {
@@ -130,6 +137,7 @@ describe('a forgery under a key of small order', () => {
   test.each([
     ['noble', nobleCrypto],
     ['node', nodeCrypto],
+    ['native', nativeCrypto],
     ['small', smallCrypto],
   ])('is refused by %s with a code', (_name, crypto) => {
     expect(() => crypto.verifyKey(key)).toThrow(

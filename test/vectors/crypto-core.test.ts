@@ -5,6 +5,7 @@
 import { describe, expect, test } from 'vitest'
 import { fromHex, toHex, utf8 } from '#bytes'
 import { nobleCrypto } from '#crypto'
+import { nativeCrypto } from '#crypto-native'
 import { nodeCrypto } from '#crypto-node'
 import { smallCrypto } from '#crypto-small'
 
@@ -113,6 +114,7 @@ const aead = {
 describe.each([
   ['noble', nobleCrypto],
   ['node', nodeCrypto],
+  ['native', nativeCrypto],
   ['small', smallCrypto],
 ])('published vectors, %s', (_name, crypto) => {
   test.each(ed25519)('RFC 8032 §7.1 %s', (_test, secret, publicKey, message, signature) => {

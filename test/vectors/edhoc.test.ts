@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { fromHex, toHex } from '#bytes'
 import { nobleCrypto } from '#crypto'
+import { nativeCrypto } from '#crypto-native'
 import { nodeCrypto } from '#crypto-node'
 import { smallCrypto } from '#crypto-small'
 import type { Exporter } from '#edhoc'
@@ -18,7 +19,12 @@ function inRepository(name: string): SessionVector {
   return JSON.parse(readFileSync(path, 'utf8')) as SessionVector
 }
 
-const implementations = { noble: nobleCrypto, node: nodeCrypto, small: smallCrypto }
+const implementations = {
+  noble: nobleCrypto,
+  node: nodeCrypto,
+  native: nativeCrypto,
+  small: smallCrypto,
+}
 
 type Side = 'initiator' | 'responder'
 
@@ -69,7 +75,7 @@ const bothSides = (vector: SessionVector) => ({
   responder: expected(vector, 'responder'),
 })
 
-describe.each(['noble', 'node', 'small'] as const)('%s', (crypto) => {
+describe.each(['noble', 'node', 'native', 'small'] as const)('%s', (crypto) => {
   test('RFC 9529 trace 1: suite 0, x5t', () => {
     const vector = inRepository('edhoc-rfc9529-trace1')
     expect(compute(vector, crypto)).toEqual(bothSides(vector))

@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import { concat, fromHex, toHex } from '#bytes'
 import { nobleCrypto, type Crypto } from '#crypto'
+import { nativeCrypto } from '#crypto-native'
 import { nodeCrypto } from '#crypto-node'
 import { smallCrypto } from '#crypto-small'
 import { codeOf } from '#errors'
@@ -76,6 +77,7 @@ function hkdf(crypto: Crypto, vector: Case): string | null {
 describe.each([
   ['noble', nobleCrypto],
   ['node', nodeCrypto],
+  ['native', nativeCrypto],
   ['small', smallCrypto],
 ])('Wycheproof, %s', (_name, crypto) => {
   test.each([

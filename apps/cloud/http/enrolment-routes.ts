@@ -10,7 +10,7 @@ import {
   type EnrolmentDesk,
   type EnrolmentStore,
 } from '#enrolment'
-import { nodeCrypto } from '#crypto-node'
+import { nativeCrypto } from '#crypto-native'
 
 /** What the routes need of the cloud. */
 export interface EnrolmentService {
@@ -132,7 +132,7 @@ function listOf({ desk, store }: EnrolmentService): object {
 function viewOf({ publicKey, name, replace, acceptedS, credential }: Enrolment): object {
   return {
     name,
-    code: claimCode(fingerprintOf(nodeCrypto, publicKey)),
+    code: claimCode(fingerprintOf(nativeCrypto, publicKey)),
     publicKey: toBase64Url(publicKey),
     replace,
     accepted: isoTime(acceptedS),

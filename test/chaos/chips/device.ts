@@ -1,4 +1,4 @@
-import { nodeCrypto } from '#crypto-node'
+import { nativeCrypto } from '#crypto-native'
 import {
   createChip,
   type Chip,
@@ -109,7 +109,7 @@ export function createDevice(options: DeviceOptions): Device {
 
 /** Without a virtual machine: the same firmware, a thousand times faster. */
 function startPlain(host: Host, provision: Provision): Running {
-  const firmware = createFirmware(host, provision, nodeCrypto)
+  const firmware = createFirmware(host, provision, nativeCrypto)
   return { firmware, heapBytes: () => 0, dispose: () => undefined }
 }
 

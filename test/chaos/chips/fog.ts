@@ -1,6 +1,6 @@
 import { createResponder } from '#channel'
 import { createTrust } from '#credential'
-import { nodeCrypto } from '#crypto-node'
+import { nativeCrypto } from '#crypto-native'
 import { createFog, fogDefaults, inlineVerifier } from '#fog'
 import { decodeBlock, type Block } from '#reading'
 import { memoryFogStore, newDisk } from '../../support/fog-store.ts'
@@ -25,10 +25,10 @@ export function startFog(options: {
   const clock = createDeviceClock(engine, chance, { fault: 'none', driftPpm: 0 })
   const disk = newDisk()
   const unexpected: string[] = []
-  const shared = { crypto: nodeCrypto, clock, random: chance.bytes }
-  const trust = createTrust({ crypto: nodeCrypto, authorityKey, now: () => null })
+  const shared = { crypto: nativeCrypto, clock, random: chance.bytes }
+  const trust = createTrust({ crypto: nativeCrypto, authorityKey, now: () => null })
   const responder = createResponder({ ...shared, own, trust, peerRole: 'meter', group: 'default' })
-  const checks = inlineVerifier(nodeCrypto)
+  const checks = inlineVerifier(nativeCrypto)
   const fog = createFog({
     ...shared,
     store: memoryFogStore(disk),
@@ -84,7 +84,10 @@ export function startFog(options: {
       const held = new Map<string, Block[]>()
       for (const { meterId, body } of disk.groups.flatMap(({ blocks }) => blocks ?? [])) {
         const { deviceId } = disk.meters.get(meterId)!
-        held.set(deviceId, [...(held.get(deviceId) ?? []), decodeBlock(nodeCrypto, body, deviceId)])
+        held.set(deviceId, [
+          ...(held.get(deviceId) ?? []),
+          decodeBlock(nativeCrypto, body, deviceId),
+        ])
       }
       return held
     },

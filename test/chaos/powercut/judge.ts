@@ -2,7 +2,7 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import BetterSqlite3 from 'better-sqlite3'
 import { openCloudStore } from '#cloud-store'
-import { nodeCrypto } from '#crypto-node'
+import { nativeCrypto } from '#crypto-native'
 import { createFog, fogDefaults, inlineVerifier } from '#fog'
 import { openFogStore, readJournal } from '#fog-store'
 import { decodeBlock } from '#reading'
@@ -92,7 +92,7 @@ function damageIn(path: string): string[] {
 
 function readingsIn(path: string): Readings {
   const found: Readings = new Map()
-  readJournal(path, nodeCrypto, ({ deviceId, block }) => {
+  readJournal(path, nativeCrypto, ({ deviceId, block }) => {
     const readings = found.get(deviceId) ?? new Map<number, string>()
     found.set(deviceId, readings)
     for (const reading of block.readings) readings.set(reading.number, JSON.stringify(reading))
@@ -105,10 +105,10 @@ function judgeAgent(path: string, { receipts, sent }: Told, truth: Readings): st
   const store = openFogStore(path, systemClock)
   try {
     const fog = createFog({
-      crypto: nodeCrypto,
+      crypto: nativeCrypto,
       clock: systemClock,
       store,
-      verifier: inlineVerifier(nodeCrypto),
+      verifier: inlineVerifier(nativeCrypto),
       link: { send: () => undefined, drop: () => undefined },
       settings: fogDefaults,
       version,
@@ -205,7 +205,7 @@ function judgeMeter(
       problems.push(`reading ${left} had left the meter, numbers go on after ${used}`)
     const held = new Set<number>()
     for (const { body } of blocks) {
-      for (const reading of decodeBlock(nodeCrypto, body, name).readings) {
+      for (const reading of decodeBlock(nativeCrypto, body, name).readings) {
         held.add(reading.number)
         const there = truth.get(reading.number)
         if (there !== undefined && there !== JSON.stringify(reading))

@@ -1,7 +1,7 @@
 /** What a fog node has promised to its meter, and whether it still has it. */
 import { join } from 'node:path'
 import BetterSqlite3 from 'better-sqlite3'
-import { nodeCrypto } from '#crypto-node'
+import { nativeCrypto } from '#crypto-native'
 import { readJournal } from '#fog-store'
 
 export interface Promises {
@@ -38,7 +38,7 @@ function numberIn(path: string, sql: string): number {
 /** Number → content of every reading that the fog node holds under a signature. */
 export function readingsOf(root: string): Map<number, string> {
   const found = new Map<number, string>()
-  readJournal(join(root, stores.agent), nodeCrypto, ({ block }) => {
+  readJournal(join(root, stores.agent), nativeCrypto, ({ block }) => {
     for (const reading of block.readings) found.set(reading.number, JSON.stringify(reading))
   })
   return found
