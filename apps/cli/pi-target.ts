@@ -1,4 +1,4 @@
-import { copyFileSync } from 'node:fs'
+import { copyFileSync, statSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { createInterface } from 'node:readline/promises'
 import { CodedError } from '#errors'
@@ -30,15 +30,23 @@ export async function placeFiles(flags: TargetFlags): Promise<Target> {
       'say where to: one of --image FILE, --device DISK, --files FOLDER',
     )
   if (files !== undefined) return intoFolder(files, flags.deb)
-  if (image !== undefined) return intoFat(image)
+  if (image !== undefined) return intoImage(image)
   return intoCard(String(device), flags.confirm)
+}
+
+/** A disk has to be named by --device, which looks whether it may be written to, and asks. */
+async function intoImage(path: string): Promise<Target> {
+  if (statSync(path, { throwIfNoEntry: false })?.isBlockDevice() === true)
+    throw new CodedError('cli/usage', `${path} is a disk, not an image: use --device`)
+  return intoFat(path)
 }
 
 async function intoFat(path: string): Promise<Target> {
   const { bootPartitionOffset } = await import('../pi/boot-partition.ts')
-  const { requireMtools, writeFat } = await import('../pi/mtools.ts')
+  const { requireMtools, requirePiBoot, writeFat } = await import('../pi/mtools.ts')
   requireMtools()
   const fat = { path, offset: bootPartitionOffset(path) }
+  requirePiBoot(fat)
   return { target: path, write: (files) => writeFat(fat, 'fogmeter', files) }
 }
 
