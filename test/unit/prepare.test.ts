@@ -315,6 +315,39 @@ describe.skipIf(!hasTools)('boot partitions (skipped without mtools, dosfstools,
   })
 })
 
+describe('files for Raspberry Pi OS', () => {
+  const deb = () => at('fogmeter_0.1.0_arm64.deb')
+  beforeEach(() => {
+    createAuthority(at('authority'))
+    writeFileSync(deb(), '!<arch>\ndebian-binary')
+  })
+  const into = async (files: string, changes: Partial<NodeWishes> = {}) => {
+    const target = await placeFiles({ files, deb: deb() })
+    target.write((await prepare(changes)).files)
+  }
+
+  test('what is secret is for its owner, and a token of before is gone', async () => {
+    await into(at('boot'))
+    for (const name of ['fogmeter/token', 'fogmeter/node.toml', 'network-config'])
+      expect([name, statSync(at('boot', name)).mode & 0o777]).toEqual([name, 0o600])
+    const { fog: _, ...unnamed } = wishes()
+    const { files } = await prepareCard(unnamed, { register, random: systemRandom })
+    ;(await placeFiles({ files: at('boot'), deb: deb() })).write(files)
+    expect(existsSync(at('boot/fogmeter/token'))).toBe(false)
+  })
+
+  test.each([
+    ['no package', 'fogmeter_0.1.0_arm64.deb', 'text'],
+    ['for another architecture', 'fogmeter_0.1.0_amd64.deb', '!<arch>\n'],
+    ['another package', 'mosquitto_2.0_arm64.deb', '!<arch>\n'],
+  ])('%s: refused before anything is written', async (_, name, content) => {
+    writeFileSync(at(name), content)
+    const refused = placeFiles({ files: at('boot'), deb: at(name) })
+    await expect(refused).rejects.toMatchObject({ code: 'cli/usage' })
+    expect(existsSync(at('boot'))).toBe(false)
+  })
+})
+
 describe('cards', () => {
   const [name, path] = ['loop0', '/dev/loop0']
   const hasDevice = existsSync(path)
