@@ -19,6 +19,8 @@ systemctl start fogmeter-agent
 step 'installed; without a configuration nothing is enabled and nothing starts'
 
 "$here/configure.sh" >/dev/null
+mkdir -p /boot/firmware
+echo secret >/boot/firmware/token
 systemctl daemon-reload
 # shellcheck disable=SC2086
 systemctl enable --now $all 2>/dev/null || fail 'a unit did not become ready'
@@ -27,6 +29,7 @@ step "every unit reports ready under its sandbox, and the cloud has counted $cou
 
 for unit in $all; do
   pid=$(systemctl show -P MainPID "$unit")
+  if nsenter -t "$pid" -m test -e /boot/firmware/token; then fail "$unit can see the card's token"; fi
   grep -q '^CapEff:.0000000000000000$' "/proc/$pid/status" || fail "$unit has capabilities"
   grep -q '^Seccomp:.2$' "/proc/$pid/status" || fail "$unit has no system call filter"
   [ "$(stat -c %U "/proc/$pid")" != root ] || fail "$unit runs as root"
