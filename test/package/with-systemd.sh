@@ -121,8 +121,18 @@ step "removal keeps keys and stores; installed again it goes on: $count readings
 
 systemctl disable -q --now fogmeter-cloud-broker
 rm /etc/systemd/system/fogmeter-cloud-broker.service
+cp /etc/fogmeter/broker.toml /root/
 dpkg -P fogmeter >/dev/null
 left=$(find / -xdev -path /root -prune -o -path "$here" -prune -o -name '*fogmeter*' -print | grep -v '^/var/log/' || true)
 [ -z "$left" ] || fail "left after purge: $left"
 id fogmeter-agent >/dev/null || fail 'the users are gone'
 step 'purged: nothing is left but the users'
+
+install -D -m 644 /root/broker.toml /etc/fogmeter/broker.toml
+dpkg -i "$here/fogmeter.deb" >/dev/null
+[ "$(systemctl is-enabled fogmeter-broker)" = enabled ] || fail 'not enabled though configured'
+systemctl is-active -q fogmeter-broker || fail 'not started though configured'
+[ "$(systemctl is-enabled fogmeter-agent || true)" = disabled ] || fail 'the agent is enabled without a configuration'
+dpkg -P fogmeter >/dev/null
+[ ! -e /etc/fogmeter ] && [ ! -e /var/lib/fogmeter ] || fail 'left after purge'
+step 'installed where a configuration waits, as on an image: that program is enabled and started, no other'
