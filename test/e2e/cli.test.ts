@@ -74,12 +74,12 @@ describe('help and usage', () => {
     ['a missing option', ['meter', 'run'], "required option '--config <file>'"],
     ['a number that is none', ['enrol', 'meter', 'x', '--days', '0'], 'whole number above 0'],
     ['a name that is none', ['enrol', 'meter', '../x'], '(identity/bad-name)'],
-    ['a password in a URL', ['status', '--url', 'http://u:hunter2@127.0.0.1:9'], '--token-file'],
     [
       'a country without Wi-Fi',
       ['pi', 'prepare', '--image', 'x', '--cloud', 'mqtt://a', '--country', 'DE'],
       'belong to --wifi',
     ],
+    ['a password in a URL', ['status', '--url', 'http://u:hunter2@127.0.0.1:9'], '--token-file'],
     [
       'and in that of a repository',
       ['pi', 'repository', 'https://u:hunter2@updates.example', '--key', 'x'],
