@@ -61,8 +61,10 @@ async function claimNode(words: string[], flags: ClaimFlags): Promise<void> {
   const name = flags.name ?? known.find((one) => one.code === code)?.name ?? null
   if (name === null) throw new CodedError('cli/usage', 'say what it is called: --name FN-01')
   const approved = await approve({ id: whole, name, replace: flags.replace ?? false })
-  if (flags.json) return printJson({ ...approved, code })
+  const waits = known.some((one) => one.code === code)
+  if (flags.json) return printJson({ ...approved, code, waits })
   print(`The fog node that shows ${code} is "${name}" once it asks again, within a minute.`)
+  if (!waits) say('No node with this code has asked here yet: are all eight words right?')
 }
 
 function startsWith(code: string, typed: readonly string[]): boolean {

@@ -79,12 +79,19 @@ async function prepareNode(flags: PrepareFlags): Promise<void> {
   const { prepareCard } = await import('../pi/prepare.ts')
   const { systemRandom } = await import('#service')
   const { placeFiles } = await import('./pi-target.ts')
+  requireWhole(flags)
   const place = await placeFiles(flags)
-  const register = await registration(flags)
   const wishes = await wishesOf(flags)
+  const register = await registration(flags)
   const card = await prepareCard(wishes, { register, random: systemRandom })
   place.write(card.files)
   report(flags, place.target, card.cloud, register !== null)
+}
+
+/** What would be ignored without the other. @throws cli/usage */
+function requireWhole({ wifi, country, wifiPassphraseFile }: PrepareFlags): void {
+  if (wifi === undefined && (country ?? wifiPassphraseFile) !== undefined)
+    throw new CodedError('cli/usage', '--country and --wifi-passphrase-file belong to --wifi')
 }
 
 /** Null when the card gets no token. */

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Command } from 'commander'
+import type { Register } from '../pi/prepare.ts'
 import type { Step } from '../pi/provision.ts'
 import { wholeNumber } from './authority.ts'
 import { addNodeOptions, nodeWishes, type NodeFlags } from './pi-prepare.ts'
@@ -10,6 +11,7 @@ interface ProvisionFlags extends NodeFlags {
   package: string
   ssh: string
   wait: number
+  token: boolean
 }
 
 const sentences: Readonly<Record<Step, string>> = {
@@ -29,6 +31,10 @@ export function addProvisionCommand(pi: Command): void {
     .requiredOption('--package <file>', 'the package for its architecture, of "npm run package"')
     .requiredOption('--fog <name>', 'its name')
     .option('--ssh <command>', 'what to reach it with, such as "ssh -p 2222"', 'ssh')
+    .option(
+      '--no-token',
+      'no token: somebody compares the code it shows, and runs "fogmeter fog claim"',
+    )
     .option('--wait <seconds>', 'how long to wait until the cloud hears of it', wholeNumber, 300)
   addNodeOptions(provision)
   provision.action(provisionNode)
@@ -45,17 +51,18 @@ async function provisionNode(target: string, flags: ProvisionFlags): Promise<voi
   const source = openHttpSource(flags)
   const steps: { step: Step; already: boolean }[] = []
   let cloud = flags.cloudName
+  const register: Register = async (id, name) => {
+    const approved = await enrolments.approve({ id, name, replace: flags.replace ?? false })
+    cloud = approved.cloud
+    return approved
+  }
   await provision({
     remote: openRemote(target, flags.ssh),
     deb: flags.package,
     wishes: { ...nodeWishes(flags), fog },
     random: systemRandom,
     clock: systemClock,
-    async register(id, name) {
-      const approved = await enrolments.approve({ id, name, replace: flags.replace ?? false })
-      cloud = approved.cloud
-      return approved
-    },
+    register: flags.token ? register : null,
     sleep: (ms) => sleep(ms),
     patienceMs: 1_000 * flags.wait,
     async lastHeard() {
@@ -64,6 +71,10 @@ async function provisionNode(target: string, flags: ProvisionFlags): Promise<voi
       return (await source.fogs({ fog })).items[0]?.lastSeen ?? null
     },
     onWords: (words) => say(`  ${words}`),
+    onCode(code) {
+      say(`${target} shows this code; claim it while this waits:`)
+      say(`  fogmeter fog claim ${code} --name ${fog}`)
+    },
     onStep(step, already) {
       steps.push({ step, already })
       say(`${sentences[step]}${already ? ' (already)' : ''}`)

@@ -1,4 +1,4 @@
-import { copyFileSync } from 'node:fs'
+import { copyFileSync, rmSync, statSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { createInterface } from 'node:readline/promises'
 import { CodedError } from '#errors'
@@ -30,15 +30,23 @@ export async function placeFiles(flags: TargetFlags): Promise<Target> {
       'say where to: one of --image FILE, --device DISK, --files FOLDER',
     )
   if (files !== undefined) return intoFolder(files, flags.deb)
-  if (image !== undefined) return intoFat(image)
+  if (image !== undefined) return intoImage(image)
   return intoCard(String(device), flags.confirm)
+}
+
+/** A disk has to be named by --device, which looks whether it may be written to, and asks. */
+async function intoImage(path: string): Promise<Target> {
+  if (statSync(path, { throwIfNoEntry: false })?.isBlockDevice() === true)
+    throw new CodedError('cli/usage', `${path} is a disk, not an image: use --device`)
+  return intoFat(path)
 }
 
 async function intoFat(path: string): Promise<Target> {
   const { bootPartitionOffset } = await import('../pi/boot-partition.ts')
-  const { requireMtools, writeFat } = await import('../pi/mtools.ts')
+  const { requireMtools, requirePiBoot, writeFat } = await import('../pi/mtools.ts')
   requireMtools()
   const fat = { path, offset: bootPartitionOffset(path) }
+  requirePiBoot(fat)
   return { target: path, write: (files) => writeFat(fat, 'fogmeter', files) }
 }
 
@@ -71,6 +79,19 @@ async function askName(what: string, name: string): Promise<string> {
   }
 }
 
+/** Of the files for a card: what enrols, and what opens a network. */
+const secrets: readonly string[] = ['token', 'node.toml']
+
+/** Found out here, and not by a Pi that cannot say so. deb(5). */
+function requirePackage(path: string, content: Uint8Array): void {
+  const isArchive = Buffer.from(content.subarray(0, 8)).toString('latin1') === '!<arch>\n'
+  if (isArchive && /^fogmeter_[\w.+~-]+_arm64\.deb$/.test(basename(path))) return
+  throw new CodedError(
+    'cli/usage',
+    `${path} is not fogmeter_VERSION_arm64.deb: npm run package -- --arch arm64`,
+  )
+}
+
 /** For Raspberry Pi OS: what its cloud-init reads, and the package. */
 async function intoFolder(folder: string, deb: string | undefined): Promise<Target> {
   const { cloudInitFiles } = await import('../pi/cloud-init.ts')
@@ -80,14 +101,16 @@ async function intoFolder(folder: string, deb: string | undefined): Promise<Targ
   const { toHex } = await import('#bytes')
   if (deb === undefined)
     throw new CodedError('cli/usage', '--files also needs --deb FILE, the package for arm64')
-  readFile(deb, 'make it with "npm run package"')
+  requirePackage(deb, readFile(deb, 'make it with "npm run package"'))
   const write = (files: CardFiles) => {
     const text = String(files.get('node.toml'))
     const own = join(folder, 'fogmeter')
     createFolder(own)
     copyFileSync(deb, join(own, basename(deb)))
-    for (const [name, content] of files)
-      if (content !== null) replaceFile(join(own, name), content, name === 'token')
+    for (const [name, content] of files) {
+      if (content === null) rmSync(join(own, name), { force: true })
+      else replaceFile(join(own, name), content, secrets.includes(name))
+    }
     const config = parseConfig(nodeConfig, text, join(own, 'node.toml'))
     const instance = `fogmeter-${toHex(systemRandom(8))}`
     for (const [name, content] of cloudInitFiles({ config, instance, deb: basename(deb) }))

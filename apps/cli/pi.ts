@@ -43,6 +43,12 @@ async function runRepository(
 ): Promise<void> {
   if (!/^https?:\/\/[^\s/]+(\/\S*)?$/.test(url) || !URL.canParse(url))
     throw new CodedError('cli/usage', `${url} is not http://HOST/FOLDER or https://HOST/FOLDER`)
+  if (new URL(url).username !== '' || new URL(url).password !== '')
+    throw new CodedError(
+      'cli/usage',
+      'everybody can read this address: user name and password go into /etc/apt/auth.conf.d/fogmeter.conf ' +
+        'instead, see apt_auth.conf(5)',
+    )
   const { readRepositoryKey, writeRepository } = await import('../pi/repository.ts')
   say(writeRepository(root, { url, key: readRepositoryKey(key) }))
 }

@@ -1,5 +1,5 @@
 /** Where the FAT partition of an image or a card begins: from its partition table, MBR or GPT. */
-import { closeSync, openSync, readSync } from 'node:fs'
+import { closeSync, openSync, readSync, statSync } from 'node:fs'
 import { CodedError } from '#errors'
 
 const SECTOR = 512
@@ -21,7 +21,7 @@ const packed: readonly [magic: string, unpack: string][] = [
   ['504b0304', 'unzip'],
 ]
 
-/** The offset in bytes of the first FAT partition. @throws pi/packed-image, pi/no-boot-partition */
+/** The offset in bytes of the first FAT partition. @throws pi/no-file, packed-image, cut-image, no-boot-partition */
 export function bootPartitionOffset(path: string): number {
   const file = open(path)
   try {
@@ -31,6 +31,7 @@ export function bootPartitionOffset(path: string): number {
     if (start === null) throw noPartition(path)
     const offset = start * SECTOR
     if (!isFat(read(file, offset, SECTOR))) throw noPartition(path)
+    refuseCut(path, file, sector)
     return offset
   } finally {
     closeSync(file)
@@ -39,6 +40,7 @@ export function bootPartitionOffset(path: string): number {
 
 function open(path: string): number {
   try {
+    if (statSync(path).isDirectory()) throw Object.assign(new Error(), { code: 'EISDIR' })
     return openSync(path, 'r')
   } catch (error) {
     const reason = (error as NodeJS.ErrnoException).code
@@ -56,6 +58,18 @@ function read(file: number, offset: number, length: number): Buffer {
 /** Boot signature of both a partition table and a FAT. */
 function isTable(sector: Buffer): boolean {
   return sector[510] === 0x55 && sector[511] === 0xaa
+}
+
+/** Its last sector is there, whatever kind of file it is. A card would take the rest for its own. */
+function refuseCut(path: string, file: number, sector: Buffer): void {
+  for (let at = 446; at < 446 + 4 * ENTRY; at += ENTRY) {
+    const [start, count] = [sector.readUInt32LE(at + 8), sector.readUInt32LE(at + 12)]
+    if (count === 0 || sector[at + 4] === PROTECTIVE) continue
+    if (readSync(file, Buffer.alloc(SECTOR), 0, SECTOR, (start + count - 1) * SECTOR) === SECTOR)
+      continue
+    const message = `${path} ends before its partitions do; copy or unpack it again`
+    throw new CodedError('pi/cut-image', message)
+  }
 }
 
 function isFat(sector: Buffer): boolean {

@@ -2,12 +2,7 @@
 import { spawnSync } from 'node:child_process'
 import { closeSync, fsyncSync, openSync } from 'node:fs'
 import { CodedError } from '#errors'
-
-/** A FAT inside a file or device. */
-export interface FatPlace {
-  path: string
-  offset: number
-}
+import { overwriteClusters, type FatPlace } from './fat.ts'
 
 /** Nobody's ~/.mtoolsrc decides what is written here. */
 const env = { ...process.env, MTOOLSRC: '/dev/null', MTOOLS_SKIP_CHECK: '1', LC_ALL: 'C' }
@@ -17,8 +12,19 @@ export function requireMtools(): void {
   run('mcopy', ['--version'])
 }
 
+/** What every Pi reads first. @throws pi/no-boot-partition, pi/no-mtools */
+export function requirePiBoot(fat: FatPlace): void {
+  if (exists(fat, 'config.txt')) return
+  throw new CodedError(
+    'pi/no-boot-partition',
+    `the FAT of ${fat.path} has no config.txt, so no Raspberry Pi starts from it; name the image of ` +
+      'a fog node, or a card with it',
+  )
+}
+
 /**
- * Replaces these files in `folder`, in the order given, and leaves others alone; null removes one.
+ * Replaces these files in `folder`, in the order given, and leaves others alone; null removes one. What
+ * was in them is overwritten: an image gets copied, with all that lies in it.
  * On the medium when it returns. @throws pi/no-mtools, pi/fat-failed
  */
 export function writeFat(
@@ -29,10 +35,31 @@ export function writeFat(
   if (!exists(fat, folder)) run('mmd', [...on(fat), `::${folder}`])
   for (const [name, content] of files) {
     const target = `::${folder}/${name}`
-    if (content !== null) run('mcopy', [...on(fat), '-D', 'o', '-o', '-', target], content)
-    else if (exists(fat, `${folder}/${name}`)) run('mdel', [...on(fat), target])
+    remove(fat, target)
+    if (content !== null) put(fat, target, content)
   }
   sync(fat.path)
+}
+
+function remove(fat: FatPlace, target: string): void {
+  const found = call('mshowfat', [...on(fat), target])
+  if (found.status !== 0) return
+  // "::/fogmeter/token <4-6> <9>"
+  const ranges = found.stdout.toString('latin1').matchAll(/<(\d+)(?:-(\d+))?>/g)
+  overwriteClusters(
+    fat,
+    Array.from(ranges, ([, first, last]) => [Number(first), Number(last ?? first)]),
+  )
+  run('mdel', [...on(fat), target])
+}
+
+/** mcopy takes a full partition for a success, and leaves an empty file. */
+function put(fat: FatPlace, target: string, content: string | Uint8Array): void {
+  run('mcopy', [...on(fat), '-o', '-', target], content)
+  if (Buffer.from(content).equals(run('mcopy', [...on(fat), target, '-']))) return
+  call('mdel', [...on(fat), target])
+  const message = `${target.slice(2)} is not there as it was written; is the boot partition full?`
+  throw new CodedError('pi/fat-failed', message)
 }
 
 function exists(fat: FatPlace, path: string): boolean {

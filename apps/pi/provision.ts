@@ -20,7 +20,8 @@ export interface ProvisionOptions {
   /** The package, by its name from `npm run package`. */
   deb: string
   wishes: NodeWishes & { fog: string }
-  register: Register
+  /** null: without a token; the node shows a code, and somebody claims it. */
+  register: Register | null
   random: Random
   clock: Clock
   sleep: (ms: number) => Promise<void>
@@ -31,6 +32,8 @@ export interface ProvisionOptions {
   onStep: (step: Step, already: boolean) => void
   /** What the Pi's first boot says meanwhile. */
   onWords: (words: string) => void
+  /** The code that the Pi shows, as it said over SSH: whoever claims it names this machine's own key. */
+  onCode: (code: string) => void
 }
 
 export type Step = 'checked' | 'copied' | 'installed' | 'settings' | 'started' | 'reported'
@@ -117,7 +120,8 @@ async function settings(
   const there = await settingsThere(remote)
   if (there !== null && isWished(there.config, wishes)) {
     const ageS = clock.now() / 1_000 - there.tokenS
-    if (enrolled || (there.authority === authority && ageS < FRESH_S)) return true
+    const usable = register === null ? there.tokenS === 0 : ageS < FRESH_S
+    if (enrolled || (there.authority === authority && usable)) return true
   }
   const node = there?.config.cloud[0]?.node ?? wishes.cloud.node
   const known = enrolled ? { ...wishes, cloud: { ...wishes.cloud, node } } : wishes
@@ -189,11 +193,14 @@ const LOOK_EVERY_MS = 2_000
 async function untilHeard(options: ProvisionOptions, before: string | null): Promise<void> {
   const { remote, wishes, clock, patienceMs } = options
   const endMs = clock.monotonic() + patienceMs
-  let words = ''
+  let [words, code] = ['', '']
   for (;;) {
     const heard = await options.lastHeard()
     if (heard !== null && heard !== before) return
-    const now = await lastWords(remote)
+    const shown = options.register === null ? await shownCode(remote) : ''
+    if (shown !== code && shown !== '') options.onCode(shown)
+    code = shown
+    const now = code === '' ? await lastWords(remote) : words
     if (now !== words && now !== '') options.onWords(now)
     words = now
     if (clock.monotonic() > endMs) throw unheard(wishes.fog, patienceMs, words)
@@ -209,6 +216,15 @@ function unheard(fog: string, waitedMs: number, words: string): CodedError {
 
 async function lastWords(remote: Remote): Promise<string> {
   const script = `${AS_ROOT}as_root journalctl -q --no-pager -u fogmeter-first-boot -n 1 -o cat`
+  return (await remote.run(script)).stdout.trim()
+}
+
+/** What the first boot shows now to be claimed by, and not one of an earlier life; empty when it shows none. */
+async function shownCode(remote: Remote): Promise<string> {
+  const unit = 'fogmeter-first-boot'
+  const script = `${AS_ROOT}[ "$(systemctl is-active ${unit})" = activating ] &&
+    as_root journalctl -q --no-pager -o cat _SYSTEMD_INVOCATION_ID="$(systemctl show -P InvocationID ${unit})" |
+    sed -n 's/.*fogmeter fog claim \\([a-z]*\\(-[a-z]*\\)*\\) --name .*/\\1/p' | tail -n 1`
   return (await remote.run(script)).stdout.trim()
 }
 

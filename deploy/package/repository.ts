@@ -9,6 +9,7 @@ import { basename, join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { CodedError } from '#errors'
 import { filesBelow } from './files.ts'
+import { signedBefore } from './signed-before.ts'
 
 export interface RepositoryOptions {
   /** The folder; what is in it stays. */
@@ -26,10 +27,17 @@ export interface RepositoryOptions {
 const DAY_S = 86_400
 const pool = 'pool'
 
+/** What `InRelease` says of a file. */
+interface Sum {
+  sha256: string
+  bytes: number
+}
+
 /**
- * Adds packages and signs the list anew; `InRelease` changes last, in one step. Returns the names of
+ * Adds packages and signs the list anew; `InRelease` changes last, in one step. Whoever can write to the
+ * folder gets nothing signed by it: what is there already must be as it was signed. Returns the names of
  * all packages in it.
- * @throws repository/not-ours, repository/changed, repository/not-signed; then nothing was added
+ * @throws repository/not-ours, changed, not-signed, strange; then nothing was added
  */
 export function makeRepository(options: RepositoryOptions): string[] {
   const { folder, debs, signKey } = options
@@ -38,16 +46,24 @@ export function makeRepository(options: RepositoryOptions): string[] {
   const names = new Set([...there, ...debs.map((deb) => basename(deb))])
   const where = (name: string) =>
     debs.find((deb) => basename(deb) === name) ?? join(folder, pool, name)
-  const packages = [...names]
+  const known = signedBefore(folder)
+  const entries = [...names]
     .filter((name) => name.endsWith('.deb'))
     .toSorted()
-    .map((name) => stanza(where(name), `${pool}/${name}`))
-    .join('\n')
+    .map((name) => {
+      const sum = sumOf(readFileSync(where(name)))
+      const path = `${pool}/${name}`
+      if (where(name) === join(folder, path) && known.get(path) !== sum.sha256) throw strange(path)
+      return { path, sum, stanza: stanza(where(name), path, sum) }
+    })
+  const packages = entries.map((entry) => entry.stanza).join('\n')
   const lists = new Map<string, Uint8Array>([
     ['Packages', Buffer.from(packages)],
     ['Packages.gz', gzipSync(packages, { level: 9 })],
   ])
-  const signed = clearSign(releaseFile(lists, options), signKey)
+  const sums = new Map(entries.map(({ path, sum }) => [path, sum]))
+  for (const [name, content] of lists) sums.set(name, sumOf(content))
+  const signed = clearSign(releaseFile(sums, options), signKey)
   mkdirSync(join(folder, pool), { recursive: true })
   for (const deb of debs) place(folder, `${pool}/${basename(deb)}`, readFileSync(deb))
   for (const [name, content] of lists) place(folder, name, content)
@@ -85,11 +101,17 @@ function readControl(deb: string, fields: readonly string[] = []): string {
   }
 }
 
+function strange(path: string): CodedError {
+  return new CodedError(
+    'repository/strange',
+    `${path} is not there as you signed it; remove it, or name your own file on the command line as well`,
+  )
+}
+
 /** What apt has to know of one package. */
-function stanza(deb: string, name: string): string {
-  const content = readFileSync(deb)
+function stanza(deb: string, name: string, { sha256, bytes }: Sum): string {
   const control = readControl(deb).trimEnd()
-  return `${control}\nFilename: ${name}\nSize: ${content.length}\nSHA256: ${sha256(content)}\n`
+  return `${control}\nFilename: ${name}\nSize: ${bytes}\nSHA256: ${sha256}\n`
 }
 
 /** RFC 1123 time in UTC, as repositories have it. */
@@ -98,12 +120,12 @@ function date(seconds: number): string {
 }
 
 export function releaseFile(
-  lists: ReadonlyMap<string, Uint8Array>,
+  files: ReadonlyMap<string, Sum>,
   { epochS, validDays }: Pick<RepositoryOptions, 'epochS' | 'validDays'>,
 ): string {
   const sums = Array.from(
-    lists,
-    ([name, content]) => ` ${sha256(content)} ${String(content.length).padStart(8)} ${name}`,
+    files,
+    ([name, { sha256, bytes }]) => ` ${sha256} ${String(bytes).padStart(8)} ${name}`,
   )
   return `${[
     'Origin: Fogmeter',
@@ -138,6 +160,6 @@ function place(folder: string, name: string, content: Uint8Array): void {
   }
 }
 
-function sha256(content: Uint8Array): string {
-  return createHash('sha256').update(content).digest('hex')
+export function sumOf(content: Uint8Array): Sum {
+  return { sha256: createHash('sha256').update(content).digest('hex'), bytes: content.length }
 }

@@ -40,10 +40,16 @@ export function addSerial(tree: Tree, root: string, to: string, architecture: st
   for (const folder of serialFolders(root)) {
     for (const file of filesBelow(join(root, folder))) {
       if (!wanted.test(file) && !native.test(file)) continue
+      if (isProgram(join(root, folder, file))) continue
       tree.copy(join(root, folder, file), join(to, folder, file))
       if (native.test(file)) path = join(to, folder, file)
     }
   }
   if (path === null) throw new Error(`${driver} has nothing for linux-${architecture}`)
   return path
+}
+
+/** Started by npm when it installs or compiles, which nobody does here. */
+function isProgram(path: string): boolean {
+  return readFileSync(path).subarray(0, 2).toString('latin1') === '#!'
 }

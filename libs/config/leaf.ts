@@ -33,6 +33,8 @@ export type LeafNotes = {
   expected: string
   /** As it would stand in the file. */
   example: string
+  /** What was found there instead is never shown. */
+  secret?: true
 }
 
 function notes<T>(expected: string, example: string): v.MetadataAction<T, LeafNotes> {
@@ -67,13 +69,21 @@ export function matching(pattern: RegExp, expected: string, example: string) {
   return v.pipe(v.string(), v.regex(pattern), notes(expected, quoted(example)))
 }
 
+/** Text of one form that opens something. */
+export function secretMatching(pattern: RegExp, expected: string) {
+  const about: LeafNotes = { expected, example: '""', secret: true }
+  return v.pipe(v.string(), v.regex(pattern), v.metadata(about))
+}
+
+/** Without a user name and a password: addresses are shown and logged. */
 function isHttp(value: string): boolean {
-  return /^https?:$/.test(URL.parse(value)?.protocol ?? '')
+  const url = URL.parse(value)
+  return /^https?:$/.test(url?.protocol ?? '') && url?.username === '' && url.password === ''
 }
 
 /** Where an HTTP API is. */
 export function httpUrl(example: string) {
-  const expected = 'http://host:port or https://host'
+  const expected = 'http://host:port or https://host, without a user name'
   return v.pipe(v.string(), v.check(isHttp), notes(expected, quoted(example)))
 }
 

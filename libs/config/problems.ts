@@ -3,7 +3,7 @@ import { at, keysAt, kindsAt, notesAt, type TableSchema } from './schema-tree.ts
 
 /**
  * One line for each thing wrong: where, what was found, what is expected, how to write it.
- * Secrets are never values of a configuration file, so showing what was found is safe.
+ * These lines are logged: what somebody wrote where a secret stands, or into an address, is not in them.
  */
 export function describe(
   schema: TableSchema,
@@ -39,7 +39,8 @@ function describeOne(schema: TableSchema, data: unknown, keys: readonly string[]
     return `${where}: found ${show(found)}, expected one of ${listed}; write ${key} = "${kinds[0]}"`
   }
   if (notes === null) return describeTable(schema, data, keys)
-  return `${where}: found ${show(found)}, expected ${notes.expected}; write ${key} = ${notes.example}`
+  const shown = notes.secret === true && found !== undefined ? 'something else' : show(found)
+  return `${where}: found ${shown}, expected ${notes.expected}; write ${key} = ${notes.example}`
 }
 
 function describeTable(schema: TableSchema, data: unknown, keys: readonly string[]): string {
@@ -73,7 +74,7 @@ function show(value: unknown): string {
   if (value === undefined) return 'nothing'
   if (typeof value === 'object' && value !== null)
     return Array.isArray(value) ? 'a list' : 'a table'
-  const text = JSON.stringify(value)
+  const text = JSON.stringify(value).replaceAll(/\/\/[^/@]*@/g, '//…@')
   return text.length > 80 ? `${text.slice(0, 77)}…` : text
 }
 

@@ -16,6 +16,7 @@ import {
   meterPort,
   modbusPort,
   path,
+  secretMatching,
   serialLine,
   startTime,
   text,
@@ -405,7 +406,7 @@ export const nodeConfig = v.strictObject({
   wifi: v.optional(
     v.strictObject({
       ssid: matching(/^[^\p{Cc}]{1,32}$/u, 'a network name of 1 to 32 characters', 'home'),
-      psk: matching(/^[0-9a-f]{64}$/, '64 hexadecimal digits, as wpa_passphrase prints them', ''),
+      psk: secretMatching(/^[0-9a-f]{64}$/, '64 hexadecimal digits, as wpa_passphrase prints them'),
       country: v.optional(matching(/^[A-Z]{2}$/, 'two capital letters', 'DE')),
     }),
   ),

@@ -5,7 +5,7 @@ export const exitCodes = { ok: 0, failure: 1, usage: 2, notFound: 3, notVerified
 
 /** The command line or the configuration is wrong. */
 const USAGE =
-  /^(config\/invalid|query\/.*|cli\/(usage|bad-.*)|http\/token-missing|.*\/bad-(name|url|validity))$/
+  /^(config\/invalid|query\/.*|cli\/(usage|bad-.*)|http\/token-missing|.*\/bad-(name|url|validity|wifi|code))$/
 /** Something named there is not where it is said to be. */
 const NOT_FOUND =
   /\/(not-found|not-enrolled|missing|unreadable|token-unreadable|no-(file|key|password|store|token))$/

@@ -74,10 +74,22 @@ describe('help and usage', () => {
     ['a missing option', ['meter', 'run'], "required option '--config <file>'"],
     ['a number that is none', ['enrol', 'meter', 'x', '--days', '0'], 'whole number above 0'],
     ['a name that is none', ['enrol', 'meter', '../x'], '(identity/bad-name)'],
+    [
+      'a country without Wi-Fi',
+      ['pi', 'prepare', '--image', 'x', '--cloud', 'mqtt://a', '--country', 'DE'],
+      'belong to --wifi',
+    ],
+    ['a password in a URL', ['status', '--url', 'http://u:hunter2@127.0.0.1:9'], '--token-file'],
+    [
+      'and in that of a repository',
+      ['pi', 'repository', 'https://u:hunter2@updates.example', '--key', 'x'],
+      'auth.conf.d',
+    ],
   ])('%s: exit code 2, on stderr only', async (_, args, words) => {
     const outcome = await fogmeter(...args)
     expect(outcome).toMatchObject({ code: 2, stdout: '' })
     expect(outcome.stderr).toContain(words)
+    expect(outcome.stderr).not.toContain('hunter2')
   })
 
   test('help needs no program: neither the logger nor SQLite nor the crypto is loaded', async () => {

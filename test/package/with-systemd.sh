@@ -19,6 +19,8 @@ systemctl start fogmeter-agent
 step 'installed; without a configuration nothing is enabled and nothing starts'
 
 "$here/configure.sh" >/dev/null
+mkdir -p /boot/firmware
+echo secret >/boot/firmware/token
 systemctl daemon-reload
 # shellcheck disable=SC2086
 systemctl enable --now $all 2>/dev/null || fail 'a unit did not become ready'
@@ -28,6 +30,7 @@ step "every unit reports ready under its sandbox, and the cloud has counted $cou
 
 for unit in $all; do
   pid=$(systemctl show -P MainPID "$unit")
+  if nsenter -t "$pid" -m test -e /boot/firmware/token; then fail "$unit can see the card's token"; fi
   grep -q '^CapEff:.0000000000000000$' "/proc/$pid/status" || fail "$unit has capabilities"
   grep -q '^Seccomp:.2$' "/proc/$pid/status" || fail "$unit has no system call filter"
   [ "$(stat -c %U "/proc/$pid")" != root ] || fail "$unit runs as root"
@@ -106,8 +109,10 @@ rm -r /run/systemd/system/fogmeter-upkeep.service.d
 systemctl daemon-reload
 step "a version that works is kept, one whose agent fails is taken back; $count readings"
 
+systemctl start fogmeter-update.timer
 dpkg -r fogmeter >/dev/null
-if systemctl is-active -q fogmeter-agent; then fail 'running after removal'; fi
+left=$(systemctl list-units --plain --no-legend 'fogmeter*' | grep -v '^fogmeter-cloud-broker' || true)
+[ -z "$left" ] || fail "active after removal: $left"
 [ ! -e /usr/bin/fogmeter ] && [ ! -e /usr/lib/fogmeter ] || fail 'programs left after removal'
 [ -e /etc/fogmeter/keys/agent.key ] && [ -e /var/lib/fogmeter/agent/fog.db ] || fail 'removal lost data'
 dpkg -i "$here/fogmeter-next.deb" >/dev/null
@@ -117,8 +122,18 @@ step "removal keeps keys and stores; installed again it goes on: $count readings
 
 systemctl disable -q --now fogmeter-cloud-broker
 rm /etc/systemd/system/fogmeter-cloud-broker.service
+cp /etc/fogmeter/broker.toml /root/
 dpkg -P fogmeter >/dev/null
 left=$(find / -xdev -path /root -prune -o -path "$here" -prune -o -name '*fogmeter*' -print | grep -v '^/var/log/' || true)
 [ -z "$left" ] || fail "left after purge: $left"
 id fogmeter-agent >/dev/null || fail 'the users are gone'
 step 'purged: nothing is left but the users'
+
+install -D -m 644 /root/broker.toml /etc/fogmeter/broker.toml
+dpkg -i "$here/fogmeter.deb" >/dev/null
+[ "$(systemctl is-enabled fogmeter-broker)" = enabled ] || fail 'not enabled though configured'
+systemctl is-active -q fogmeter-broker || fail 'not started though configured'
+[ "$(systemctl is-enabled fogmeter-agent || true)" = disabled ] || fail 'the agent is enabled without a configuration'
+dpkg -P fogmeter >/dev/null
+[ ! -e /etc/fogmeter ] && [ ! -e /var/lib/fogmeter ] || fail 'left after purge'
+step 'installed where a configuration waits, as on an image: that program is enabled and started, no other'

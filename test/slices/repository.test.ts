@@ -15,7 +15,13 @@ import { basename, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { makeRepository } from '../../deploy/package/repository.ts'
 import { codeThrown } from '../support/coded.ts'
-import { canUpdate, openUpdateLab, ownKey, type UpdateLab } from '../support/update-lab.ts'
+import {
+  canUpdate,
+  openKeys,
+  openUpdateLab,
+  ownKey,
+  type UpdateLab,
+} from '../support/update-lab.ts'
 
 describe.skipIf(!canUpdate)('a repository (skipped without apt, gpg or flock)', () => {
   let lab: UpdateLab
@@ -71,6 +77,43 @@ describe.skipIf(!canUpdate)('a repository (skipped without apt, gpg or flock)', 
     const before = [readdirSync(join(scratch, 'bad/pool')), read('bad', 'InRelease')]
     expect(codeThrown(attempt)).toBe(code)
     expect([readdirSync(join(scratch, 'bad/pool')), read('bad', 'InRelease')]).toEqual(before)
+  })
+
+  test.each<[string, () => void]>([
+    ['a newer package that somebody put there', () => place('1.9')],
+    ['another content for one that was signed', () => appendFileSync(inPool('1.1'), 'x')],
+    ['and a list with it, by a key of his own', () => signAgain()],
+    ['no signature any more', () => rmSync(join(scratch, 'open/InRelease'))],
+  ])('%s is not signed', (_, attack) => {
+    rmSync(join(scratch, 'open'), { recursive: true, force: true })
+    make('open', [lab.deb('1.1')])
+    attack()
+    expect(codeThrown(() => make('open', []))).toBe('repository/strange')
+    expect(codeThrown(() => make('open', [lab.deb('1.2')]))).toBe('repository/strange')
+    expect(existsSync(inPool('1.2'))).toBe(false)
+  })
+  const inPool = (version: string) => join(scratch, 'open/pool', basename(lab.deb(version)))
+  const place = (version: string) => cpSync(lab.deb(version), inPool(version))
+  /** By a key that calls itself the same, and that gpg here has heard of. */
+  function signAgain(): void {
+    const own = process.env['GNUPGHOME']
+    const theirs = openKeys(join(scratch, 'theirs-gnupg'))
+    try {
+      make('theirs', [lab.deb('1.1'), lab.deb('1.9')])
+    } finally {
+      theirs.close()
+      process.env['GNUPGHOME'] = own
+    }
+    execFileSync('gpg', ['--batch', '--quiet', '--import'], { input: theirs.publicKey })
+    cpSync(join(scratch, 'theirs'), join(scratch, 'open'), { recursive: true })
+  }
+
+  test('cut off while it was written, the same command ends it', () => {
+    make('cut', [lab.deb('1.1')])
+    const before = read('cut', 'InRelease')
+    make('cut', [lab.deb('1.2')])
+    writeFileSync(join(scratch, 'cut/InRelease'), before)
+    expect(make('cut', [lab.deb('1.2')])).toHaveLength(2)
   })
 
   test('a key that is not there leaves not even a folder', () => {

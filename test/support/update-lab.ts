@@ -19,7 +19,7 @@ import { pipeline } from 'node:stream/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { writeRepository } from '../../apps/pi/repository.ts'
 import { buildName, filesBelow } from '../../deploy/package/files.ts'
-import { makeRepository, releaseFile } from '../../deploy/package/repository.ts'
+import { makeRepository, releaseFile, sumOf } from '../../deploy/package/repository.ts'
 
 const scripts = join(import.meta.dirname, '../../deploy/update')
 
@@ -230,7 +230,7 @@ export async function openUpdateLab(): Promise<UpdateLab> {
       makeRepository({ folder: site, debs, signKey, validDays: 30, epochS })
       if (also === undefined) return
       const list = `${readFileSync(join(site, 'Packages'), 'utf8')}\n${also}`
-      const release = releaseFile(new Map([['Packages', Buffer.from(list)]]), {
+      const release = releaseFile(new Map([['Packages', sumOf(Buffer.from(list))]]), {
         epochS,
         validDays: 30,
       })

@@ -192,6 +192,22 @@ describe('problems', () => {
     expect(lines.find((line) => line.startsWith('node'))).toContain('found "fog 1"')
   })
 
+  test('no secret is shown, of a Wi-Fi network or inside an address', () => {
+    const text = `
+      enrolment.url = "https://operator:hunter2@cloud.example"
+      cloud = [{ node = "cloud-a", url = "mqtts://operator:hunter2@cloud.example" }]
+      wifi = { ssid = "home", psk = "hunter2 hunter2" }`
+    let message = ''
+    try {
+      parseConfig(nodeConfig, text, 'node.toml')
+    } catch (error) {
+      message = (error as Error).message
+    }
+    expect(message).toContain('https://…@cloud.example')
+    expect(message).toContain('wifi.psk: found something else')
+    expect(message).not.toContain('hunter2')
+  })
+
   test('every key that does not exist, not only the first of a table', () => {
     const lines = problems(meterConfig, `${minimalMeter}source.file = "x"\nsource.loop = true`)
     expect(lines.map((line) => line.split(':')[0])).toEqual(['source.file', 'source.loop'])

@@ -8,6 +8,8 @@ test.each([
   ['cli/usage', 2],
   ['cli/bad-token', 2],
   ['identity/bad-name', 2],
+  ['pi/bad-wifi', 2],
+  ['enrolment/bad-code', 2],
   ['http/token-missing', 2],
   ['config/unreadable', 3],
   ['cli/no-store', 3],

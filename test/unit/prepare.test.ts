@@ -1,5 +1,5 @@
 /** What "pi prepare" puts on a card, where, and what the Pi makes of the machine's part. */
-import { spawnSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import {
   existsSync,
   mkdirSync,
@@ -16,11 +16,12 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { nodeConfig, parseConfig } from '#config'
 import { createAuthority } from '#identity'
 import { systemRandom } from '#service'
+import { placeFiles } from '../../apps/cli/pi-target.ts'
 import { bootPartitionOffset } from '../../apps/pi/boot-partition.ts'
 import { inspectCard } from '../../apps/pi/card.ts'
 import { cloudInitFiles } from '../../apps/pi/cloud-init.ts'
 import { configureMachine } from '../../apps/pi/machine.ts'
-import { writeFat } from '../../apps/pi/mtools.ts'
+import { requirePiBoot, writeFat } from '../../apps/pi/mtools.ts'
 import { prepareCard, type NodeWishes } from '../../apps/pi/prepare.ts'
 import { pskOf } from '../../apps/pi/wifi.ts'
 import { codeThrown } from '../support/coded.ts'
@@ -102,6 +103,7 @@ describe('settings', () => {
     ['a name that is none', { fog: '../x' }, 'config/invalid'],
     ['a broker that is none', { cloud: { url: 'http://x', node: 'a' } }, 'config/invalid'],
     ['an API that is none', { api: { url: 'cloud.example' } }, 'config/invalid'],
+    ['a password in an address', { api: { url: 'https://u:p@cloud.example' } }, 'config/invalid'],
     ['a time zone that leads elsewhere', { timeZone: '../../etc/shadow' }, 'config/invalid'],
     ['no such authority', { authority: '/nowhere' }, 'identity/missing'],
     ['a bad passphrase', { wifi: { ssid: 'a', passphrase: 'b' } }, 'pi/bad-wifi'],
@@ -220,6 +222,81 @@ describe.skipIf(!hasTools)('boot partitions (skipped without mtools, dosfstools,
     expect(read('token').status).not.toBe(0)
   })
 
+  /** A prepared image; `lines` is a file as large as its clusters. */
+  function prepared(lines: string, bits: 16 | 32 = 16) {
+    const path = at('pi.img')
+    makeImage(path, 'dos', bits)
+    const fat = { path, offset: bootPartitionOffset(path) }
+    writeFat(fat, 'fogmeter', new Map([['node.toml', lines]]))
+    expect(readFileSync(path, 'latin1')).toContain('the key of home')
+    return { path, fat }
+  }
+
+  test.each<[string, 16 | 32, string | null]>([
+    ['written again', 16, 'x'],
+    ['removed', 16, null],
+    ['written again', 32, 'x'],
+    ['removed', 32, null],
+  ])('what was in a file is not in the image once it is %s (FAT%d)', (_, bits, content) => {
+    const { path, fat } = prepared('the key of home\n'.repeat(1_000), bits)
+    const tables = () => readFileSync(path).subarray(0, fat.offset + 512)
+    const before = tables()
+    writeFat(fat, 'fogmeter', new Map([['node.toml', content]]))
+    expect(readFileSync(path, 'latin1')).not.toContain('the key of home')
+    expect(tables().equals(before)).toBe(true)
+    const kept = execFileSync('mtype', ['-i', `${path}@@${fat.offset}`, '::config.txt'])
+    expect(kept.toString()).toContain('arm_64bit')
+    expect(spawnSync('fsck.vfat', ['-n', extracted(path, fat.offset)]).status).toBe(0)
+  })
+
+  function extracted(path: string, offset: number): string {
+    writeFileSync(at('fat'), readFileSync(path).subarray(offset))
+    return at('fat')
+  }
+
+  test('a full partition is no success, and leaves no empty file', () => {
+    const { path, fat } = prepared('the key of home')
+    const on = `${path}@@${fat.offset}`
+    const free = Number(
+      /([\d ]+) bytes free/
+        .exec(execFileSync('mdir', ['-i', on]).toString())?.[1]
+        ?.replaceAll(' ', ''),
+    )
+    execFileSync('mcopy', ['-i', on, '-', '::fill'], { input: Buffer.alloc(free, 1) })
+    const files = new Map([
+      ['token', 'one'],
+      ['node.toml', 'two'],
+    ])
+    expect(codeThrown(() => writeFat(fat, 'fogmeter', files))).toBe('pi/fat-failed')
+    expect(spawnSync('mdir', ['-i', on, '-b', '::fogmeter/token']).status).not.toBe(0)
+  })
+
+  test('no Pi starts from it: refused', () => {
+    const { path, fat } = prepared('the key of home')
+    expect(() => requirePiBoot(fat)).not.toThrow()
+    execFileSync('mdel', ['-i', `${path}@@${fat.offset}`, '::config.txt'])
+    expect(codeThrown(() => requirePiBoot(fat))).toBe('pi/no-boot-partition')
+  })
+
+  test('an image that ends before its last partition does: refused', () => {
+    const { path } = prepared('the key of home')
+    const whole = readFileSync(path)
+    writeFileSync(path, whole.subarray(0, 512 * (2_048 + 131_072)))
+    expect(bootPartitionOffset(path)).toBe(1_048_576)
+    writeFileSync(path, whole.subarray(0, 512 * (2_048 + 131_072) - 1))
+    expect(codeThrown(() => bootPartitionOffset(path))).toBe('pi/cut-image')
+  })
+
+  const disk = ['/dev/loop0', '/dev/vda', '/dev/sda'].find((path) => existsSync(path)) ?? ''
+  test.skipIf(disk === '')(
+    'a disk is no image: it needs --device, which looks and asks',
+    async () => {
+      const refused = placeFiles({ image: disk })
+      await expect(refused).rejects.toMatchObject({ code: 'cli/usage' })
+      await expect(refused).rejects.toThrow('--device')
+    },
+  )
+
   test.each([
     ['packed', Buffer.from('fd377a585a000000', 'hex'), 'pi/packed-image'],
     ['empty', Buffer.alloc(0), 'pi/no-boot-partition'],
@@ -233,7 +310,41 @@ describe.skipIf(!hasTools)('boot partitions (skipped without mtools, dosfstools,
     makeImage(at('pi.img'))
     writeFileSync(at('cut.img'), readFileSync(at('pi.img')).subarray(0, 512))
     expect(codeThrown(() => bootPartitionOffset(at('cut.img')))).toBe('pi/no-boot-partition')
-    expect(codeThrown(() => bootPartitionOffset(at('none.img')))).toBe('pi/no-file')
+    for (const path of [at('none.img'), folder])
+      expect(codeThrown(() => bootPartitionOffset(path))).toBe('pi/no-file')
+  })
+})
+
+describe('files for Raspberry Pi OS', () => {
+  const deb = () => at('fogmeter_0.1.0_arm64.deb')
+  beforeEach(() => {
+    createAuthority(at('authority'))
+    writeFileSync(deb(), '!<arch>\ndebian-binary')
+  })
+  const into = async (files: string, changes: Partial<NodeWishes> = {}) => {
+    const target = await placeFiles({ files, deb: deb() })
+    target.write((await prepare(changes)).files)
+  }
+
+  test('what is secret is for its owner, and a token of before is gone', async () => {
+    await into(at('boot'))
+    for (const name of ['fogmeter/token', 'fogmeter/node.toml', 'network-config'])
+      expect([name, statSync(at('boot', name)).mode & 0o777]).toEqual([name, 0o600])
+    const { fog: _, ...unnamed } = wishes()
+    const { files } = await prepareCard(unnamed, { register, random: systemRandom })
+    ;(await placeFiles({ files: at('boot'), deb: deb() })).write(files)
+    expect(existsSync(at('boot/fogmeter/token'))).toBe(false)
+  })
+
+  test.each([
+    ['no package', 'fogmeter_0.1.0_arm64.deb', 'text'],
+    ['for another architecture', 'fogmeter_0.1.0_amd64.deb', '!<arch>\n'],
+    ['another package', 'mosquitto_2.0_arm64.deb', '!<arch>\n'],
+  ])('%s: refused before anything is written', async (_, name, content) => {
+    writeFileSync(at(name), content)
+    const refused = placeFiles({ files: at('boot'), deb: at(name) })
+    await expect(refused).rejects.toMatchObject({ code: 'cli/usage' })
+    expect(existsSync(at('boot'))).toBe(false)
   })
 })
 

@@ -143,6 +143,10 @@ describe('what each may do', () => {
     for (const path of kept) expect(hidden.some((above) => path.startsWith(`${above}/`))).toBe(true)
   })
 
+  test.each(programs)('%s: the token and the Wi-Fi key of a card are not there for it', (name) => {
+    expect(words(parseUnit(read(name), 'x'), 'Service', 'InaccessiblePaths')).toContain('-/boot')
+  })
+
   test.each(keeping)('%s: its store is its own, the key is handed over', (name) => {
     const unit = parseUnit(read(name), 'x')
     expect(last(unit, 'Service', 'StateDirectoryMode')).toBe('0700')

@@ -59,6 +59,10 @@ export function openHttpSource(access: HttpAccess): QuerySource {
 
 function baseUrl(text: string): URL {
   const url = URL.parse(text.endsWith('/') ? text : `${text}/`)
+  if (url && (url.username !== '' || url.password !== '')) {
+    const message = `the address of ${url.host} has a user name in it; the token goes into a file: --token-file`
+    throw new CodedError('cli/bad-url', message)
+  }
   if (url && (url.protocol === 'http:' || url.protocol === 'https:')) return url
   const message = `"${text}" is no address; write http://HOST:PORT`
   throw new CodedError('cli/bad-url', message)
