@@ -19,6 +19,8 @@ export async function runBroker(
   // A young generation that stays small: nearly everything here lives for one message. It halves what
   // an idle connection costs in resident memory (test/attack/broker-memory.test.ts measures it).
   setFlagsFromString('--semi-space-growth-factor=1')
+  // What is left of opening connections is collected before it is as much again as the connections.
+  setFlagsFromString('--heap-growing-percent=30')
   const { log } = context
   const { node, listen, limits, local } = config
   if (config.discovery.mdns) refuseUnfindable(config)
