@@ -115,7 +115,8 @@ export function createRegisters(settings: RegisterSettings) {
   ): RegisterStep {
     const from = previous ?? { ...noMemory, importWh: 0, exportWh: 0 }
     const gap = previous !== null && (elapsedS === null || elapsedS > settings.maxGapSeconds)
-    const countedS = previous === null || gap ? 0 : (elapsedS ?? 0)
+    const absurd = Math.abs(m.powerW) > settings.maxPowerW
+    const countedS = previous === null || gap || absurd ? 0 : (elapsedS ?? 0)
     const importWs = from.importRestWs + Math.max(m.powerW, 0) * countedS
     const exportWs = from.exportRestWs + Math.max(-m.powerW, 0) * countedS
     return {
@@ -126,8 +127,8 @@ export function createRegisters(settings: RegisterSettings) {
         importRestWs: importWs % SECONDS_PER_HOUR,
         exportRestWs: exportWs % SECONDS_PER_HOUR,
       },
-      flags: status.integratedRegister | (gap ? status.substitute : 0),
-      events: gap ? ['gap'] : [],
+      flags: status.integratedRegister | (gap || absurd ? status.substitute : 0),
+      events: absurd ? ['held'] : gap ? ['gap'] : [],
     }
   }
 
@@ -238,12 +239,12 @@ export function createRegisters(settings: RegisterSettings) {
     return { sumWh: sumWh + (nowWh - toWh), rawWh: nowWh, left, event: 'reset' }
   }
 
-  /** Across a roll-over, if going back is best explained by one. */
+  /** Across a roll-over, if going back is best explained by one; of a sum, by that of one tariff. */
   function rolledOver({ sumWh, rawWh }: Before, nowWh: number, limitWh: number): After | null {
     const modulus = settings.rolloverWh
-    if (modulus === null || nowWh === 0 || nowWh >= rawWh || rawWh > modulus) return null
+    if (modulus === null || nowWh === 0 || nowWh >= rawWh) return null
     const gainedWh = modulus - rawWh + nowWh
-    if (gainedWh >= modulus / 10 || gainedWh > limitWh) return null
+    if (gainedWh < 0 || gainedWh >= modulus / 10 || gainedWh > limitWh) return null
     return { sumWh: sumWh + gainedWh, rawWh: nowWh, left: null, event: 'rollover' }
   }
 

@@ -214,6 +214,33 @@ const cases: Record<string, Case> = {
     cloud: ['register-reset'],
     gaps: [['substitute', 2, 3, 0]],
   },
+  'a sum of two tariffs of six digits, one of which starts again': {
+    seen: kwh(1_299_999.8, 1_299_999.9, 300_000.1, 300_000.2),
+    settings: { rolloverWh: 1_000_000_000 },
+    gained: [0, 100, 300, 400],
+    says: ['rollover'],
+    cloud: ['register-reset'],
+  },
+  'a sum falls by more than a roll-over': {
+    seen: kwh(1_299_999.9, 299_990, 299_990.1, 299_990.2, 299_990.3),
+    settings: { rolloverWh: 1_000_000_000 },
+    gained: [0, 0, 0, 200, 300],
+    says: ['held', 'held', 'reset'],
+    cloud: ['register-reset'],
+    gaps: [['substitute', 2, 3, 0]],
+  },
+  'power alone, and one reading of a gigawatt': {
+    seen: [
+      { powerW: 3_600 },
+      { powerW: 3_600 },
+      { powerW: 999_999_999 },
+      { powerW: -999_999_999 },
+      { powerW: 3_600 },
+    ],
+    gained: [0, 30, 30, 30, 60],
+    says: ['held', 'held'],
+    gaps: [['substitute', 3, 4, 0]],
+  },
   'three days without readings, the register went on': {
     seen: [...kwh(500, 500.1, 500.2), { importWh: 536_200, afterS: 3 * 86_400 }, ...kwh(536.3)],
     gained: [0, 100, 200, 36_200, 36_300],
