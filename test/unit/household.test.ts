@@ -338,6 +338,8 @@ describe('JSON lines', () => {
 
   test('an empty line is no reading', () => {
     expect(parseJsonLine('  ')).toBeNull()
+    expect(parseJsonLine('\uFEFF{"power_w":7}')).toMatchObject({ powerW: 7 })
+    expect(codeThrown(() => parseJsonLine('\uFEFF{"power_w":7}', 2))).toBe('household/bad-json')
   })
 
   test.each<[string, string, string]>([

@@ -15,8 +15,9 @@ import { additionalData, formatEncrypted, publicAuthenticationKey } from '#p1'
 import type { FollowMemory } from '#telegram'
 import { createDating } from '../../apps/meter/dating.ts'
 import { fromPort } from '../../apps/meter/port-source.ts'
-import { recorder } from '../../apps/meter/recording.ts'
+import { recorder, recorderFor } from '../../apps/meter/recording.ts'
 import { createHoldingRhythm, createRhythm } from '../../apps/meter/rhythm.ts'
+import { codeThrown } from '../support/coded.ts'
 import { hasSocat, plugCable } from '../support/pty.ts'
 import { latin1, p1Telegram, recorded } from '../support/telegrams.ts'
 
@@ -127,6 +128,16 @@ describe('a file, a pipe', () => {
     ['a key that is not there', p1('-', { keyFile: '/nowhere/key' }), 'port/no-key'],
   ])('%s ends it', async (_, source, code) => {
     expect(await readAll(source).then(() => 'no error', codeOf)).toBe(code)
+  })
+
+  test('what does not speak in telegrams cannot be recorded, and says so instead of an empty file', () => {
+    const path = join(folder, 'never')
+    const asked = ['p1', 'sml', 'modbus', 'mqtt', 'csv', 'sim'].map((kind) =>
+      codeThrown(() => recorderFor({ kind }, path)),
+    )
+    const [fine, refused] = ['nothing thrown', 'cli/usage']
+    expect(asked).toEqual([fine, fine, refused, refused, refused, refused])
+    expect(recorderFor({ kind: 'mqtt' }, undefined)).toBeUndefined()
   })
 
   test('a recording that cannot be written ends it; nobody wants half a bug report', async () => {
