@@ -6,10 +6,10 @@ import type { Time } from './surroundings.ts'
  */
 export interface Processor {
   /** True time of the chip's present, ahead of everybody's while it has work. */
-  nowMs(): number
-  work(ms: number): void
+  nowMs: () => number
+  work: (ms: number) => void
   /** When it is done with what it has. */
-  whenDone(run: () => void): void
+  whenDone: (run: () => void) => void
   later(ms: number, run: () => void): void
   /** The same while it sleeps. */
   asleep(ms: number, run: () => void): void

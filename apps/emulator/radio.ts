@@ -9,8 +9,8 @@ export interface RadioOptions extends Pick<ChipOptions, 'time' | 'wifi' | 'modem
   ledger: Ledger
   processor: Processor
   /** Lets the firmware do something; undefined when that ended it. */
-  act<T>(run: (firmware: Firmware) => T): T | undefined
-  say(event: string, more?: object): void
+  act: <T>(run: (firmware: Firmware) => T) => T | undefined
+  say: (event: string, more?: object) => void
   /** The firmware has no more use for it; it is off. */
   onDone(): void
 }
@@ -20,9 +20,9 @@ export interface Radio {
   on(): void
   /** Off; `drop`: without a word to the broker. */
   off(drop: boolean): void
-  connect(channelId: string): void
-  publish(frame: Uint8Array): void
-  disconnect(): void
+  connect: (channelId: string) => void
+  publish: (frame: Uint8Array) => void
+  disconnect: () => void
 }
 
 /** A time server's answer. */
@@ -67,13 +67,16 @@ export function createRadio(options: RadioOptions): Radio {
     done()
   }
 
+  /** Something that happens to the firmware, if it is still the same and has the radio on. */
+  function alive<A extends unknown[]>(run: (firmware: Firmware, ...args: A) => void) {
+    return processor.mine((...args: A) => {
+      if (!isOn) return
+      act((firmware) => run(firmware, ...args))
+      done()
+    })
+  }
+
   function connect(channelId: string): void {
-    const alive = <A extends unknown[]>(run: (firmware: Firmware, ...args: A) => void) =>
-      processor.mine((...args: A) => {
-        if (!isOn) return
-        act((firmware) => run(firmware, ...args))
-        done()
-      })
     const message = alive((firmware, frame: Uint8Array) => firmware.receive(frame))
     connection = options.modem.connect(channelId, {
       up: alive((firmware) => firmware.connected()),

@@ -17,7 +17,7 @@ function virtualTime() {
   const time: Time = { nowMs: () => nowMs, after, asleep: after }
   return {
     time,
-    passUntil(endMs: number): void {
+    passUntil: (endMs: number): void => {
       for (;;) {
         const next = due.toSorted((a, b) => a.atMs - b.atMs)[0]
         if (next === undefined || next.atMs > endMs) break
@@ -37,10 +37,10 @@ function chipWith(firmware: Partial<Firmware>, downs: readonly Uint8Array[] = []
   const fraction = seededRandom(1)
   const random = (length: number) => Uint8Array.from({ length }, () => fraction() * 256)
   const modem: Modem = {
-    connect(_, { up, message }) {
+    connect(_, peer) {
       time.after(10, () => {
-        up()
-        for (const down of downs) message(down)
+        peer.up()
+        for (const down of downs) peer.message(down)
       })
       return { publish: () => undefined, close: () => undefined, drop: () => undefined }
     },
