@@ -1,6 +1,6 @@
 import { Option, type Command } from 'commander'
 import { CodedError } from '#errors'
-import type { ChipEvent } from '../emulator/chip.ts'
+import type { ChipEvent } from '../emulator/surroundings.ts'
 import type { Emulated } from '../emulator/run.ts'
 import { wholeNumber } from './authority.ts'
 import { printable } from './printable.ts'

@@ -23,7 +23,7 @@ export function addReadCommand(meter: Command): void {
     .option('--config <file>', 'a configuration, for its [source]')
     .option('--oneshot', 'end after the first telegram')
     .option('--json', 'one JSON object for each telegram')
-    .option('--log-telegrams <file>', 'append every byte that comes to this file, for a bug report')
+    .option('--log-telegrams <file>', 'append every byte of a p1 or sml port to this file')
     .action(read)
 }
 

@@ -20,7 +20,7 @@ interface MeterFlags {
   logTelegrams?: string
 }
 
-const SOURCES = 'sim, replay, csv:FILE, stdin, p1:PORT or sml:PORT'
+const SOURCES = 'sim, replay, csv:FILE, stdin, p1:PORT, sml:PORT or modbus:PORT?profile=NAME'
 
 /** `broker|agent|cloud|meter run --config FILE`. */
 export function addRunCommands(program: Command): void {

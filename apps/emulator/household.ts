@@ -1,5 +1,5 @@
 import { simulate, type SimulatedSample } from '#household'
-import type { Shown } from './chip.ts'
+import type { Shown } from './surroundings.ts'
 
 /** A household whose meter shows, at any true time, what was used until the minute before. */
 export function householdMeter(seed: number, startMs: number): (trueMs: number) => Shown {

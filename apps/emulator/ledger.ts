@@ -64,3 +64,14 @@ export function between(before: Spent, after: Spent): Spent {
     mJ: after.mJ - before.mJ,
   }
 }
+
+/** Rounded for a log. */
+export function figures({ ms, arithmeticMs, mJ }: Spent): object {
+  const awakeMs = Math.round(ms.cpu + ms.radio)
+  return {
+    awakeMs,
+    radioMs: Math.round(ms.radio),
+    arithmeticMs: Math.round(arithmeticMs * 10) / 10,
+    mJ: Math.round(mJ * 10) / 10,
+  }
+}

@@ -1,5 +1,5 @@
 import { openConnection, topicPrefix } from '#mqtt-link'
-import type { Modem } from './chip.ts'
+import type { Modem } from './surroundings.ts'
 
 /** Where the broker is, as `openConnection` of #mqtt-link takes it. */
 export interface Access {

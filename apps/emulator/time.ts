@@ -1,5 +1,5 @@
 import { systemClock } from '#service'
-import type { Time } from './chip.ts'
+import type { Time } from './surroundings.ts'
 
 /**
  * The true time of one emulated chip. It is the machine's while the chip is awake, because then it

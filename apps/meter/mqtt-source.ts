@@ -11,7 +11,7 @@ import type { TimeSense } from './clock.ts'
 import { createDating } from './dating.ts'
 import { createMqttTable, type MqttSource } from './mqtt-table.ts'
 import { createPortReport, type PortLog, type PortReport } from './port-report.ts'
-import { createRhythm } from './rhythm.ts'
+import { createHoldingRhythm, createRhythm } from './rhythm.ts'
 
 export interface MqttSourceOptions {
   source: MqttSource
@@ -39,6 +39,8 @@ export async function* fromBroker(options: MqttSourceOptions): AsyncGenerator<Me
   const rhythm = createRhythm(source.intervalSeconds)
   const backoff = new Backoff(waits, systemRandom)
   while (!signal.aborted) {
+    // Nobody knows what was said while nobody listened.
+    const holding = createHoldingRhythm(source.intervalSeconds)
     const session = subscribe(options, report)
     for await (const { topic, payload } of session) {
       backoff.reset()
@@ -47,7 +49,8 @@ export async function* fromBroker(options: MqttSourceOptions): AsyncGenerator<Me
         report.telegram({ unread: [] })
         if (taken === null) continue
         const moment = dated(null, true)
-        const measurement = rhythm({ ...taken, ...moment }, clock.monotonic() / 1_000)
+        const paced = taken.importWh == null ? holding : rhythm
+        const measurement = paced({ ...taken, ...moment }, clock.monotonic() / 1_000)
         if (measurement !== null) yield measurement
       } catch (error) {
         if (!(error instanceof CodedError)) throw error

@@ -3,7 +3,7 @@ import type { MeterConfig } from '#config'
 import { CodedError } from '#errors'
 import type { Measurement } from '#meter'
 import { collect, parseDecimal, shownIn, type Shown } from '#telegram'
-import { isPower, valueCodes } from './value-names.ts'
+import { isPower, isRegister, valueCodes } from './value-names.ts'
 
 export type MqttSource = Extract<MeterConfig['source'], { kind: 'mqtt' }>
 type Row = MqttSource['map'][number]
@@ -15,10 +15,12 @@ type Taken = Omit<Measurement, 'timeS' | 'timeQuality' | 'ageS'>
 
 /**
  * Turns messages into measurements by the table of the configuration. A message with a power makes
- * one, with the newest of everything else.
+ * one, with the newest of everything else; the first waits for the registers that the table names,
+ * or the meter would begin without them.
  */
 export function createMqttTable(rows: readonly Row[]) {
   const newest = new Map<Row, { shown: Shown; atMs: number }>()
+  let firstMs: number | null = null
 
   /**
    * Null when the message completes nothing. Throws `mqtt/bad-value` when what the table asks for is
@@ -28,7 +30,13 @@ export function createMqttTable(rows: readonly Row[]) {
     const due = rows.filter((row) => row.topic === topic)
     const values = due.map((row) => [row, { shown: shownBy(row, payload), atMs: nowMs }] as const)
     for (const [row, value] of values) newest.set(row, value)
-    return due.some(isPower) ? measured(nowMs) : null
+    if (due.length > 0) firstMs ??= nowMs
+    return due.some(isPower) && !isEarly(nowMs) ? measured(nowMs) : null
+  }
+
+  function isEarly(nowMs: number): boolean {
+    const waits = rows.some((row) => isRegister(row) && !newest.has(row))
+    return waits && nowMs - (firstMs ?? nowMs) <= STALE_MS
   }
 
   function measured(nowMs: number): Taken | null {

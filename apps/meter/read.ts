@@ -5,10 +5,10 @@ import { systemClock } from '#service'
 import type { Telegram } from '#telegram'
 import { openTimeSense } from './clock.ts'
 import { createPortReport, type PortLog } from './port-report.ts'
-import { recorder } from './recording.ts'
+import { recorderFor } from './recording.ts'
 import { openSource } from './source.ts'
 import { openTimeline } from './timeline.ts'
-import { isWired, received, wireName } from './wired.ts'
+import { isWired, received, wireName, type WiredOptions } from './wired.ts'
 
 export interface ReadOptions {
   source: MeterConfig['source']
@@ -38,15 +38,16 @@ export async function* readSource(
 }
 
 function itemsOf(options: ReadOptions): AsyncGenerator<Telegram | Measurement, void> {
-  const { source } = options
-  return isWired(source) ? telegramsOf(options, source) : measurementsOf(options)
+  const { source, logTelegrams } = options
+  const record = recorderFor(source, logTelegrams)
+  return isWired(source) ? telegramsOf(options, source, record) : measurementsOf(options)
 }
 
 async function* telegramsOf(
-  { log, signal, logTelegrams }: ReadOptions,
+  { log, signal }: ReadOptions,
   source: WiredSource,
+  record: WiredOptions['record'],
 ): AsyncGenerator<Telegram, void> {
-  const record = logTelegrams === undefined ? undefined : recorder(logTelegrams)
   const report = createPortReport(wireName(source), log)
   const clock = systemClock
   const all = received({ source, clock, input: process.stdin, signal, report, record })

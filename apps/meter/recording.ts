@@ -15,3 +15,13 @@ export function recorder(path: string): (bytes: Uint8Array) => void {
     }
   }
 }
+
+/** The recorder that was asked for, if one was. Throws `cli/usage` where a source has no telegrams. */
+export function recorderFor({ kind }: { kind: string }, path: string | undefined) {
+  if (path === undefined) return undefined
+  if (kind === 'p1' || kind === 'sml') return recorder(path)
+  throw new CodedError(
+    'cli/usage',
+    `--log-telegrams is for p1 and sml, which speak in telegrams; ${kind} does not`,
+  )
+}

@@ -27,3 +27,26 @@ export function createRhythm(intervalSeconds: number) {
     return { ...measurement, powerW }
   }
 }
+
+/**
+ * The same for a gadget that shows nothing but power and speaks when it likes, mostly when that
+ * changes: each power counts until the next one comes. The first has only itself to show.
+ */
+export function createHoldingRhythm(intervalSeconds: number) {
+  let since: { atS: number; heldFromS: number; heldW: number; energyWs: number } | null = null
+
+  return (measurement: Measurement, atS: number): Measurement | null => {
+    if (since === null) {
+      since = { atS, heldFromS: atS, heldW: measurement.powerW, energyWs: 0 }
+      return measurement
+    }
+    since.energyWs += since.heldW * (atS - since.heldFromS)
+    since.heldFromS = atS
+    since.heldW = measurement.powerW
+    const elapsedS = atS - since.atS
+    if (elapsedS < intervalSeconds - SLACK_S || elapsedS === 0) return null
+    const powerW = Math.round(since.energyWs / elapsedS) + 0
+    since = { ...since, atS, energyWs: 0 }
+    return { ...measurement, powerW }
+  }
+}

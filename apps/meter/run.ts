@@ -13,7 +13,7 @@ import type { TimeSense } from './clock.ts'
 import { openFleet, type Fleet } from './fleet.ts'
 import type { Group } from './group.ts'
 import type { PortLog } from './port-report.ts'
-import { recorder } from './recording.ts'
+import { recorderFor } from './recording.ts'
 import { openSource } from './source.ts'
 import { addMeterMetrics, meterViews } from './status.ts'
 import { openTimeline, type Timeline } from './timeline.ts'
@@ -53,6 +53,7 @@ export async function runMeter(
   options: MeterRunOptions = {},
 ): Promise<RunningService> {
   const { log } = context
+  recorderFor(plan.config.source, options.logTelegrams)
   const fleet = openFleet(plan, log)
   const measuring = new AbortController()
   const drained = watchDrained(fleet)
@@ -142,7 +143,7 @@ async function feed(
     input: process.stdin,
     log: options.log,
     port: {
-      record: options.logTelegrams === undefined ? undefined : recorder(options.logTelegrams),
+      record: recorderFor(config.source, options.logTelegrams),
       ...memoryOf(group),
     },
   })

@@ -17,3 +17,7 @@ export const valueCodes: Readonly<Record<Mapped, string>> = {
 export function isPower({ value }: { value: Mapped }): boolean {
   return value === 'power' || value === 'import_power' || value === 'export_power'
 }
+
+export function isRegister({ value }: { value: Mapped }): boolean {
+  return value === 'import' || value === 'export'
+}

@@ -19,24 +19,38 @@ export async function loadExcerpt(): Promise<ExcerptDay[]> {
 
 /**
  * The readings of a CSV file (gzipped if its name ends in .gz), one at a time, gaps left out.
- * Throws `household/no-file`, `household/bad-header` or `household/bad-value`.
+ * Throws `household/no-file`, `household/bad-header`, `household/bad-value` or, where time goes back,
+ * `household/out-of-order`: power over a time that comes twice would count twice.
  */
 export async function* readCsv(path: string): AsyncGenerator<SourceReading, void> {
   let header: CsvHeader | null = null
   let lineNumber = 0
+  let newestS = 0
   try {
     for await (const line of linesOf(path)) {
       lineNumber++
       if (header === null) header = parseCsvHeader(line)
       else {
         const reading = parseCsvLine(header, line, lineNumber)
-        if (reading !== null) yield reading
+        if (reading === null) continue
+        const timeS = reading.timeS ?? newestS
+        if (timeS < newestS) throw outOfOrder(lineNumber)
+        newestS = timeS
+        yield reading
       }
     }
   } catch (error) {
     throw fileError(path, error)
   }
   if (header === null) throw new CodedError('household/bad-header', `${path} is empty`)
+}
+
+function outOfOrder(lineNumber: number): CodedError {
+  return new CodedError(
+    'household/out-of-order',
+    `line ${lineNumber}: its time is before that of the line above it; sort the file by time, and give ` +
+      'the times with their zone where its clock was set back in autumn',
+  )
 }
 
 /** What is wrong in a file is said with the file's name; what is wrong with the file, with a cure. */

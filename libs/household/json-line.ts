@@ -59,7 +59,8 @@ export function parseJsonLine(line: string, lineNumber = 1): SourceReading | nul
 function objectFrom(line: string, lineNumber: number): Record<string, unknown> {
   let value: unknown
   try {
-    value = JSON.parse(line)
+    // Some programs begin what they write with a byte order mark.
+    value = JSON.parse(lineNumber === 1 ? line.replace(/^\uFEFF/, '') : line)
   } catch (error) {
     throw new CodedError('household/bad-json', `line ${lineNumber}: not JSON`, { cause: error })
   }

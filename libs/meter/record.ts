@@ -2,7 +2,8 @@ import { addChecksum, dropChecksum } from '#bytes'
 import { decode, decodeInts, encode, encodeInts } from '#cbor'
 import { CodedError } from '#errors'
 import { readingFromValues, readingValues, type Anchor, type Reading } from '#reading'
-import type { Left, RegisterMemory } from './registers.ts'
+import type { Left } from './one-register.ts'
+import type { RegisterMemory } from './registers.ts'
 
 /** A reading with what is needed to continue after it; one of them is one record of the store. */
 export interface OpenRecord {

@@ -82,7 +82,7 @@ export interface MeterSettings {
   maxGapSeconds: number
   /** Value at which the physical registers start again from 0, if they do. */
   rolloverWh: number | null
-  /** A register that rises faster than this is not believed at once. */
+  /** A register that rises faster than this is not believed at once, more power is not integrated. */
   maxPowerW: number
   windowItems: number
   resendAfterMs: number
@@ -105,7 +105,8 @@ export type MeterEvent =
   | { type: 'bad-message'; code: string }
 
 /**
- * `held`: the register went back, showed 0 or rose beyond belief, so its last good value is repeated;
+ * `held`: the register went back, showed 0 or rose beyond belief, or power was beyond belief where there
+ * is no register, so the last good value is repeated;
  * `reset`, `rollover`, `replaced`: it goes on from another value, the sum continues; `returned`: it
  * is back where it was before a reset; `gap`: power was not integrated over a silence.
  */

@@ -81,7 +81,8 @@ function joined(rows: readonly string[]): string[] {
   return whole
 }
 
-function codeOf(written: string): string {
+/** A code without the `*255` that says nothing. */
+export function codeOf(written: string): string {
   return written.endsWith('*255') ? written.slice(0, -4) : written
 }
 

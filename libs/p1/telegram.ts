@@ -1,7 +1,7 @@
 import { CodedError } from '#errors'
 import { collect, isValueCode, type Shown, type Unread } from '#telegram'
 import { identityCodes, meterIdFrom } from './ident.ts'
-import { parseLines, parseValue, type Line } from './lines.ts'
+import { codeOf, parseLines, parseValue, type Line } from './lines.ts'
 import { readChannels } from './mbus.ts'
 import { parseStamp } from './stamp.ts'
 import type { P1Options, P1Telegram, PowerFailure } from './types.ts'
@@ -44,7 +44,7 @@ export function parseP1(bytes: Uint8Array, options: P1Options): P1Telegram {
   if (!checked) mayLackCrc(lines)
   const version = single(lines, codes.version) ?? single(lines, codes.belgianVersion)
   const { channels, rest, unread } = readChannels(lines, options)
-  const values = readValues(rest)
+  const values = readValues(rest, odd.map(codeBefore))
   const time = single(rest, codes.time)
   const timeS = time === null ? null : parseStamp(time, options.winterMinutes)
   return {
@@ -66,10 +66,10 @@ export function parseP1(bytes: Uint8Array, options: P1Options): P1Telegram {
         ? [{ what: codes.time, why: 'not a time with S (summer) or W (winter)' }]
         : []),
       ...values.unread,
-      ...odd.map((row) => ({
-        what: row.split('(')[0]?.slice(0, 16) ?? '',
-        why: 'not in the form of a line',
-      })),
+      ...odd
+        .map(codeBefore)
+        .filter((code) => !isValueCode(code))
+        .map((code) => ({ what: code.slice(0, 16), why: 'not in the form of a line' })),
     ],
   }
 }
@@ -82,19 +82,32 @@ function mayLackCrc(lines: readonly Line[]): void {
   }
 }
 
-function readValues(lines: readonly Line[]): ReturnType<typeof collect> {
-  const shown: Shown[] = []
+/** What stands before the brackets of something that has not the form of a line. */
+function codeBefore(row: string): string {
+  return codeOf(row.split('(')[0]?.trim() ?? '')
+}
+
+/** `damaged` are the codes of lines that are there and cannot be read. */
+function readValues(
+  lines: readonly Line[],
+  damaged: readonly string[],
+): ReturnType<typeof collect> {
+  // A register that is no number must not be left out of a sum.
+  const shown: Shown[] = damaged.filter(isValueCode).map(noNumber)
   const unread: Unread[] = []
   for (const { code, groups } of lines) {
     if (isUnderstood(code)) continue
     const value = groups.length === 1 ? parseValue(code, groups[0] ?? '') : null
     if (value !== null) shown.push(value)
-    // A register that is no number must not be left out of a sum.
-    else if (isValueCode(code)) shown.push({ code, mantissa: 0n, exponent: 0, unit: 'no number' })
+    else if (isValueCode(code)) shown.push(noNumber(code))
     else unread.push({ what: code, why: 'not known here' })
   }
   const collected = collect(shown)
   return { values: collected.values, unread: [...unread, ...collected.unread] }
+}
+
+function noNumber(code: string): Shown {
+  return { code, mantissa: 0n, exponent: 0, unit: 'no number' }
 }
 
 const understood: ReadonlySet<string> = new Set([...Object.values(codes), ...identityCodes])

@@ -127,11 +127,14 @@ function valuesOf(entries: readonly Entry[]): ReturnType<typeof collect> {
 
 function shownFrom({ code, unit, scaler, value }: Entry): Shown {
   // A register that is no number is handed on all the same: it must not be left out of a sum.
-  if (typeof value !== 'bigint') return { code, mantissa: 0n, exponent: 0, unit: 'no number' }
+  const scaled = scaler === null || typeof scaler === 'bigint'
+  if (typeof value !== 'bigint' || !scaled) {
+    return { code, mantissa: 0n, exponent: 0, unit: 'no number' }
+  }
   return {
     code,
     mantissa: value,
-    exponent: typeof scaler === 'bigint' ? Number(scaler) : 0,
+    exponent: Number(scaler ?? 0n),
     unit: typeof unit === 'bigint' ? (units[String(unit)] ?? `unit ${unit}`) : '',
   }
 }

@@ -20,11 +20,13 @@ const CONFIRM = 3
  * One meter's telegrams, one after another, as measurements: notices that the meter was replaced
  * (its number is another) and that the power was off. A telegram without a checksum may lack a line
  * without anybody noticing, and a sum of tariffs would fall: it counts once it shows the same values
- * as the one before it.
+ * as the one before it, never from a meter that sends checksums, and not while it may be of another
+ * meter, whose register would pass for energy.
  */
 export function createFollower(remembered: FollowMemory | null) {
   let memory: FollowMemory = remembered ?? { meterId: null, powerFailures: null }
   let shape: string | null = null
+  let sendsChecksums = false
   let other = { meterId: '', seen: 0 }
 
   /**
@@ -41,6 +43,7 @@ export function createFollower(remembered: FollowMemory | null) {
       )
     }
     const replaced = isReplaced(telegram)
+    if (!replaced && isOther(telegram)) throw unconfirmed('of what may be another meter')
     const failed = hasFailed(telegram)
     memory = {
       meterId: replaced ? telegram.meterId : (memory.meterId ?? telegram.meterId),
@@ -58,18 +61,23 @@ export function createFollower(remembered: FollowMemory | null) {
   }
 
   function confirm({ checked, codes }: Telegram): void {
-    if (checked) return
+    if (checked) {
+      sendsChecksums = true
+      return
+    }
+    if (sendsChecksums) throw unconfirmed('of a meter that sends one')
     const before = shape
     shape = codes.filter(isValueCode).join()
-    if (shape === before) return
-    throw new CodedError(
-      'telegram/unconfirmed',
-      'a telegram without a checksum, and with other lines than the one before it: not counted yet',
-    )
+    if (shape !== before) throw unconfirmed('and with other lines than the one before it')
   }
 
-  function isReplaced({ meterId, checked }: Telegram): boolean {
-    if (meterId === null || memory.meterId === null || meterId === memory.meterId) {
+  function isOther({ meterId }: Telegram): boolean {
+    return meterId !== null && memory.meterId !== null && meterId !== memory.meterId
+  }
+
+  function isReplaced(telegram: Telegram): boolean {
+    const { meterId, checked } = telegram
+    if (meterId === null || !isOther(telegram)) {
       other = { meterId: '', seen: 0 }
       return false
     }
@@ -85,4 +93,9 @@ export function createFollower(remembered: FollowMemory | null) {
   }
 
   return { follow, memory: (): FollowMemory => memory }
+}
+
+function unconfirmed(which: string): CodedError {
+  const message = `a telegram without a checksum, ${which}: not counted`
+  return new CodedError('telegram/unconfirmed', message)
 }

@@ -6,7 +6,7 @@ import { createChipBench } from '../support/chip-bench.ts'
 export interface Fit {
   sourceBytes: number
   bytecodeBytes: number
-  /** Allocated after the start, and after readings, a handshake, a report and its receipt. */
+  /** Allocated after the start, and after readings, a handshake, a list, a report and its receipt. */
   startedBytes: number
   usedBytes: number
   /** The smallest limit under which all that succeeds, to a KiB. */
@@ -15,6 +15,8 @@ export interface Fit {
 
 const STEP = 1_024
 const PLENTY = 4_194_304
+/** As many revoked credentials as a chip takes from its fog node. */
+const REVOKED = 47
 
 /** Measures with plenty of memory, then looks for how little is enough. */
 export async function memoryOf(variant: Variant, loaded: LoadedFirmware): Promise<Fit> {
@@ -46,7 +48,7 @@ async function isEnough(run: () => Promise<unknown>): Promise<boolean> {
 }
 
 async function liveInFull(loaded: LoadedFirmware, memoryBytes: number): Promise<[number, number]> {
-  const bench = createChipBench()
+  const bench = createChipBench({ revoked: REVOKED })
   const { host, provision } = bench
   const machine = await startMachine({ ...loaded, memoryBytes, host, provision })
   try {
@@ -54,6 +56,9 @@ async function liveInFull(loaded: LoadedFirmware, memoryBytes: number): Promise<
     for (let i = 0; i < 16; i++) bench.measure(machine.firmware)
     bench.deliver(machine.firmware)
     if (bench.held() !== 1) throw new Error('the block did not arrive')
+    if (!bench.events.some(({ event }) => event === 'revocations')) {
+      throw new Error('the list of revoked credentials was not taken')
+    }
     return [startedBytes, machine.heapBytes()]
   } finally {
     machine.dispose()

@@ -31,7 +31,12 @@ export interface ChipBench {
 }
 
 export function createChipBench(
-  options: { seed?: number; free?: Partial<typeof freeBytes> } = {},
+  options: {
+    seed?: number
+    free?: Partial<typeof freeBytes>
+    /** Credentials on the list that the fog node passes on; without it there is no list. */
+    revoked?: number
+  } = {},
 ): ChipBench {
   const { seed = 1 } = options
   const fraction = seededRandom(seed)
@@ -41,6 +46,7 @@ export function createChipBench(
   const people = createPeople(random, nowMs)
   const own = people.enrol('meter', 'meter-1')
   const fog = people.enrol('fog', 'fog-1')
+  const list = options.revoked === undefined ? null : people.revoke(options.revoked)
   let retained: Uint8Array = new Uint8Array()
   let outgoing: Uint8Array[] = []
   let channelId: string | null = null
@@ -64,6 +70,7 @@ export function createChipBench(
   function answer(peer: Credential, cid: string, payload: Uint8Array): Uint8Array[] {
     model ??= createModelFog(peer.deviceId, nodeCrypto.verifyKey(peer.publicKey))
     const downs = [...model.receive(payload), ...model.commit()]
+    if (list !== null && downs[0]?.type === 'welcome') downs.push({ type: 'revocations', list })
     return downs.flatMap((down) => responder.send(cid, encodeDown(down)) ?? [])
   }
 

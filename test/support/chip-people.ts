@@ -1,5 +1,5 @@
 import type { Identity } from '#channel'
-import { decodeCredential, issueCredential, type Role } from '#credential'
+import { decodeCredential, issueCredential, issueRevocations, type Role } from '#credential'
 import { nodeCrypto } from '#crypto-node'
 import type { Random } from '#ports'
 
@@ -14,6 +14,11 @@ export function createPeople(random: Random, startMs: number) {
   const startS = Math.floor(startMs / 1_000)
   return {
     authorityKey: authority.publicKey,
+    /** A signed list of `count` credentials that nobody has. */
+    revoke(count: number): Uint8Array {
+      const ids = Array.from({ length: count }, () => random(8))
+      return issueRevocations({ authority, number: 1, issuedS: startS, ids })
+    },
     enrol(role: Role, deviceId: string): Provisioned {
       const secret = random(32)
       const key = nodeCrypto.signingKey(secret)

@@ -78,6 +78,29 @@ describe.each([
   }, 300_000)
 })
 
+describe('a list of revoked credentials', () => {
+  // About the longest that a chip takes, and longer ones.
+  test.each([47, 55])(
+    'of %i: taken, or left to the fog node, or a shortage, but not now this and now that',
+    async (revoked) => {
+      const loaded = await loadFirmware('small')
+      const ends = new Set<string>()
+      for (let kib = 480; kib <= 540; kib += 10) {
+        const bench = createChipBench({ revoked })
+        try {
+          await live(loaded, kib * KIB, bench)
+          ends.add(bench.events.map(({ event }) => event).join(' '))
+        } catch (error) {
+          if (!(error instanceof Exhausted)) throw error
+        }
+      }
+      const taken = revoked < 48
+      expect([...ends]).toEqual([taken ? 'open revocations delivered' : 'open delivered'])
+    },
+    120_000,
+  )
+})
+
 describe('a signature check without memory', () => {
   const key = nodeCrypto.signingKey(new Uint8Array(32).fill(5))
   const message = utf8('a reading')

@@ -286,12 +286,15 @@ describe('CSV', () => {
     writeFileSync(join(folder, 'empty.csv'), '')
     writeFileSync(join(folder, 'broken.csv.gz'), 'not gzip')
     writeFileSync(join(folder, 'bad.csv'), 'time,power_w\n0,5\n1,x\n')
+    writeFileSync(join(folder, 'back.csv'), 'time,power_w\n0,5\n60,5\n60,6\n59,5\n120,5\n')
     const codes: Record<string, string> = {
       'none.csv': 'household/no-file',
       'none.csv.gz': 'household/no-file',
       'broken.csv.gz': 'household/no-file',
       'empty.csv': 'household/bad-header',
       'bad.csv': 'household/bad-value',
+      // Half a minute that comes twice would count twice.
+      'back.csv': 'household/out-of-order',
     }
     for (const [name, code] of Object.entries(codes)) {
       const message = expect.stringContaining(name) as string
@@ -335,6 +338,8 @@ describe('JSON lines', () => {
 
   test('an empty line is no reading', () => {
     expect(parseJsonLine('  ')).toBeNull()
+    expect(parseJsonLine('\uFEFF{"power_w":7}')).toMatchObject({ powerW: 7 })
+    expect(codeThrown(() => parseJsonLine('\uFEFF{"power_w":7}', 2))).toBe('household/bad-json')
   })
 
   test.each<[string, string, string]>([

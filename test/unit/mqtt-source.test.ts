@@ -60,6 +60,17 @@ describe('a table', () => {
     expect(late).toMatchObject({ powerW: 1, importWh: null, exportWh: null, voltageDv: 2_296 })
   })
 
+  test('the first waits for the registers, but not for ever', () => {
+    const map = [row('power', 'power', 'W'), row('total', 'import', 'Wh')]
+    const { take } = createMqttTable(map)
+    expect(take('power', utf8('500'), 0)).toBeNull()
+    expect(take('total', utf8('4711'), 1_000)).toBeNull()
+    expect(take('power', utf8('501'), 2_000)).toMatchObject({ powerW: 501, importWh: 4_711 })
+    const mute = createMqttTable(map)
+    expect(mute.take('power', utf8('500'), 0)).toBeNull()
+    expect(mute.take('power', utf8('502'), 300_001)).toMatchObject({ powerW: 502, importWh: null })
+  })
+
   test('Home Assistant: states as text; "unavailable" is no number', () => {
     const { take } = createMqttTable([row('homeassistant/sensor/grid/state', 'power', 'kW')])
     expect(take('homeassistant/sensor/grid/state', utf8('1.25'), 0)?.powerW).toBe(1_250)
@@ -152,5 +163,40 @@ describe('a broker', () => {
     stopping.abort()
     expect((await three).done).toBe(true)
     await second.kill()
+  })
+
+  test('power alone is the mean by time, also when a gadget says a lot at once', async () => {
+    const broker = await startBroker()
+    let nowMs = 0
+    const stopping = new AbortController()
+    const said: string[] = []
+    const tell = (data: object) => void said.push(Object.values(data).join(' '))
+    const measurements = fromBroker({
+      source: {
+        kind: 'mqtt',
+        url: `mqtt://127.0.0.1:${broker.port}`,
+        map: [row('power', 'power', 'W')],
+        intervalSeconds: 10,
+      },
+      clock: { now: () => 1_795_000_000_000, monotonic: () => nowMs },
+      time: { known: () => true, boot: { id: 1, ageS: () => nowMs / 1_000 } },
+      log: { info: tell, warn: tell, debug: tell },
+      signal: stopping.signal,
+    })
+    const first = measurements.next()
+    await expect.poll(() => said.length).toBe(1)
+    await publish(broker, 'power', '0')
+    expect((await first).value).toMatchObject({ powerW: 0 })
+    const second = measurements.next()
+    nowMs = 9_000
+    for (let i = 0; i < 20; i++) await publish(broker, 'power', '1000')
+    await publish(broker, 'power', 'seen')
+    await expect.poll(() => said.join()).toContain('mqtt/bad-value')
+    nowMs = 10_000
+    await publish(broker, 'power', '1000')
+    expect((await second).value).toMatchObject({ powerW: 100 })
+    stopping.abort()
+    await measurements.return()
+    await broker.kill()
   })
 })

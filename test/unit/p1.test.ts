@@ -232,6 +232,23 @@ describe('a unit is checked, never guessed', () => {
     expect(read([...tariffs, '1-0:1.8.0(2.3*kWh)']).importWh).toBe(2_300)
   })
 
+  test.each([
+    'a space 1-0:1.8.2 (000200.000*kWh)',
+    'a bracket 1-0:1.8.2(000200.000*kWh',
+    'the end 1-0:1.8.2*255(000200.000*kWh) ',
+    'a letter 1-0:1.8.2(000200.000*kW\u00e9)',
+  ])('a tariff in a line out of form leaves no smaller sum: %s', (text) => {
+    const line = text.slice(text.indexOf('1-0:'))
+    const telegram = read(['1-0:1.8.1(000100.000*kWh)', line, '1-0:1.7.0(00.500*kW)'])
+    expect(telegram).toMatchObject({ checked: true, importWh: null, powerW: 500 })
+    expect(telegram.unread.map(({ what }) => what)).toEqual(['1-0:1.8.2'])
+  })
+
+  test('an export in a line out of form: import alone is not the power', () => {
+    const lines = ['1-0:1.8.0(1*kWh)', '1-0:1.7.0(00.000*kW)', '1-0:2.7.0(00.500*kW']
+    expect(read(lines)).toMatchObject({ importWh: 1_000, powerW: null })
+  })
+
   test('power: import less export, net, or all phases, and none when one of them is missing', () => {
     const phases = ['1-0:21.7.0(1*kW)', '1-0:41.7.0(2*kW)', '1-0:61.7.0(3*kW)']
     expect(read(['1-0:1.7.0(0*kW)', '1-0:2.7.0(1.2345*kW)']).powerW).toBe(-1_235)

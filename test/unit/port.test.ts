@@ -5,6 +5,7 @@ import { createServer, type AddressInfo, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
+import * as fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { concat, fromHex, toHex } from '#bytes'
 import type { PortSource } from '#config'
@@ -14,8 +15,9 @@ import { additionalData, formatEncrypted, publicAuthenticationKey } from '#p1'
 import type { FollowMemory } from '#telegram'
 import { createDating } from '../../apps/meter/dating.ts'
 import { fromPort } from '../../apps/meter/port-source.ts'
-import { recorder } from '../../apps/meter/recording.ts'
-import { createRhythm } from '../../apps/meter/rhythm.ts'
+import { recorder, recorderFor } from '../../apps/meter/recording.ts'
+import { createHoldingRhythm, createRhythm } from '../../apps/meter/rhythm.ts'
+import { codeThrown } from '../support/coded.ts'
 import { hasSocat, plugCable } from '../support/pty.ts'
 import { latin1, p1Telegram, recorded } from '../support/telegrams.ts'
 
@@ -126,6 +128,16 @@ describe('a file, a pipe', () => {
     ['a key that is not there', p1('-', { keyFile: '/nowhere/key' }), 'port/no-key'],
   ])('%s ends it', async (_, source, code) => {
     expect(await readAll(source).then(() => 'no error', codeOf)).toBe(code)
+  })
+
+  test('what does not speak in telegrams cannot be recorded, and says so instead of an empty file', () => {
+    const path = join(folder, 'never')
+    const asked = ['p1', 'sml', 'modbus', 'mqtt', 'csv', 'sim'].map((kind) =>
+      codeThrown(() => recorderFor({ kind }, path)),
+    )
+    const [fine, refused] = ['nothing thrown', 'cli/usage']
+    expect(asked).toEqual([fine, fine, refused, refused, refused, refused])
+    expect(recorderFor({ kind: 'mqtt' }, undefined)).toBeUndefined()
   })
 
   test('a recording that cannot be written ends it; nobody wants half a bug report', async () => {
@@ -343,5 +355,46 @@ describe('the rhythm', () => {
       rhythm(at(1), null),
     ].map((taken) => taken !== null)
     expect(passes).toEqual([true, true, false, true, true, true])
+  })
+
+  test('a gadget that speaks when its power changes: each power counts until the next', () => {
+    const rhythm = createHoldingRhythm(10)
+    const said = [
+      [0, 0],
+      [9, 1_000],
+      [9.1, 1_010],
+      [9.2, 990],
+      [9.4, 1_000],
+      [10, 1_000],
+      [600, 2_000],
+      [600, 0],
+      [1_200, 0],
+    ] as const
+    const taken = said.map(([s, powerW]) => rhythm(at(powerW), s)?.powerW ?? null)
+    // 9 s of nothing and one of 1000 W or so are 100 W, not the mean of what was said.
+    expect(taken).toEqual([0, null, null, null, null, 100, 1_000, null, 0])
+  })
+
+  test('any words at any time: energy is what was said by how long it held', () => {
+    const words = fc.array(fc.tuple(fc.nat(20), fc.integer({ min: -5_000, max: 5_000 })))
+    fc.assert(
+      fc.property(words, fc.nat(30), (gaps, interval) => {
+        const rhythm = createHoldingRhythm(interval)
+        let [nowS, heldW, owedWs, lastS] = [0, 0, 0, 0]
+        rhythm(at(0), 0)
+        for (const [gapS, powerW] of gaps) {
+          nowS += gapS
+          owedWs += heldW * gapS
+          heldW = powerW
+          const taken = rhythm(at(powerW), nowS)
+          if (taken === null) continue
+          expect(Math.abs(taken.powerW * (nowS - lastS) - owedWs)).toBeLessThanOrEqual(
+            (nowS - lastS) / 2,
+          )
+          owedWs = 0
+          lastS = nowS
+        }
+      }),
+    )
   })
 })

@@ -4,6 +4,7 @@ import { createTrust, decodeCredential, issueCredential } from '#credential'
 import { nodeCrypto } from '#crypto-node'
 import { encodeDown, encodeItems, type Summary } from '#messages'
 import { createMeter, meterDefaults, type Measurement, type MeterSettings } from '#meter'
+import { status } from '#reading'
 import {
   authority,
   fogBench,
@@ -12,6 +13,7 @@ import {
   startS,
   virtualClock,
 } from '../support/fog.ts'
+import { createRegisters, type RegisterState } from '../../libs/meter/registers.ts'
 import { memoryMeter } from '../support/memory-meter.ts'
 
 /**
@@ -214,6 +216,33 @@ const cases: Record<string, Case> = {
     cloud: ['register-reset'],
     gaps: [['substitute', 2, 3, 0]],
   },
+  'a sum of two tariffs of six digits, one of which starts again': {
+    seen: kwh(1_299_999.8, 1_299_999.9, 300_000.1, 300_000.2),
+    settings: { rolloverWh: 1_000_000_000 },
+    gained: [0, 100, 300, 400],
+    says: ['rollover'],
+    cloud: ['register-reset'],
+  },
+  'a sum falls by more than a roll-over': {
+    seen: kwh(1_299_999.9, 299_990, 299_990.1, 299_990.2, 299_990.3),
+    settings: { rolloverWh: 1_000_000_000 },
+    gained: [0, 0, 0, 200, 300],
+    says: ['held', 'held', 'reset'],
+    cloud: ['register-reset'],
+    gaps: [['substitute', 2, 3, 0]],
+  },
+  'power alone, and one reading of a gigawatt': {
+    seen: [
+      { powerW: 3_600 },
+      { powerW: 3_600 },
+      { powerW: 999_999_999 },
+      { powerW: -999_999_999 },
+      { powerW: 3_600 },
+    ],
+    gained: [0, 30, 30, 30, 60],
+    says: ['held', 'held'],
+    gaps: [['substitute', 3, 4, 0]],
+  },
   'three days without readings, the register went on': {
     seen: [...kwh(500, 500.1, 500.2), { importWh: 536_200, afterS: 3 * 86_400 }, ...kwh(536.3)],
     gained: [0, 100, 200, 36_200, 36_300],
@@ -283,5 +312,60 @@ describe('what meters do', () => {
     expect(result.events).toEqual(expected.says ?? [])
     expect(result.cloudEvents).toEqual(expected.cloud ?? [])
     expect(result.gaps).toEqual(expected.gaps ?? [])
+  })
+})
+
+function play(rows: readonly Partial<Measurement>[]) {
+  const registers = createRegisters(meterDefaults)
+  let state: RegisterState | null = null
+  return rows.map((row) => {
+    const m = { timeS: 0, powerW: 0, ...row }
+    const step = registers.advance(state, m, state === null ? null : rhythmS)
+    const { importWh, exportWh, memory, events, flags } = step
+    state = { ...memory, importWh, exportWh }
+    expect(flags & status.integratedRegister).not.toBe(0)
+    return [importWh, exportWh, ...events]
+  })
+}
+
+describe('a meter that counts only what a roof delivers', () => {
+  test('its register is what is signed, not its power', () => {
+    const shown = [70_000, 70_050, 70_100].map((exportWh) => ({ powerW: -3_600, exportWh }))
+    expect(play(shown)).toEqual([
+      [0, 70_000],
+      [0, 70_050],
+      [0, 70_100],
+    ])
+  })
+
+  test('what it draws at night is integrated; its register never goes back', () => {
+    const seen = [
+      { exportWh: 500 },
+      { exportWh: 500, powerW: 360 },
+      { exportWh: 0, powerW: 360 },
+      { powerW: 360 },
+      { exportWh: 502, powerW: -360 },
+      { exportWh: 7, replaced: true },
+      { exportWh: 9 },
+    ]
+    expect(play(seen)).toEqual([
+      [0, 500],
+      [3, 500],
+      [6, 500, 'held'],
+      [9, 500, 'held'],
+      [9, 502],
+      [9, 502, 'replaced'],
+      [9, 504],
+    ])
+  })
+
+  test('power alone first, its register later: the sum goes on', () => {
+    const seen = [{ powerW: -3_600 }, { powerW: -3_600 }, { exportWh: 900 }, { exportWh: 901 }]
+    expect(play(seen)).toEqual([
+      [0, 0],
+      [0, 30],
+      [0, 30, 'reset'],
+      [0, 31],
+    ])
   })
 })

@@ -102,6 +102,16 @@ describe('values', () => {
     ],
     ['text', entry(names.import, units.wh, '5200', '024f'), 'its unit is "no number", not Wh'],
     ['below zero', entry(names.import, units.wh, '5200', '52ff'), 'below zero'],
+    [
+      'a scaler in text',
+      entry(names.import, units.wh, '02ff', '6205'),
+      'its unit is "no number", not Wh',
+    ],
+    [
+      'a scaler that is a list',
+      entry(names.import, units.wh, '7152ff', '6205'),
+      'its unit is "no number", not Wh',
+    ],
     ['a scaler nobody means', entry(names.import, units.wh, '527f', '6201'), 'out of range'],
     ['too much', entry(names.import, units.wh, '5200', '69ffffffffffffffff'), 'out of range'],
     ['a value of the past', entry('010001080001', units.wh, '5200', '6201'), 'not known here'],

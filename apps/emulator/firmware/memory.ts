@@ -57,9 +57,14 @@ export function createMemory(roomBytes: number): Memory {
   }
 }
 
-/** What QuickJS throws without memory; when there is not even enough for an error, null. */
-function isShortage(error: unknown): boolean {
-  return error === null || (error instanceof Error && error.name === 'InternalError')
+/**
+ * What QuickJS throws without memory; when there is not even enough for an error, null. Code that took
+ * it for a fault of what it was reading has it as the cause of what it throws.
+ */
+export function isShortage(error: unknown): boolean {
+  if (error === null) return true
+  if (!(error instanceof Error)) return false
+  return error.name === 'InternalError' || ('cause' in error && isShortage(error.cause))
 }
 
 /**

@@ -1,10 +1,11 @@
 import { checkRevocations, type RevocationList } from '#credential'
 import type { Crypto } from '#crypto'
 import type { FlashStore } from '#flash-store'
+import { isShortage } from './memory.ts'
 
 const NOTE = 'revocations'
 /** A longer list does not fit beside everything else: the fog node it comes from has it. */
-const LONGEST = 1_024
+const LONGEST = 512
 
 /** The newest signed list a fog node passed on, remembered over sleep and power cuts. */
 export function followRevocations(crypto: Crypto, authorityKey: Uint8Array, store: FlashStore) {
@@ -21,7 +22,8 @@ export function followRevocations(crypto: Crypto, authorityKey: Uint8Array, stor
   function checked(bytes: Uint8Array): RevocationList | null {
     try {
       return checkRevocations(crypto, authorityKey, bytes)
-    } catch {
+    } catch (error) {
+      if (isShortage(error)) throw error
       return null
     }
   }

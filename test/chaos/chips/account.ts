@@ -1,5 +1,5 @@
 import type { Block, Reading } from '#reading'
-import type { Shown } from '../../../apps/emulator/chip.ts'
+import type { Shown } from '../../../apps/emulator/surroundings.ts'
 import type { Device } from './device.ts'
 
 export interface Account {

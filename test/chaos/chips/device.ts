@@ -1,12 +1,6 @@
 import { nativeCrypto } from '#crypto-native'
-import {
-  createChip,
-  type Chip,
-  type ChipEvent,
-  type Modem,
-  type Running,
-  type Shown,
-} from '../../../apps/emulator/chip.ts'
+import { createChip, type Chip } from '../../../apps/emulator/chip.ts'
+import type { ChipEvent, Modem, Running, Shown } from '../../../apps/emulator/surroundings.ts'
 import { openFlashChip, type FlashChip } from '../../../apps/emulator/flash-chip.ts'
 import { createFirmware } from '../../../apps/emulator/firmware/main.ts'
 import type { Host, Provision } from '../../../apps/emulator/firmware/host.ts'

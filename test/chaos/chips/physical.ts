@@ -1,5 +1,5 @@
 import type { Chance } from '../../sim/chance.ts'
-import type { Shown } from '../../../apps/emulator/chip.ts'
+import type { Shown } from '../../../apps/emulator/surroundings.ts'
 
 const MS_PER_HOUR = 3_600_000
 
