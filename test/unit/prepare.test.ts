@@ -188,6 +188,21 @@ Signed-By:
   })
 })
 
+/** A prepared image; `lines` is a file as large as its clusters. */
+function prepared(lines: string, bits: 16 | 32 = 16) {
+  const path = at('pi.img')
+  makeImage(path, 'dos', bits)
+  const fat = { path, offset: bootPartitionOffset(path) }
+  writeFat(fat, 'fogmeter', new Map([['node.toml', lines]]))
+  expect(readFileSync(path, 'latin1')).toContain('the key of home')
+  return { path, fat }
+}
+
+function extracted(path: string, offset: number): string {
+  writeFileSync(at('fat'), readFileSync(path).subarray(offset))
+  return at('fat')
+}
+
 describe.skipIf(!hasTools)('boot partitions (skipped without mtools, dosfstools, fdisk)', () => {
   test.each(['dos', 'gpt'] as const)('%s: found, written, and written again', (label) => {
     const path = at('pi.img')
@@ -222,16 +237,6 @@ describe.skipIf(!hasTools)('boot partitions (skipped without mtools, dosfstools,
     expect(read('token').status).not.toBe(0)
   })
 
-  /** A prepared image; `lines` is a file as large as its clusters. */
-  function prepared(lines: string, bits: 16 | 32 = 16) {
-    const path = at('pi.img')
-    makeImage(path, 'dos', bits)
-    const fat = { path, offset: bootPartitionOffset(path) }
-    writeFat(fat, 'fogmeter', new Map([['node.toml', lines]]))
-    expect(readFileSync(path, 'latin1')).toContain('the key of home')
-    return { path, fat }
-  }
-
   test.each<[string, 16 | 32, string | null]>([
     ['written again', 16, 'x'],
     ['removed', 16, null],
@@ -248,11 +253,6 @@ describe.skipIf(!hasTools)('boot partitions (skipped without mtools, dosfstools,
     expect(kept.toString()).toContain('arm_64bit')
     expect(spawnSync('fsck.vfat', ['-n', extracted(path, fat.offset)]).status).toBe(0)
   })
-
-  function extracted(path: string, offset: number): string {
-    writeFileSync(at('fat'), readFileSync(path).subarray(offset))
-    return at('fat')
-  }
 
   test('a full partition is no success, and leaves no empty file', () => {
     const { path, fat } = prepared('the key of home')
@@ -315,17 +315,18 @@ describe.skipIf(!hasTools)('boot partitions (skipped without mtools, dosfstools,
   })
 })
 
+const deb = () => at('fogmeter_0.1.0_arm64.deb')
+
+const into = async (files: string, changes: Partial<NodeWishes> = {}) => {
+  const target = await placeFiles({ files, deb: deb() })
+  target.write((await prepare(changes)).files)
+}
+
 describe('files for Raspberry Pi OS', () => {
-  const deb = () => at('fogmeter_0.1.0_arm64.deb')
   beforeEach(() => {
     createAuthority(at('authority'))
     writeFileSync(deb(), '!<arch>\ndebian-binary')
   })
-  const into = async (files: string, changes: Partial<NodeWishes> = {}) => {
-    const target = await placeFiles({ files, deb: deb() })
-    target.write((await prepare(changes)).files)
-  }
-
   test('what is secret is for its owner, and a token of before is gone', async () => {
     await into(at('boot'))
     for (const name of ['fogmeter/token', 'fogmeter/node.toml', 'network-config'])
