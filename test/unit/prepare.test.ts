@@ -23,6 +23,7 @@ import { cloudInitFiles } from '../../apps/pi/cloud-init.ts'
 import { configureMachine } from '../../apps/pi/machine.ts'
 import { requirePiBoot, writeFat } from '../../apps/pi/mtools.ts'
 import { prepareCard, type NodeWishes } from '../../apps/pi/prepare.ts'
+import { writeRepository } from '../../apps/pi/repository.ts'
 import { pskOf } from '../../apps/pi/wifi.ts'
 import { codeThrown } from '../support/coded.ts'
 import { makeImage } from '../support/image.ts'
@@ -169,6 +170,21 @@ Signed-By:
     expect(apt('preferences.d/fogmeter')).toContain(
       'Package: *\nPin: origin "updates.example"\nPin-Priority: -1\n',
     )
+  })
+
+  test.each([
+    ['sources.list', 'deb [arch=arm64] http://updates.example:80/debian trixie main\n'],
+    ['sources.list.d/debian.sources', 'Types: deb\nURIs: https://updates.example/debian\n'],
+  ])('a host that %s is served from too: refused, the rule would shut that out', (file, text) => {
+    mkdirSync(at('root/etc/apt/sources.list.d'), { recursive: true })
+    const write = () => writeRepository(at('root'), { url: repository, key: armoured('x') })
+    writeFileSync(at('root/etc/apt', file), text.replace('updates.', 'deb.'))
+    write()
+    write()
+    writeFileSync(at('root/etc/apt', file), text.replaceAll(/^(?=.)/gm, '# '))
+    write()
+    writeFileSync(at('root/etc/apt', file), text)
+    expect(codeThrown(write)).toBe('pi/shared-host')
   })
 
   test.each([
