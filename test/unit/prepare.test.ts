@@ -20,6 +20,7 @@ import { placeFiles } from '../../apps/cli/pi-target.ts'
 import { bootPartitionOffset } from '../../apps/pi/boot-partition.ts'
 import { inspectCard } from '../../apps/pi/card.ts'
 import { cloudInitFiles } from '../../apps/pi/cloud-init.ts'
+import { overwriteClusters } from '../../apps/pi/fat.ts'
 import { configureMachine } from '../../apps/pi/machine.ts'
 import { requirePiBoot, writeFat } from '../../apps/pi/mtools.ts'
 import { prepareCard, type NodeWishes } from '../../apps/pi/prepare.ts'
@@ -268,6 +269,20 @@ describe.skipIf(!hasTools)('boot partitions (skipped without mtools, dosfstools,
     const kept = execFileSync('mtype', ['-i', `${path}@@${fat.offset}`, '::config.txt'])
     expect(kept.toString()).toContain('arm_64bit')
     expect(spawnSync('fsck.vfat', ['-n', extracted(path, fat.offset)]).status).toBe(0)
+  })
+
+  test('a damaged table leads nowhere out of the partition', () => {
+    const { path, fat } = prepared('the key of home\n'.repeat(1_000))
+    const last = 32_770 // 64 MiB are fewer clusters of 2 KiB
+    const before = readFileSync(path)
+    for (const range of [
+      [2, last],
+      [1, 2],
+      [5, 4],
+      [last, last],
+    ] as const)
+      expect(codeThrown(() => overwriteClusters(fat, [range]))).toBe('pi/fat-failed')
+    expect(readFileSync(path).equals(before)).toBe(true)
   })
 
   test('a full partition is no success, and leaves no empty file', () => {
