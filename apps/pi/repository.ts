@@ -1,9 +1,11 @@
 /** Where apt is told of the repository that updates come from. */
 import { dirname, join } from 'node:path'
-import { existsSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { rootCertificates } from 'node:tls'
 import { CodedError } from '#errors'
 import { createFolder, readFile, replaceFile } from '#identity'
+
+const OURS = 'fogmeter.sources'
 
 export interface Repository {
   url: string
@@ -26,17 +28,42 @@ const armour =
 
 /**
  * Writes the source, which counts for nothing but this key's signature, and before it the rule that no
- * package but ours comes from there. Returns what it set, in words.
+ * package but ours comes from there. Returns what it set, in words. @throws pi/shared-host
  */
 export function writeRepository(root: string, { url, key }: Repository): string {
   const { href, hostname } = new URL(url)
   const apt = join(root, 'etc/apt')
+  refuseShared(apt, hostname)
   put(join(apt, 'preferences.d/fogmeter'), preferences(hostname.replaceAll(/[[\]]/g, '')))
-  put(join(apt, 'sources.list.d/fogmeter.sources'), source(href, key))
+  put(join(apt, 'sources.list.d', OURS), source(href, key))
   // An image without the system's certificates has those that come with Node.
   const trusted = join(root, 'etc/ssl/certs/ca-certificates.crt')
   if (!existsSync(trusted)) put(trusted, `${rootCertificates.join('\n')}\n`)
   return `updates from ${href}`
+}
+
+/** The rule goes by the host: it would shut out the system's own updates from there, and nobody would notice. */
+function refuseShared(apt: string, host: string): void {
+  const folder = join(apt, 'sources.list.d')
+  const more = existsSync(folder) ? readdirSync(folder).map((name) => join(folder, name)) : []
+  const others = [join(apt, 'sources.list'), ...more].filter(
+    (path) => existsSync(path) && path !== join(folder, OURS),
+  )
+  const shared = others.find((path) => hostsIn(path).includes(host))
+  if (shared === undefined) return
+  const message =
+    `${shared} gets other packages from ${host}, which would no longer be installed; ` +
+    'serve the repository under a host name of its own'
+  throw new CodedError('pi/shared-host', message)
+}
+
+/** Of every address in a file, comments left out. */
+function hostsIn(path: string): string[] {
+  const text = Buffer.from(readFile(path, ''))
+    .toString('latin1')
+    .replaceAll(/^\s*#.*$/gm, '')
+  const urls = text.match(/https?:\/\/[^\s\]]+/g) ?? []
+  return urls.map((url) => URL.parse(url)?.hostname ?? '')
 }
 
 /** apt_preferences(5): by the host, which is ours to say, not by what the repository calls itself. */

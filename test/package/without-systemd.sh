@@ -20,6 +20,7 @@ count=$("$here/counted.sh" 20) || { tail -n 20 /root/*.log >&2; exit 1; }
 for unit in broker cloud-broker cloud agent meter@meter-0001; do
   grep -q ': ready$' "/root/$unit.log" || { echo "$unit never became ready" >&2; exit 1; }
 done
+grep -q '"curves":"libsodium"' /root/agent.log || { echo 'libsodium does not load' >&2; exit 1; }
 trap - EXIT
 stop
 echo "without systemd: every unit runs by run-unit, and the cloud has counted $count readings: ok"

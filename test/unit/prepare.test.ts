@@ -20,9 +20,11 @@ import { placeFiles } from '../../apps/cli/pi-target.ts'
 import { bootPartitionOffset } from '../../apps/pi/boot-partition.ts'
 import { inspectCard } from '../../apps/pi/card.ts'
 import { cloudInitFiles } from '../../apps/pi/cloud-init.ts'
+import { overwriteClusters } from '../../apps/pi/fat.ts'
 import { configureMachine } from '../../apps/pi/machine.ts'
 import { requirePiBoot, writeFat } from '../../apps/pi/mtools.ts'
 import { prepareCard, type NodeWishes } from '../../apps/pi/prepare.ts'
+import { writeRepository } from '../../apps/pi/repository.ts'
 import { pskOf } from '../../apps/pi/wifi.ts'
 import { codeThrown } from '../support/coded.ts'
 import { makeImage } from '../support/image.ts'
@@ -172,6 +174,21 @@ Signed-By:
   })
 
   test.each([
+    ['sources.list', 'deb [arch=arm64] http://updates.example:80/debian trixie main\n'],
+    ['sources.list.d/debian.sources', 'Types: deb\nURIs: https://updates.example/debian\n'],
+  ])('a host that %s is served from too: refused, the rule would shut that out', (file, text) => {
+    mkdirSync(at('root/etc/apt/sources.list.d'), { recursive: true })
+    const write = () => writeRepository(at('root'), { url: repository, key: armoured('x') })
+    writeFileSync(at('root/etc/apt', file), text.replace('updates.', 'deb.'))
+    write()
+    write()
+    writeFileSync(at('root/etc/apt', file), text.replaceAll(/^(?=.)/gm, '# '))
+    write()
+    writeFileSync(at('root/etc/apt', file), text)
+    expect(codeThrown(write)).toBe('pi/shared-host')
+  })
+
+  test.each([
     ['nothing', ''],
     ['a secret key', armoured('x').replaceAll('PUBLIC', 'PRIVATE')],
     ['a key and a field of its own', `${armoured('x')}Trusted: yes\n`],
@@ -187,6 +204,21 @@ Signed-By:
     expect(registered).toBe(0)
   })
 })
+
+/** A prepared image; `lines` is a file as large as its clusters. */
+function prepared(lines: string, bits: 16 | 32 = 16) {
+  const path = at('pi.img')
+  makeImage(path, 'dos', bits)
+  const fat = { path, offset: bootPartitionOffset(path) }
+  writeFat(fat, 'fogmeter', new Map([['node.toml', lines]]))
+  expect(readFileSync(path, 'latin1')).toContain('the key of home')
+  return { path, fat }
+}
+
+function extracted(path: string, offset: number): string {
+  writeFileSync(at('fat'), readFileSync(path).subarray(offset))
+  return at('fat')
+}
 
 describe.skipIf(!hasTools)('boot partitions (skipped without mtools, dosfstools, fdisk)', () => {
   test.each(['dos', 'gpt'] as const)('%s: found, written, and written again', (label) => {
@@ -222,16 +254,6 @@ describe.skipIf(!hasTools)('boot partitions (skipped without mtools, dosfstools,
     expect(read('token').status).not.toBe(0)
   })
 
-  /** A prepared image; `lines` is a file as large as its clusters. */
-  function prepared(lines: string, bits: 16 | 32 = 16) {
-    const path = at('pi.img')
-    makeImage(path, 'dos', bits)
-    const fat = { path, offset: bootPartitionOffset(path) }
-    writeFat(fat, 'fogmeter', new Map([['node.toml', lines]]))
-    expect(readFileSync(path, 'latin1')).toContain('the key of home')
-    return { path, fat }
-  }
-
   test.each<[string, 16 | 32, string | null]>([
     ['written again', 16, 'x'],
     ['removed', 16, null],
@@ -249,10 +271,19 @@ describe.skipIf(!hasTools)('boot partitions (skipped without mtools, dosfstools,
     expect(spawnSync('fsck.vfat', ['-n', extracted(path, fat.offset)]).status).toBe(0)
   })
 
-  function extracted(path: string, offset: number): string {
-    writeFileSync(at('fat'), readFileSync(path).subarray(offset))
-    return at('fat')
-  }
+  test('a damaged table leads nowhere out of the partition', () => {
+    const { path, fat } = prepared('the key of home\n'.repeat(1_000))
+    const last = 32_770 // 64 MiB are fewer clusters of 2 KiB
+    const before = readFileSync(path)
+    for (const range of [
+      [2, last],
+      [1, 2],
+      [5, 4],
+      [last, last],
+    ] as const)
+      expect(codeThrown(() => overwriteClusters(fat, [range]))).toBe('pi/fat-failed')
+    expect(readFileSync(path).equals(before)).toBe(true)
+  })
 
   test('a full partition is no success, and leaves no empty file', () => {
     const { path, fat } = prepared('the key of home')
@@ -315,17 +346,18 @@ describe.skipIf(!hasTools)('boot partitions (skipped without mtools, dosfstools,
   })
 })
 
+const deb = () => at('fogmeter_0.1.0_arm64.deb')
+
+const into = async (files: string, changes: Partial<NodeWishes> = {}) => {
+  const target = await placeFiles({ files, deb: deb() })
+  target.write((await prepare(changes)).files)
+}
+
 describe('files for Raspberry Pi OS', () => {
-  const deb = () => at('fogmeter_0.1.0_arm64.deb')
   beforeEach(() => {
     createAuthority(at('authority'))
     writeFileSync(deb(), '!<arch>\ndebian-binary')
   })
-  const into = async (files: string, changes: Partial<NodeWishes> = {}) => {
-    const target = await placeFiles({ files, deb: deb() })
-    target.write((await prepare(changes)).files)
-  }
-
   test('what is secret is for its owner, and a token of before is gone', async () => {
     await into(at('boot'))
     for (const name of ['fogmeter/token', 'fogmeter/node.toml', 'network-config'])

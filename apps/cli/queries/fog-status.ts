@@ -70,7 +70,7 @@ function lastSummary({ newestEnd, lagSeconds }: FogView): string {
 }
 
 function programRows({ status }: FogView): [string, string][] {
-  if (status === null) return [['status', 'has not said anything about itself yet']]
+  if (status === null) return [['status', 'nothing yet: it comes five minutes after its start']]
   const { version, uptimeS, metersOnline, metersKnown, storeBytes, timeS } = status
   return [
     ['said', `${moment(new Date(timeS * 1_000).toISOString())} UTC by its own clock`],
