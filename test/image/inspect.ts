@@ -43,7 +43,8 @@ const looks: readonly Look[] = [
   },
   {
     what: 'nobody has a password, and nobody can log in',
-    command: "cut -d: -f2 /etc/shadow | sort -u; systemctl list-units --no-legend --type=service,socket '*getty*' 'ssh*'",
+    command:
+      "cut -d: -f2 /etc/shadow | sort -u; systemctl list-units --no-legend --type=service,socket '*getty*' 'ssh*'",
     wrong: (said) => (said === '!*' ? null : said),
   },
   {
