@@ -92,7 +92,7 @@ function qemuArguments(options: GuestOptions, paths: { log: string; console: str
     ),
   ].join(',')
   const common = [
-    ...words('-display none -monitor none -no-reboot -serial chardev:console'),
+    ...words('-display none -monitor none -no-reboot'),
     // Its time passes by what it has computed: on a busy machine a start takes long, and no unit in it
     // waits in vain.
     ...words('-icount shift=1,sleep=on'),
@@ -102,20 +102,25 @@ function qemuArguments(options: GuestOptions, paths: { log: string; console: str
     network,
     ...words(`-kernel ${boot.kernel} -initrd ${boot.initramfs}`),
     ...(rtc === undefined ? [] : ['-rtc', `base=${rtc}`]),
+  ]
+  const append = (line: string, more = '') => [
     '-append',
-    `${boot.cmdline} systemd.debug_shell=ttyAMA0 console=ttyAMA0,115200`,
+    `${boot.cmdline} systemd.debug_shell=${line} console=${line},115200${more}`,
   ]
   if (machine === 'virt') {
     return [
-      ...words('-M virt -cpu cortex-a72 -smp 2 -m 512'),
+      ...words('-M virt -cpu cortex-a72 -smp 2 -m 512 -serial chardev:console'),
       ...common,
+      ...append('ttyAMA0'),
       ...words(`-drive if=none,id=card,${drive} -device virtio-blk-pci,drive=card`),
       ...words('-device virtio-net-pci,netdev=net,romfile= -device virtio-rng-pci'),
     ]
   }
   return [
-    ...words(`-M raspi3b -dtb ${boot.dtb}`),
+    // Its first serial line is Bluetooth's. Its watchdog, as QEMU has it, resets when it is switched on.
+    ...words(`-M raspi3b -dtb ${boot.dtb} -serial null -serial chardev:console`),
     ...common,
+    ...append('ttyS1', ' systemd.watchdog_sec=0 systemd.watchdog_device=/dev/null'),
     ...words(`-drive if=sd,${drive} -usb -device usb-net,netdev=net`),
   ]
 }
