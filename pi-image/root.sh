@@ -46,6 +46,7 @@ control mask getty@.service serial-getty@.service systemd-firstboot.service man-
   dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer wpa_supplicant.service
 if [ -n "$SSH_KEYS" ]; then
   install -D -m 600 "$SSH_KEYS" "$root/etc/ssh/authorized_keys"
+  mkdir -p "$root/etc/nftables.d"
   echo 'tcp dport 22 accept' >"$root/etc/nftables.d/ssh.nft"
   control enable fogmeter-ssh-key ssh
 else
