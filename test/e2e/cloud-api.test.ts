@@ -402,6 +402,17 @@ describe('who may ask', () => {
   })
 })
 
+/** What comes back until the other side ends. */
+async function sent(port: number, bytes: string): Promise<string> {
+  const socket = connect(port, '127.0.0.1')
+  let answer = ''
+  socket.on('data', (data) => (answer += data.toString()))
+  socket.on('error', () => {}) // a reset is an end too
+  socket.write(bytes)
+  await new Promise((resolve) => socket.on('close', resolve))
+  return answer
+}
+
 describe('who takes and does not give', () => {
   const get1 = 'GET /summary HTTP/1.1\r\nHost: 127.0.0.1\r\n'
   const guarded: TestApi[] = []
@@ -411,17 +422,6 @@ describe('who takes and does not give', () => {
     const one = await startTestApi(options)
     guarded.push(one)
     return Number(new URL(one.url).port)
-  }
-
-  /** What comes back until the other side ends. */
-  async function sent(port: number, bytes: string): Promise<string> {
-    const socket = connect(port, '127.0.0.1')
-    let answer = ''
-    socket.on('data', (data) => (answer += data.toString()))
-    socket.on('error', () => {}) // a reset is an end too
-    socket.write(bytes)
-    await new Promise((resolve) => socket.on('close', resolve))
-    return answer
   }
 
   test.each([
