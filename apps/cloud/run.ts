@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { nativeCrypto } from '#crypto-native'
 import { openCloudStore } from '#cloud-store'
 import type { CloudConfig } from '#config'
+import { defaults } from '#defaults'
 import { CodedError } from '#errors'
 import { loadIdentity, rememberRevocations, watchRevocations } from '#identity'
 import type { DeviceIdentity, RevocationWatch } from '#identity'
@@ -88,6 +89,8 @@ async function start(context: Context, config: CloudConfig, onStop: OnStop): Pro
     listen: config.http.listen,
     tokenFile: config.http.tokenFile,
     requestsPerMinute: config.http.requestsPerMinute,
+    connections: defaults.http.connections,
+    requestTimeoutMs: defaults.http.requestTimeoutMs,
     enrolment: openEnrolment({ config, identity, store: enrolments, log, clock: systemClock }),
     metrics: registry,
   })

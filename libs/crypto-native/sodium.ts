@@ -39,12 +39,11 @@ function signingKey(sodium: Sodium, secret: Uint8Array): SigningKey {
 
 function verifyKey(sodium: Sodium, encoded: Uint8Array): VerifyKey {
   requireStrictKey(encoded)
-  const publicKey = Uint8Array.from(encoded)
+  const own = Uint8Array.from(encoded)
   return {
-    publicKey,
+    publicKey: Uint8Array.from(encoded),
     verify: (message, signature) =>
-      isStrictSignature(signature) &&
-      sodium.crypto_sign_verify_detached(signature, message, publicKey),
+      isStrictSignature(signature) && sodium.crypto_sign_verify_detached(signature, message, own),
   }
 }
 

@@ -54,12 +54,19 @@ export const smallCrypto: Crypto = {
     assertLength('signing secret', secret, 32)
     const own = Uint8Array.from(secret)
     const publicKey = publicKeyOf(own)
-    return { publicKey, sign: (message) => sign(message, own, publicKey) }
+    // Signing with another public key than one's own would give the secret away
+    return {
+      publicKey: Uint8Array.from(publicKey),
+      sign: (message) => sign(message, own, publicKey),
+    }
   },
   verifyKey(publicKey) {
     requireStrictKey(publicKey)
     const own = Uint8Array.from(publicKey)
-    return { publicKey: own, verify: (message, signature) => verify(message, signature, own) }
+    return {
+      publicKey: Uint8Array.from(own),
+      verify: (message, signature) => verify(message, signature, own),
+    }
   },
   x25519(secret) {
     assertLength('agreement secret', secret, 32)

@@ -1,6 +1,7 @@
 /**
  * Every implementation checks lengths before use (crypto/bad-length); keys are objects so that an
- * implementation can prepare them once. Secrets are copied in and never handed out again.
+ * implementation can prepare them once. Secrets are copied in and never handed out again; what is handed
+ * out is the caller's, who may overwrite it.
  */
 export interface Crypto {
   /** FIPS 180-4, 32 bytes. */

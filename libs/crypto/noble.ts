@@ -30,7 +30,7 @@ function verifyKey(publicKey: Uint8Array): VerifyKey {
   requireStrictKey(publicKey)
   const own = Uint8Array.from(publicKey)
   return {
-    publicKey: own,
+    publicKey: Uint8Array.from(own),
     verify: (message, signature) =>
       isStrictSignature(signature) && ed25519.verify(signature, message, own, { zip215: false }),
   }

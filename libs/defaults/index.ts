@@ -55,6 +55,13 @@ export const defaults = {
     bytesPerSecond: 262_144,
   },
   /** Of one client address. */
-  http: { requestsPerMinute: 600, enrolmentsPerMinute: 30 },
+  http: {
+    requestsPerMinute: 600,
+    enrolmentsPerMinute: 30,
+    /** Far below the descriptors of a process: those who only knock leave some for the store and the broker. */
+    connections: 1_000,
+    /** For a whole request to arrive. */
+    requestTimeoutMs: 10_000,
+  },
   revocationPollMs: 10_000,
 } as const

@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto'
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { request } from 'node:http'
+import { connect } from 'node:net'
+import { once } from 'node:events'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import Fastify from 'fastify'
@@ -397,5 +399,57 @@ describe('who may ask', () => {
     expect(await failure({ listen: { host: '127.0.0.1', port } })).toMatch(
       /^http\/cannot-listen: .*another program/,
     )
+  })
+})
+
+/** What comes back until the other side ends. */
+async function sent(port: number, bytes: string): Promise<string> {
+  const socket = connect(port, '127.0.0.1')
+  let answer = ''
+  socket.on('data', (data) => (answer += data.toString()))
+  socket.on('error', () => {}) // a reset is an end too
+  socket.write(bytes)
+  await new Promise((resolve) => socket.on('close', resolve))
+  return answer
+}
+
+describe('who takes and does not give', () => {
+  const get1 = 'GET /summary HTTP/1.1\r\nHost: 127.0.0.1\r\n'
+  const guarded: TestApi[] = []
+  afterEach(() => Promise.all(guarded.splice(0).map((one) => one.close())))
+
+  async function start(options: Parameters<typeof startTestApi>[0]): Promise<number> {
+    const one = await startTestApi(options)
+    guarded.push(one)
+    return Number(new URL(one.url).port)
+  }
+
+  test.each([
+    ['nothing', '', /^HTTP\/1.1 408 .*"code":"http\/request-timeout"/s],
+    ['half of its headers', get1, /^HTTP\/1.1 408 .*"code":"http\/request-timeout"/s],
+    ['half of a body', `${get1}Content-Length: 900\r\n\r\nx`, /^HTTP\/1.1 200 .* 408 /s],
+    ['half of a body nobody reads', `POST${get1.slice(3)}Content-Length: 9\r\n\r\nx`, / 408 /],
+  ])('%s: the connection ends', async (_what, bytes, answer) => {
+    expect(await sent(await start({ requestTimeoutMs: 50 }), bytes)).toMatch(answer)
+  })
+
+  test.each([
+    ['what is no request', 'EHLO you\r\n\r\n', 'http/bad-request'],
+    ['an endless address', `GET /${'a'.repeat(40_000)}`, 'http/request-header-fields-too-large'],
+  ])('%s is answered in the form of all errors', async (_what, bytes, code) => {
+    const answer = await sent(await start({}), bytes)
+    const body: unknown = JSON.parse(answer.split('\r\n\r\n')[1] ?? '')
+    expect(body).toEqual({ code, message: expect.any(String) as string })
+  })
+
+  test('connections above the limit are closed; the others, and later ones, are served', async () => {
+    const port = await start({ connections: 2 })
+    const idle = [connect(port, '127.0.0.1'), connect(port, '127.0.0.1')]
+    await Promise.all(idle.map((socket) => once(socket, 'connect')))
+    expect(await sent(port, `${get1}\r\n`)).toBe('')
+    for (const socket of idle) socket.destroy()
+    let answer = ''
+    while (answer === '') answer = await sent(port, `${get1}Connection: close\r\n\r\n`)
+    expect(answer).toMatch(/^HTTP\/1.1 200 /)
   })
 })

@@ -55,6 +55,8 @@ export async function startTestApi(options: Partial<HttpOptions> = {}): Promise<
       metrics: createMetrics('cloud').registry,
       version: '0.1.0',
       requestsPerMinute: defaults.http.requestsPerMinute,
+      connections: defaults.http.connections,
+      requestTimeoutMs: defaults.http.requestTimeoutMs,
       enrolment: null,
       ...options,
     })

@@ -120,6 +120,20 @@ describe('all implementations', () => {
   })
 
   test.each(both)(
+    '%s: what is done to a public key it gave away changes nothing',
+    (_name, crypto) => {
+      const [key, agreement] = [crypto.signingKey(seed), crypto.x25519(seed)]
+      const peer = crypto.x25519(flip(seed, 0)).publicKey
+      const verifier = crypto.verifyKey(key.publicKey)
+      const [signature, shared] = [key.sign(seed), agreement.shared(peer)]
+      for (const { publicKey } of [key, agreement, verifier]) publicKey.fill(1)
+      expect(verifier.verify(seed, signature)).toBe(true)
+      expect(key.sign(seed)).toEqual(signature)
+      expect(agreement.shared(peer)).toEqual(shared)
+    },
+  )
+
+  test.each(both)(
     '%s: random signatures and keys never throw anything uncoded',
     (_name, crypto) => {
       fc.assert(

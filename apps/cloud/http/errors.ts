@@ -1,4 +1,5 @@
 import { STATUS_CODES } from 'node:http'
+import type { Socket } from 'node:net'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { CodedError } from '#errors'
 
@@ -65,6 +66,29 @@ const unauthorized: Described = {
   status: 401,
   code: 'http/unauthorized',
   message: 'send "Authorization: Bearer <token>" with the token from http.token_file',
+}
+
+/** What node's parser cannot make a request of; there is no reply object to send with. */
+export function answerBrokenRequest(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy()
+    return
+  }
+  const { status, message } = brokenRequests[error.code ?? ''] ?? malformed
+  const text = STATUS_CODES[status] ?? ''
+  const body = JSON.stringify({ code: `http/${slug(text)}`, message })
+  const head = ['content-type: application/json', `content-length: ${body.length}`]
+  socket.end(
+    [`HTTP/1.1 ${status} ${text}`, ...head, 'connection: close', '', body].join('\r\n'),
+    () => socket.destroy(),
+  )
+}
+
+const malformed = { status: 400, message: 'this is no HTTP/1.1 request' }
+
+const brokenRequests: Readonly<Record<string, typeof malformed>> = {
+  ERR_HTTP_REQUEST_TIMEOUT: { status: 408, message: 'the request did not arrive in time' },
+  HPE_HEADER_OVERFLOW: { status: 431, message: 'address and headers are too long' },
 }
 
 function slug(text: string): string {

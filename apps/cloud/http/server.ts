@@ -14,7 +14,7 @@ import {
   requireLocalHostName,
   requireToken,
 } from './auth.ts'
-import { answerError, answerNotFound, HttpError } from './errors.ts'
+import { answerBrokenRequest, answerError, answerNotFound, HttpError } from './errors.ts'
 import { addEnrolmentRoutes, type EnrolmentService } from './enrolment-routes.ts'
 import { addQueryRoutes } from './routes.ts'
 import { components } from './schemas.ts'
@@ -35,6 +35,10 @@ export interface HttpOptions {
   log?: FastifyBaseLogger
   /** Per client address. */
   requestsPerMinute: number
+  /** At a time, from everybody together; what comes on top is closed unheard. */
+  connections: number
+  /** A request that has not arrived as a whole after this long, or twice it, ends its connection. */
+  requestTimeoutMs: number
   /** Null: this cloud enrols nobody. */
   enrolment: EnrolmentService | null
 }
@@ -86,10 +90,18 @@ async function createApp(options: HttpOptions): Promise<FastifyInstance> {
     ...(options.log ? { loggerInstance: options.log } : {}),
     logController: new LogController({ disableRequestLogging: true }),
     frameworkErrors: answerError,
+    clientErrorHandler: answerBrokenRequest,
+    // Fastify sets the server's own request timeout, and to none unless told
+    requestTimeout: options.requestTimeoutMs,
+    http: {
+      headersTimeout: options.requestTimeoutMs,
+      connectionsCheckingInterval: options.requestTimeoutMs,
+    },
     forceCloseConnections: true,
     bodyLimit: 1_024,
     ajv: { customOptions: { removeAdditional: false } },
   })
+  app.server.maxConnections = options.connections
   app.setErrorHandler(answerError)
   app.setNotFoundHandler(answerNotFound)
   await app.register(helmet)
