@@ -5,12 +5,11 @@ import { createInitiator, createResponder, type Initiator, type Responder } from
 import { nativeCrypto } from '#crypto-native'
 import { createFog, fogDefaults, type Fog, type Verifier } from '#fog'
 import { openFogStore } from '#fog-store'
-import { loadExcerpt } from '#household'
 import { decodeDown, encodeUp } from '#messages'
 import { signStatement, statementToSign } from '#reading'
 import { systemClock, systemRandom } from '#service'
 import { startVerifyPool } from '../../apps/agent/verify-pool.ts'
-import { blockReadings, MeterSource, type Mode } from './meter-source.ts'
+import { blockReadings, homeDay, MeterSource, type Mode } from './meter-source.ts'
 import { meterName, newTrust, node, personOf } from './people.ts'
 import { ownCpuUs } from './proc.ts'
 
@@ -74,7 +73,6 @@ export class Core {
   }
 
   async connect(meters: number): Promise<void> {
-    const days = await loadExcerpt()
     for (let house = 0; house < meters; house++) {
       const own = personOf(meterName(house), 'meter')
       const cid = `core${String(house).padStart(4, '0')}`
@@ -88,7 +86,7 @@ export class Core {
         peerRole: 'fog',
         channelId: cid,
       })
-      const source = new MeterSource(own, days, { house, intervalS: 1 })
+      const source = new MeterSource(own, homeDay(house), { house, intervalS: 1 })
       this.#channels.set(cid, { cid, source, initiator, frames: [], at: 0, waiting: [] })
       this.#shakeHands(cid, initiator)
       const hello = encodeUp({ type: 'hello', oldestHeld: 1, next: 1 })
@@ -218,10 +216,9 @@ export class Pools {
 }
 
 async function makeJobs(meters: number) {
-  const days = await loadExcerpt()
   return Array.from({ length: meters }, (_, house) => {
     const own = personOf(meterName(house), 'meter')
-    const { block } = new MeterSource(own, days, { house, intervalS: 1 }).block('block')
+    const { block } = new MeterSource(own, homeDay(house), { house, intervalS: 1 }).block('block')
     const message = statementToSign(block.statement)
     const signature = signStatement(own.key, block.statement)
     return { key: own.key.publicKey, message, signature }

@@ -3,10 +3,9 @@ import { randomBytes } from 'node:crypto'
 import { toBase64Url } from '#bytes'
 import { createInitiator, type Initiator, type Output } from '#channel'
 import { nativeCrypto } from '#crypto-native'
-import { loadExcerpt } from '#household'
 import { decodeDown, encodeUp } from '#messages'
 import { systemClock, systemRandom } from '#service'
-import { MeterSource, type Message, type Mode } from './meter-source.ts'
+import { homeDay, MeterSource, type Message, type Mode } from './meter-source.ts'
 import { connectMqtt, type MqttClient } from './mqtt-client.ts'
 import { meterName, newTrust, node, personOf } from './people.ts'
 
@@ -126,13 +125,15 @@ export class Fleet {
 
   /** Opens `count` sessions with the fog node behind the broker on `port`. */
   async connect(port: number, count: number, intervalS: number): Promise<void> {
-    const days = await loadExcerpt()
     this.#ticker = setInterval(() => this.#meters.forEach((meter) => meter.tick()), 500)
     for (let from = 0; from < count; from += opening) {
       const size = Math.min(opening, count - from)
       const group = Array.from({ length: size }, (_, i) => {
         const own = personOf(meterName(from + i), 'meter')
-        return new FleetMeter(new MeterSource(own, days, { house: from + i, intervalS }), port)
+        return new FleetMeter(
+          new MeterSource(own, homeDay(from + i), { house: from + i, intervalS }),
+          port,
+        )
       })
       this.#meters.push(...group)
       await Promise.all(group.map(({ opened }) => opened.promise))

@@ -1,7 +1,7 @@
-/** Meters with real readings: what they would send, made ahead so that making it costs nothing later. */
+/** Meters of homes: what they would send, made ahead so that making it costs nothing later. */
 import type { Identity } from '#channel'
 import { nativeCrypto } from '#crypto-native'
-import { integrate, registersAt, replayDay, type ExcerptDay, type MinuteSample } from '#household'
+import { homeOf, integrate, registersAt, simulate, type MinuteSample } from '#household'
 import { encodeUp } from '#messages'
 import { buildBlock, encodeBlock, encodeLive, firstChain, type Block, type Reading } from '#reading'
 
@@ -21,10 +21,33 @@ export interface Message {
   last: number
 }
 
-/** Readings of one house, `intervalS` apart, with the powers and voltages of the household data. */
+/** What a home draws in a minute. */
+export type HomeSample = Pick<MinuteSample, 'powerW' | 'voltageDv' | 'currentMa'>
+
+/** As many homes of a hundred have these as in the README's fleet. */
+const shares = { solarPercent: 30, heatPumpPercent: 20, carPercent: 20 }
+const MINUTES = 1_440
+
+/** A day of this home of a fleet, as `kind = "sim"` makes them. */
+export function homeDay(house: number): HomeSample[] {
+  const home = homeOf(house + 1, 6_000, shares)
+  const day: HomeSample[] = []
+  for (const sample of simulate(house + 1, { startS: startOfDay(), weatherSeed: 1, ...home })) {
+    const { powerW, voltageDv, currentMa } = sample
+    day.push({ powerW, voltageDv, currentMa })
+    if (day.length === MINUTES) break
+  }
+  return day
+}
+
+function startOfDay(): number {
+  return Math.floor(Date.now() / 86_400_000) * 86_400 - 86_400
+}
+
+/** Readings of one house, `intervalS` apart, with the powers and voltages of `samples` in turn. */
 export class MeterSource {
   readonly own: Identity
-  readonly #samples: MinuteSample[]
+  readonly #samples: readonly HomeSample[]
   readonly #intervalS: number
   #at = 0
   #previous: Reading | null = null
@@ -36,15 +59,15 @@ export class MeterSource {
 
   constructor(
     own: Identity,
-    days: readonly ExcerptDay[],
+    samples: readonly HomeSample[],
     options: { house: number; intervalS: number; firstNumber?: number; importWh?: number },
   ) {
     this.own = own
-    this.#samples = [...replayDay(days, options.house)]
+    this.#samples = samples
     this.#intervalS = options.intervalS
     this.#number = options.firstNumber ?? 1
     this.#registers = registersAt(options.importWh ?? 1_000_000 + 1_234 * options.house, 0)
-    this.#timeS = Math.floor(Date.now() / 86_400_000) * 86_400 - 86_400
+    this.#timeS = startOfDay()
     this.#chain = firstChain(nativeCrypto, own.credential.deviceId)
   }
 

@@ -3,10 +3,9 @@ import { verify } from 'node:crypto'
 import { join } from 'node:path'
 import { nativeCrypto } from '#crypto-native'
 import { publicKeyObject } from '#crypto-node'
-import { loadExcerpt } from '#household'
 import { statementToSign } from '#reading'
 import { atLeast, median, type Figure, type Run } from './figures.ts'
-import { blockReadings, MeterSource, modes, type Mode } from './meter-source.ts'
+import { blockReadings, homeDay, MeterSource, modes, type Mode } from './meter-source.ts'
 import { meterName, personOf } from './people.ts'
 import { cpuUsOf, ownCpuUs } from './proc.ts'
 import { startFogNode, type FogNode } from './programs.ts'
@@ -108,10 +107,9 @@ export type Bare = Record<'node' | 'native', number>
  * meter has its own key.
  */
 export async function verifiers(): Promise<() => Bare> {
-  const days = await loadExcerpt()
   const checks = Array.from({ length: meters }, (_, house) => {
     const own = personOf(meterName(house), 'meter')
-    const { block } = new MeterSource(own, days, { house, intervalS: 1 }).block('block')
+    const { block } = new MeterSource(own, homeDay(house), { house, intervalS: 1 }).block('block')
     const key = publicKeyObject('ed25519', own.key.publicKey)
     const verifyKey = nativeCrypto.verifyKey(own.key.publicKey)
     return { key, verifyKey, message: statementToSign(block.statement), signature: block.signature }

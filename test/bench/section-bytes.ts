@@ -1,7 +1,7 @@
 /** Sizes on the wire: exact, from the real encoders and the household data. */
 import { createInitiator, createResponder, type Initiator, type ResponderOutput } from '#channel'
 import { nativeCrypto } from '#crypto-native'
-import { loadExcerpt } from '#household'
+import { loadExcerpt, replayDay } from '#household'
 import { encodeUp } from '#messages'
 import { systemClock, systemRandom } from '#service'
 import { atMost, median, type Figure } from './figures.ts'
@@ -21,7 +21,12 @@ export async function bytesSection(): Promise<Figure[]> {
   const days = await loadExcerpt()
   const own = personOf(meterName(0), 'meter')
   const source = () =>
-    new MeterSource(own, days, { house: 0, intervalS: 60, firstNumber, importWh: 15_000_000 })
+    new MeterSource(own, [...replayDay(days, 0)], {
+      house: 0,
+      intervalS: 60,
+      firstNumber,
+      importWh: 15_000_000,
+    })
   const size = (payload: Uint8Array) => encodePublish(topic, initiator.send(payload)).length
   const live = liveSizes(source(), size)
   const reports = reportSizes(source(), size)
