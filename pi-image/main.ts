@@ -79,6 +79,7 @@ function environment(
     WATCHDOG_SECONDS: String(watchdogSeconds),
     SECURITY_UPDATES: securityUpdates ? '1' : '',
     SSH_KEYS: sshKeys,
+    KERNEL: config.kernel,
   }
 }
 

@@ -1,7 +1,7 @@
 #!/bin/bash
 # root.sh BASE.tar FOGMETER.deb DIR: makes the root of the image in DIR/root, and in DIR/firmware what
 # goes onto the boot partition. From the environment: SOURCE_DATE_EPOCH, NODE_NAME, WATCHDOG_SECONDS,
-# SSH_KEYS (a file or empty), SECURITY_UPDATES (empty or 1). As root.
+# SSH_KEYS (a file or empty), SECURITY_UPDATES (empty or 1), KERNEL (stock or backports). As root.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 base=${1:?} deb=${2:?} work=${3:?}
@@ -70,6 +70,9 @@ rm -rf "$root"/usr/lib/raspi-firmware "$root"/usr/lib/linux-image-*
 rm -rf "$root"/{usr/lib,etc}/udev/hwdb.bin "$root"/usr/lib/*/gconv
 version=${kernel#vmlinuz-}
 modules=$root/usr/lib/modules/$version
+if [ "$KERNEL" = backports ]; then
+  grep -v '^\(#\|$\)' "$here/left-out-backports" | while read -r path; do rm -r "$root"/$path; done
+fi
 names() { sed 's#.*/##; s/\.ko.*//; s/-/_/g' | sort -u; }
 depmod -b "$root" "$version"
 find "$modules" -name '*.ko*' -print0 | xargs -0 modinfo -F depends | tr , '\n' | sed '/^$/d' | names >"$work/needed"
