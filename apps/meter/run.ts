@@ -53,7 +53,8 @@ export async function runMeter(
   options: MeterRunOptions = {},
 ): Promise<RunningService> {
   const { log } = context
-  recorderFor(plan.config.source, options.logTelegrams)
+  // First of all: it may be asked for where there is nothing to record
+  const record = recorderFor(plan.config.source, options.logTelegrams)
   const fleet = openFleet(plan, log)
   const measuring = new AbortController()
   const drained = watchDrained(fleet)
@@ -72,7 +73,7 @@ export async function runMeter(
   }, TICK_MS)
   const stopAfter = stopAfterTimer(options, measuring)
   fleet.connect(measuring.signal, drained.check)
-  const feeds = feedAll(plan.config, fleet, options, measuring.signal, log)
+  const feeds = feedAll(plan.config, fleet, { ...options, record }, measuring.signal, log)
   endWhenDone(feeds, fleet, drained, context, options)
   log.info({ event: 'started', meters: fleet.units.length, node: plan.config.node }, 'measuring')
 
@@ -94,11 +95,13 @@ export async function runMeter(
   }
 }
 
+type FeedOptions = MeterRunOptions & { record: ReturnType<typeof recorderFor> }
+
 /** One loop a meter; resolves when every source has ended. */
 async function feedAll(
   config: MeterConfig,
   fleet: Fleet,
-  options: MeterRunOptions,
+  options: FeedOptions,
   signal: AbortSignal,
   log: PortLog,
 ): Promise<void> {
@@ -121,7 +124,7 @@ async function feedAll(
 async function feed(
   unit: Unit,
   group: Group,
-  options: MeterRunOptions & {
+  options: FeedOptions & {
     config: MeterConfig
     index: number
     timeline: Timeline | null
@@ -143,7 +146,7 @@ async function feed(
     input: process.stdin,
     log: options.log,
     port: {
-      record: recorderFor(config.source, options.logTelegrams),
+      record: options.record,
       ...memoryOf(group),
     },
   })
